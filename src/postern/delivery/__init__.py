@@ -1,0 +1,1 @@
+"""One attempt on one path: SMTP, LMTP or Maildir, an Outcome per recipient."""

@@ -1,0 +1,1 @@
+"""Answers in words: why a message was refused, held up or delivered."""

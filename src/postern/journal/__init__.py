@@ -1,0 +1,1 @@
+"""The append-only record of conversations, findings, verdicts, attempts and changes."""

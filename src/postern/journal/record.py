@@ -1,0 +1,107 @@
+"""The record of one conversation: what ``postern why`` reads back.
+
+Reception fills it while the client talks, the spool carries it beside the message as one msgpack
+blob, the queue adds attempts, and at the end it moves to a day file. Structs are arrays on disk:
+add fields at the end, with a default, and never reorder.
+"""
+
+import msgspec
+
+
+class Step(msgspec.Struct, array_like=True, frozen=True):
+    """One step of a conversation: ``result`` is a word of ``postern.mail.finding.Result``."""
+
+    step: str
+    result: str
+    seconds: float = 0.0
+    place: str = ""
+    text: str = ""
+    whose: str = ""
+
+
+class Because(msgspec.Struct, array_like=True, frozen=True):
+    """What decided: a check id, one sentence, and whose side it is."""
+
+    check: str
+    text: str
+    whose: str
+
+
+class RecipientRecord(msgspec.Struct, array_like=True):
+    """One recipient of the conversation.
+
+    ``address`` is what RCPT (or an alias) named; ``state`` one of ``delivered refused
+    refused-for-now held junked waiting bounced discarded``; ``final`` where it went when an alias
+    sent it elsewhere; ``reply`` what the client was told, or the last word of the last attempt.
+    """
+
+    address: str
+    state: str
+    rule: str = ""
+    because: Because | None = None
+    reply: str = ""
+    final: str = ""
+
+
+class AttemptRecord(msgspec.Struct, array_like=True, frozen=True):
+    """One try: which way, to whom, how protected, how long, what was said.
+
+    ``outcome`` is ``delivered``, ``deferred`` or ``refused``; ``recipients`` are indexes into the
+    conversation's recipients; ``tls`` is ``"TLS1.3 TLS_AES_256_GCM_SHA384"`` or empty; ``cause``
+    a word of ``postern.mail.outcome.Cause`` or empty.
+    """
+
+    at: float
+    egress: str
+    mx: str
+    address: str
+    tls: str
+    seconds: float
+    reply: str
+    outcome: str
+    recipients: tuple[int, ...] = ()
+    cause: str = ""
+
+
+class Line(msgspec.Struct, array_like=True, frozen=True):
+    """One line of a transcript: seconds since connect, ``C`` or ``S``, text (secrets masked)."""
+
+    seconds: float
+    side: str
+    text: str
+
+
+class Conversation(msgspec.Struct, array_like=True):
+    """One SMTP transaction (or a connection that ended before MAIL), whole.
+
+    ``id`` is the number behind the trace code, see ``postern.mail.tracecode``; ``direction`` is
+    ``in`` for mail from outside and ``out`` for mail our own users (or Postern) send; ``related``
+    are ids of siblings on the same connection and of the message a notice is about.
+    ``from_header`` is the visible From address. ``kind`` is ``smtp``, ``notice`` or ``sendmail``.
+    """
+
+    id: int
+    at: float
+    direction: str = "in"
+    kind: str = "smtp"
+    listener: str = ""
+    client_ip: str = ""
+    client_port: int = 0
+    helo: str = ""
+    tls: str = ""
+    account: str = ""
+    mail_from: str = ""
+    from_header: str = ""
+    message_id: str = ""
+    subject: str = ""
+    size: int = 0
+    seconds: float = 0.0
+    accepted: bool = False
+    recipients: list[RecipientRecord] = msgspec.field(default_factory=list)
+    because: Because | None = None
+    steps: list[Step] = msgspec.field(default_factory=list)
+    attempts: list[AttemptRecord] = msgspec.field(default_factory=list)
+    related: list[int] = msgspec.field(default_factory=list)
+    transcript: list[Line] = msgspec.field(default_factory=list)
+    ended_at: float = 0.0
+    worker: int = 0

@@ -1,0 +1,44 @@
+"""The octets of a message as delivery reads them: in memory when small, from a file when large."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Content(Protocol):
+    """A message's bytes, exactly as they are to be delivered: lines end in CR LF."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Length in octets, without dot-stuffing."""
+        ...
+
+    @property
+    def in_memory(self) -> bytes | None:
+        """All of it when it is small enough to be in memory, else None."""
+        ...
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The octets in order, in pieces of at most 256 kB; may be asked for again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BytesContent:
+    """Content that is in memory."""
+
+    data: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """Length in octets."""
+        return len(self.data)
+
+    @property
+    def in_memory(self) -> bytes:
+        """The octets."""
+        return self.data
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The octets as one piece."""
+        yield self.data

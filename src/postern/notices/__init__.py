@@ -1,0 +1,1 @@
+"""All that Postern itself writes: failure, delay and success notices."""

@@ -1,0 +1,1 @@
+"""From connection to "250": listener, session, STARTTLS, AUTH, submission."""

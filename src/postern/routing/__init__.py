@@ -1,0 +1,1 @@
+"""Where a recipient is: local, a gateway, or which mail hosts, and in which order."""

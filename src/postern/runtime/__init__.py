@@ -1,0 +1,1 @@
+"""What the rooms stand on: clock, database, durable files, sockets, resolver, processes."""

@@ -1,0 +1,1 @@
+"""Accepted mail that is not finished: what "250" promised."""
