@@ -1,0 +1,1 @@
+"""Configuration: postern.toml read into frozen values, every mistake told with line and fix."""

@@ -1,0 +1,328 @@
+"""The settings of ``postern.toml`` as frozen values; each carries its own documentation.
+
+``docs/settings.md`` is made from the descriptions here, so a setting cannot go undocumented. Units
+are in the names. Each table of the file is one struct; ``Config`` is the whole file.
+"""
+
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from postern.config.places import Bind
+
+Network = IPv4Network | IPv6Network
+
+MIB = 1024 * 1024
+
+Text = Annotated[str, Meta(min_length=1)]
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Fraction = Annotated[float, Meta(gt=0, le=1)]
+
+
+class Listener(Struct, frozen=True, forbid_unknown_fields=True):
+    """One address that mail comes in on."""
+
+    kind: Annotated[
+        Literal["mx", "submission", "submissions"],
+        Meta(
+            description="`mx` takes mail for our domains from anyone, `submission` from our users"
+            " after STARTTLS, `submissions` from our users under TLS from the first byte"
+        ),
+    ]
+    bind: Annotated[
+        Bind,
+        Meta(
+            description="`ADDRESS:PORT`, `[IPv6]:PORT`, or `unix:PATH` below `data_dir` for"
+            " `postern sendmail`; port 0 takes a free one. `[::]` is IPv6 alone"
+        ),
+    ]
+    proxy_protocol: Annotated[
+        tuple[Network, ...],
+        Meta(
+            description="from these networks a PROXY v1 or v2 header is required;"
+            " none within 3 s: 421"
+        ),
+    ] = ()
+    relay_from: Annotated[
+        tuple[Network, ...],
+        Meta(
+            description="clients in these networks are served like authenticated submission"
+            " and may send to anyone"
+        ),
+    ] = ()
+
+
+class Certificate(Struct, frozen=True, forbid_unknown_fields=True):
+    """A certificate for TLS; the client's SNI picks one, wildcards count, the first is default."""
+
+    cert: Annotated[
+        Path, Meta(description="PEM file of the certificate followed by its intermediates")
+    ]
+    key: Annotated[
+        Path, Meta(description="PEM file of the private key; `user` must be able to read it")
+    ]
+
+
+class Resolver(Struct, frozen=True, forbid_unknown_fields=True):
+    """A DNS resolver. The first is home; others are asked when it couldn't tell."""
+
+    name: Annotated[Text, Meta(description="what results call it: the place seen from")]
+    servers: Annotated[
+        tuple[Bind, ...], Meta(description="`ADDRESS:PORT` of each server, asked in this order")
+    ]
+    transport: Annotated[
+        Literal["udp", "tcp", "tls"], Meta(description="how to ask; `udp` falls back to TCP")
+    ] = "udp"
+    timeout_s: Annotated[Seconds, Meta(description="how long one question may take")] = 5.0
+
+
+class Egress(Struct, frozen=True, forbid_unknown_fields=True):
+    """A way out: direct, or through a relay."""
+
+    name: Annotated[Text, Meta(description="what routes and results call it")]
+    source: Annotated[str, Meta(description="local address to connect from; empty: any")] = ""
+    helo: Annotated[str, Meta(description="name given in EHLO; empty: `hostname`")] = ""
+    relay: Annotated[
+        str, Meta(description="`HOST:PORT` of the relay; empty: straight to the MX hosts")
+    ] = ""
+    username: Annotated[str, Meta(description="login at the relay; empty: none")] = ""
+    password_file: Annotated[
+        Path | None,
+        Meta(description="file whose first line is the password; nobody else may read it"),
+    ] = None
+    tls: Annotated[
+        Literal["opportunistic", "encrypt", "verify"],
+        Meta(description="TLS towards the relay; a login is only given when the line is encrypted"),
+    ] = "opportunistic"
+
+    def read_password(self) -> str:
+        """The first line of ``password_file``, or nothing without one; raises OSError."""
+        if self.password_file is None:
+            return ""
+        return (self.password_file.read_text(encoding="utf-8").splitlines() or [""])[0]
+
+
+class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
+    """How mail leaves."""
+
+    egress: Annotated[
+        str, Meta(description="name of the `[[egress]]` that takes all mail; empty: the first")
+    ] = ""
+    lmtp: Annotated[
+        str,
+        Meta(
+            description="`unix:PATH` or `HOST:PORT` of an LMTP server that stores our mailboxes;"
+            " empty: Maildir below `data_dir`"
+        ),
+    ] = ""
+    port: Annotated[Port, Meta(description="port of MX hosts; others than 25 for laboratories")] = (
+        25
+    )
+    connect_timeout_s: Annotated[Seconds, Meta(description="for one address to answer")] = 20.0
+    session_budget_s: Annotated[
+        Seconds, Meta(description="for a whole attempt until DATA is answered 354")
+    ] = 300.0
+    final_dot_timeout_s: Annotated[
+        Seconds, Meta(description="for the reply after the message (RFC 5321 §4.5.3.2.6)")
+    ] = 600.0
+    slots: Annotated[Count, Meta(description="connections out at a time, in all")] = 200
+    group_share: Annotated[
+        Fraction, Meta(description="most of the slots that one MX group may hold")
+    ] = 0.25
+    reuse_idle_s: Annotated[
+        float, Meta(ge=0, description="how long an idle connection is kept for more mail; 0: not")
+    ] = 2.0
+
+
+class Queue(Struct, frozen=True, forbid_unknown_fields=True):
+    """When to try again, and when to give up."""
+
+    first_retry_s: Annotated[Seconds, Meta(description="wait after the first failure")] = 300.0
+    max_retry_s: Annotated[Seconds, Meta(description="longest wait between two tries")] = 14400.0
+    expire_s: Annotated[Seconds, Meta(description="after this the message is returned")] = 432000.0
+    delay_notice_s: Annotated[
+        Seconds, Meta(description="our own users are told of a delay after this")
+    ] = 14400.0
+    blocked_delay_notice_s: Annotated[
+        Seconds, Meta(description="the same when nothing reaches the whole MX group")
+    ] = 3600.0
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+    """What one client, and all together, may take."""
+
+    max_message_bytes: Annotated[
+        int, Meta(ge=65536, description="largest message taken; told in EHLO as SIZE")
+    ] = 50 * MIB
+    max_recipients: Annotated[
+        int, Meta(ge=100, description="recipients of one message (RFC 5321 §4.5.3.1.8)")
+    ] = 1000
+    connections: Annotated[Count, Meta(description="connections in at a time, in all")] = 10000
+    connections_per_address: Annotated[
+        Count, Meta(description="the same from one address (one /64 of IPv6)")
+    ] = 50
+    commands_per_session: Annotated[
+        Count, Meta(description="commands of one connection before it is closed with 421")
+    ] = 100000
+    errors_per_session: Annotated[
+        Count, Meta(description="refused commands of one connection before it is closed with 421")
+    ] = 20
+    idle_s: Annotated[
+        Seconds, Meta(description="a silent client is closed (RFC 5321 §4.5.3.2.7)")
+    ] = 300.0
+    session_s: Annotated[Seconds, Meta(description="longest connection in all")] = 7200.0
+    max_hops: Annotated[
+        int, Meta(ge=10, description="Received fields before it is a loop (RFC 5321 §6.3)")
+    ] = 100
+
+
+class Spool(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where accepted mail waits."""
+
+    body_in_row_bytes: Annotated[
+        int, Meta(ge=0, description="larger bodies go to files of their own")
+    ] = 65536
+    reserve_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="accepting stops when less is free than this and twice the largest message",
+        ),
+    ] = 256 * MIB
+    ballast_bytes: Annotated[
+        int, Meta(ge=0, description="file given up when the disk is full, so the queue can drain")
+    ] = 64 * MIB
+
+
+class Journal(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long it is remembered what happened."""
+
+    keep_days: Annotated[Count, Meta(description="days that conversations stay on file")] = 30
+    transcript_days: Annotated[
+        Count, Meta(description="days that transcripts of refused conversations stay")
+    ] = 7
+    disk_budget_mb: Annotated[
+        Count, Meta(description="the oldest days go earlier when all take more than this")
+    ] = 10240
+
+
+class Submission(Struct, frozen=True, forbid_unknown_fields=True):
+    """What our own users' programs are allowed."""
+
+    accept_bare_newlines: Annotated[
+        bool,
+        Meta(
+            description="take a bare LF or CR as the end of a line and mend it;"
+            " the end of a message is never loosened"
+        ),
+    ] = False
+
+
+class Notices(Struct, frozen=True, forbid_unknown_fields=True):
+    """The mail Postern writes itself."""
+
+    full_original_bytes: Annotated[
+        int, Meta(ge=0, description="a failure notice brings back originals up to this whole")
+    ] = 50000
+
+
+class Blocklist(Struct, frozen=True, forbid_unknown_fields=True):
+    """A DNS block list, or a white list."""
+
+    zone: Annotated[Text, Meta(description="the zone to ask, `bl.example`")]
+    weight: Annotated[float, Meta(description="what a listing counts")] = 1.0
+    meanings: Annotated[
+        dict[str, str], Meta(description='what an answer means: `"127.0.0.2" = "open relay"`')
+    ] = {}
+    allow: Annotated[bool, Meta(description="a white list: being listed speaks for the client")] = (
+        False
+    )
+
+
+class Scanner(Struct, frozen=True, forbid_unknown_fields=True):
+    """A virus or spam scanner, by its name."""
+
+    socket: Annotated[str, Meta(description="path of its unix socket, or `HOST:PORT`")]
+    timeout_s: Annotated[Seconds, Meta(description="longest scan of one message")] = 60.0
+
+
+class Console(Struct, frozen=True, forbid_unknown_fields=True):
+    """The HTTP side: metrics and health."""
+
+    bind: Annotated[
+        Bind, Meta(description="`ADDRESS:PORT`; port 0 takes a free one. Keep it off the internet")
+    ] = Bind(host="127.0.0.1", port=8025)
+
+
+class Log(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is written to stderr."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="the least that is written")
+    ] = "info"
+    format: Annotated[
+        Literal["auto", "plain", "journald", "json"],
+        Meta(description="`auto`: `journald` when stderr goes there, else `plain`"),
+    ] = "auto"
+
+
+class Config(
+    Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    rename={
+        "listeners": "listener",
+        "certificates": "certificate",
+        "resolvers": "resolver",
+        "egresses": "egress",
+        "blocklists": "blocklist",
+        "scanners": "scanner",
+    },
+):
+    """The whole of ``postern.toml``; every path is absolute, every default filled in."""
+
+    hostname: Annotated[
+        Text, Meta(description="our name in greetings, EHLO and Received; empty: the machine's")
+    ] = ""
+    data_dir: Annotated[
+        Path, Meta(description="everything that lasts: spool, journal, directory, Maildirs")
+    ] = Path("data")
+    user: Annotated[
+        str, Meta(description="to become after binding; empty: stay, and `doctor` warns")
+    ] = ""
+    stop_grace_s: Annotated[
+        Seconds, Meta(description="how long a stop waits for what is running")
+    ] = 10.0
+    database: Annotated[
+        str, Meta(description="`sqlite`: files below `data_dir`; nothing else yet")
+    ] = "sqlite"
+    workers: Annotated[int, Meta(ge=0, le=256, description="worker processes; 0: one per core")] = 0
+    node: Annotated[
+        int, Meta(ge=0, le=15, description="number of this server, if you have several")
+    ] = 0
+    listeners: tuple[Listener, ...] = ()
+    certificates: tuple[Certificate, ...] = ()
+    resolvers: tuple[Resolver, ...] = ()
+    egresses: tuple[Egress, ...] = ()
+    delivery: Delivery = Delivery()
+    queue: Queue = Queue()
+    limits: Limits = Limits()
+    spool: Spool = Spool()
+    journal: Journal = Journal()
+    submission: Submission = Submission()
+    notices: Notices = Notices()
+    blocklists: tuple[Blocklist, ...] = ()
+    scanners: Annotated[dict[str, Scanner], Meta(description="scanners by name")] = {}
+    console: Console = Console()
+    log: Log = Log()
+    source: Path = Path()
+    """The file this was read from; not a setting."""
+
+    @property
+    def run_dir(self) -> Path:
+        """Where running processes leave sockets and status files."""
+        return self.data_dir / "run"

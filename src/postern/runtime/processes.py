@@ -1,0 +1,168 @@
+"""What the processes of one tree tell each other: how a worker starts, and how it is doing."""
+
+import os
+import re
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from postern.runtime.clock import Instant
+
+FRESH_S = 5.0
+"""A status older than this comes from a worker that hangs or is gone."""
+
+STATUS_PATTERN = "worker-*.json"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSetup:
+    """What a worker is born with.
+
+    Attributes:
+        number: 0 and up; a restarted worker has its predecessor's number and sockets.
+        of: how many workers there are.
+        listeners: (index of the listener in the configuration, its listening socket). A TCP socket
+            is this worker's own (SO_REUSEPORT); a unix socket is shared by all workers.
+        status_path: where ``write_status`` goes, once a second.
+        ready_fd: pipe of ``report_ready``.
+    """
+
+    number: int
+    of: int
+    listeners: tuple[tuple[int, socket.socket], ...]
+    status_path: Path
+    ready_fd: int
+
+    def report_ready(self) -> None:
+        """Tell the supervisor, once, that connections are being accepted."""
+        report_ready(self.ready_fd)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleSetup:
+    """What the console is born with: its listening sockets and the folder of status files."""
+
+    sockets: tuple[socket.socket, ...]
+    run_dir: Path
+    workers: int
+    ready_fd: int
+
+    def report_ready(self) -> None:
+        """Tell the supervisor, once, that requests are being answered."""
+        report_ready(self.ready_fd)
+
+
+def report_ready(ready_fd: int) -> None:
+    """Write the one byte the supervisor waits for; a supervisor that is gone is no error."""
+    try:
+        os.write(ready_fd, b"R")
+        os.close(ready_fd)
+    except OSError:
+        return
+
+
+class PortStatus(msgspec.Struct, frozen=True):
+    """One listener as it really is; ``port`` is the number behind port 0, 0 for a unix socket."""
+
+    kind: str
+    bind: str
+    port: int
+
+
+class WorkerStatus(msgspec.Struct, frozen=True):
+    """How one worker is doing, as of ``at`` (seconds since 1970 UTC).
+
+    ``counters`` only ever grow, ``gauges`` go up and down; their keys are written by
+    ``metric_key``. ``spool_writable`` is False while mail is answered 451 or 452 because of the
+    disk; ``reason`` then says why in one sentence.
+    """
+
+    pid: int
+    number: int
+    started_at: Instant
+    at: Instant
+    ports: tuple[PortStatus, ...] = ()
+    slots_used: int = 0
+    slots_all: int = 0
+    counters: dict[str, float] = {}
+    gauges: dict[str, float] = {}
+    spool_writable: bool = True
+    reason: str = ""
+
+
+def status_path(run_dir: Path, number: int) -> Path:
+    """The status file of one worker."""
+    return run_dir / f"worker-{number}.json"
+
+
+def write_status(path: Path, status: WorkerStatus) -> None:
+    """Replace the status file at once, so that a reader never sees half of it; raises OSError."""
+    fresh = path.with_name(f".{path.name}.{status.pid}")
+    try:
+        fresh.write_bytes(msgspec.json.encode(status))
+        fresh.replace(path)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
+
+
+def read_status(path: Path) -> WorkerStatus | None:
+    """The status in a file, or None when there is none or it is damaged."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=WorkerStatus)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def read_statuses(run_dir: Path) -> list[WorkerStatus]:
+    """The status of every worker that left one, by number."""
+    found = (read_status(path) for path in run_dir.glob(STATUS_PATTERN))
+    return sorted((s for s in found if s is not None), key=lambda status: status.number)
+
+
+_UNQUOTED = re.compile(r'[\\"\n]')
+_LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n"}
+
+
+def metric_key(name: str, labels: Mapping[str, str] | None = None) -> str:
+    """The key of one sample: ``postern_smtp_refusals_total{check="spf.fail"}``.
+
+    Labels must come from a closed set (check ids, states), never from a client: every new value is
+    a new sample for ever.
+    """
+    if not labels:
+        return name
+    pairs = ",".join(
+        f'{key}="{_UNQUOTED.sub(lambda m: _ESCAPES[m.group()], value)}"'
+        for key, value in sorted(labels.items())
+    )
+    return f"{name}{{{pairs}}}"
+
+
+def parse_metric_key(key: str) -> tuple[str, dict[str, str]]:
+    """Name and labels of a key that ``metric_key`` made."""
+    name, _, rest = key.partition("{")
+    plain = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
+    labels = {
+        label: re.sub(r"\\.", lambda m: plain.get(m.group(), m.group()), value)
+        for label, value in _LABEL.findall(rest)
+    }
+    return name, labels
+
+
+def stale_workers(
+    statuses: Iterable[WorkerStatus], workers: int, now: Instant
+) -> Iterator[tuple[int, float | None]]:
+    """The workers below ``workers`` that are not fresh, with the age of their status in seconds.
+
+    The age is None for a worker that never wrote one.
+    """
+    ages = {status.number: now - status.at for status in statuses}
+    for number in range(workers):
+        age = ages.get(number)
+        if age is None or age > FRESH_S:
+            yield number, age
