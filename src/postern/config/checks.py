@@ -1,0 +1,218 @@
+"""What a setting means beside the others: mistakes that no single value shows."""
+
+import pwd
+import re
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+from postern.config.lines import Key
+from postern.config.places import MAX_SOCKET_PATH_BYTES, Bind, parse_host_port
+from postern.config.problems import Severity
+from postern.config.settings import Config, Egress, Listener
+
+_LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
+_HOSTNAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """One thing that does not fit, at ``key``."""
+
+    key: Key
+    text: str
+    fix: str = ""
+    severity: Severity = Severity.ERROR
+
+
+def doubts(config: Config) -> list[Doubt]:
+    """Everything that does not fit, errors and warnings, in the order of the file's tables."""
+    every: list[Callable[[Config], Iterator[Doubt]]] = [
+        _top, _listeners, _certificates, _resolvers, _egresses, _delivery, _queue, _console,
+    ]  # fmt: skip
+    return [doubt for check in every for doubt in check(config)]
+
+
+def _warning(key: Key, text: str, fix: str = "") -> Doubt:
+    return Doubt(key, text, fix, Severity.WARNING)
+
+
+def _top(config: Config) -> Iterator[Doubt]:
+    if not _HOSTNAME.fullmatch(config.hostname):
+        yield Doubt(("hostname",), "expected a host name of letters, digits, hyphens and dots")
+    elif "." not in config.hostname:
+        yield _warning(
+            ("hostname",),
+            f"{config.hostname!r} is not a full name, and many servers refuse such a HELO",
+            'hostname = "mx.your-domain.example", the name your address resolves to',
+        )
+    if config.database != "sqlite":
+        yield Doubt(("database",), "this version keeps its data in SQLite", 'database = "sqlite"')
+    if config.user:
+        try:
+            pwd.getpwnam(config.user)
+        except KeyError:
+            yield Doubt(
+                ("user",),
+                f"there is no user {config.user!r} on this machine",
+                f"useradd --system --no-create-home {config.user}",
+            )
+
+
+def _listeners(config: Config) -> Iterator[Doubt]:
+    if not config.listeners:
+        yield _warning((), "there is no [[listener]], so no mail can come in")
+    taken: dict[str, int] = {}
+    for number, listener in enumerate(config.listeners):
+        key: Key = ("listener", number)
+        text = str(listener.bind)
+        if text in taken and not text.endswith(":0"):
+            yield Doubt((*key, "bind"), f"{text} is taken by listener[{taken[text] + 1}] already")
+        taken.setdefault(text, number)
+        if listener.bind.path is not None:
+            yield from _socket_path(config, listener.bind.path, (*key, "bind"))
+        else:
+            yield from _needs_certificate(config, listener, key)
+
+
+def _needs_certificate(config: Config, listener: Listener, key: Key) -> Iterator[Doubt]:
+    if config.certificates or listener.kind == "mx":
+        return
+    if listener.kind == "submissions":
+        yield Doubt(
+            (*key, "kind"),
+            "TLS from the first byte needs a certificate",
+            "add [[certificate]] with cert and key",
+        )
+    else:
+        yield _warning(
+            (*key, "kind"),
+            "nobody can log in here: logins need STARTTLS, and there is no certificate",
+            "add [[certificate]] with cert and key",
+        )
+
+
+def _socket_path(config: Config, path: Path, key: Key) -> Iterator[Doubt]:
+    if not path.resolve().is_relative_to(config.data_dir.resolve()):
+        yield Doubt(key, "a unix socket must be inside data_dir", 'bind = "unix:run/submit.sock"')
+    if len(bytes(path)) > MAX_SOCKET_PATH_BYTES:
+        yield Doubt(
+            key,
+            f"{path} is longer than the {MAX_SOCKET_PATH_BYTES} bytes of a socket's path",
+            "choose a shorter data_dir",
+        )
+
+
+def _certificates(config: Config) -> Iterator[Doubt]:
+    for number, certificate in enumerate(config.certificates):
+        for name, path in (("cert", certificate.cert), ("key", certificate.key)):
+            if _is_missing(path):
+                yield Doubt(("certificate", number, name), f"there is no file {path}")
+        if _others_may_read(certificate.key):
+            yield _warning(
+                ("certificate", number, "key"),
+                f"everybody on this machine can read the private key {certificate.key}",
+                f"chmod o-rwx {certificate.key}",
+            )
+
+
+def _resolvers(config: Config) -> Iterator[Doubt]:
+    names: set[str] = set()
+    for number, resolver in enumerate(config.resolvers):
+        key: Key = ("resolver", number)
+        if resolver.name in names:
+            yield Doubt((*key, "name"), f"there is a resolver {resolver.name!r} already")
+        names.add(resolver.name)
+        if not resolver.servers:
+            yield Doubt((*key, "servers"), "at least one server is needed")
+        for index, server in enumerate(resolver.servers):
+            if server.path is not None or server.port == 0:
+                yield Doubt((*key, "servers", index), "expected 'ADDRESS:PORT' of a DNS server")
+
+
+def _egresses(config: Config) -> Iterator[Doubt]:
+    names: set[str] = set()
+    for number, egress in enumerate(config.egresses):
+        key: Key = ("egress", number)
+        if egress.name in names:
+            yield Doubt((*key, "name"), f"there is an egress {egress.name!r} already")
+        names.add(egress.name)
+        yield from _egress_places(egress, key)
+        yield from _egress_login(egress, key)
+
+
+def _egress_places(egress: Egress, key: Key) -> Iterator[Doubt]:
+    if egress.relay:
+        yield from _host_port((*key, "relay"), egress.relay)
+    if egress.helo and not _HOSTNAME.fullmatch(egress.helo):
+        yield Doubt((*key, "helo"), "expected a host name")
+    if egress.source:
+        try:
+            ip_address(egress.source)
+        except ValueError:
+            yield Doubt((*key, "source"), "expected an IP address of this machine")
+
+
+def _egress_login(egress: Egress, key: Key) -> Iterator[Doubt]:
+    path = egress.password_file
+    if egress.username and not egress.relay:
+        yield Doubt((*key, "username"), "a login only makes sense with a relay")
+    if bool(egress.username) != (path is not None):
+        yield Doubt(key, "username and password_file go together")
+    if path is None:
+        return
+    if _is_missing(path):
+        yield Doubt((*key, "password_file"), f"there is no file {path}")
+    elif _others_may_read(path):
+        yield _warning(
+            (*key, "password_file"),
+            f"everybody on this machine can read {path}",
+            f"chmod o-rwx {path}",
+        )
+
+
+def _delivery(config: Config) -> Iterator[Doubt]:
+    name = config.delivery.egress
+    if name and name not in {egress.name for egress in config.egresses} | {"direct"}:
+        yield Doubt(("delivery", "egress"), f"there is no [[egress]] named {name!r}")
+    lmtp = config.delivery.lmtp
+    if lmtp and not lmtp.startswith("unix:/"):
+        yield from _host_port(("delivery", "lmtp"), lmtp)
+
+
+def _queue(config: Config) -> Iterator[Doubt]:
+    queue = config.queue
+    if queue.max_retry_s < queue.first_retry_s:
+        yield Doubt(("queue", "max_retry_s"), "expected no less than first_retry_s")
+    if queue.expire_s <= queue.first_retry_s:
+        yield Doubt(("queue", "expire_s"), "expected more than first_retry_s")
+
+
+def _console(config: Config) -> Iterator[Doubt]:
+    bind: Bind = config.console.bind
+    if bind.path is not None:
+        yield Doubt(("console", "bind"), "expected 'ADDRESS:PORT'", 'bind = "127.0.0.1:8025"')
+
+
+def _host_port(key: Key, text: str) -> Iterator[Doubt]:
+    try:
+        parse_host_port(text)
+    except ValueError as error:
+        yield Doubt(key, str(error))
+
+
+def _is_missing(path: Path) -> bool:
+    """True when the file is surely not there; False when we may not look."""
+    try:
+        return not path.is_file()
+    except OSError:
+        return False
+
+
+def _others_may_read(path: Path) -> bool:
+    try:
+        return bool(path.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False
