@@ -1,0 +1,74 @@
+# The only door: people, CI and packagers all come in through these targets. `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+RUNTIME := .venv/.postern-runtime
+DEV := .venv/.postern-dev
+PYTHON_FILES := src tests bench scripts
+
+# What a test run is cut into. xdist gives each worker whole files, so servers start once a file.
+PYTEST := $(BIN)/python -m pytest -q --numprocesses $(or $(JOBS),2) --dist loadfile
+ARGS ?=
+
+.PHONY: help run check test bench fuzz soak profile docs lock clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(RUNTIME)  ## start Postern here with a first configuration under run/; again: keeps its data
+	@$(BIN)/python -m postern.cli.first_run run
+	@exec $(BIN)/postern --config run/postern.toml serve
+
+check: $(DEV)  ## ruff, mypy, import-linter, docs in step: seconds, no network
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary $(PYTHON_FILES)
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m pytest -q --no-header -p no:randomly tests/docs tests/architecture
+
+test: $(DEV)  ## all tests, with real peers where they can be had
+	@scripts/peers
+	@$(PYTEST) -p no:randomly $(ARGS)
+
+bench: $(DEV)  ## Postern beside Postfix and aiosmtpd in one run; writes docs/benchmarks.md
+	@scripts/peers
+	@$(BIN)/python -m bench $(ARGS)
+
+fuzz: $(DEV)  ## the fuzz targets, ten minutes each (MINUTES=10)
+	@POSTERN_FUZZ_SECONDS=$$(( $(or $(MINUTES),10) * 60 )) $(PYTEST) --timeout 0 -m fuzz $(ARGS)
+
+soak: $(DEV)  ## the whole suite twice in a row, each time in another random order
+	@scripts/peers
+	@for seed in $$RANDOM $$RANDOM; do \
+	  echo "== random order, seed $$seed"; \
+	  $(PYTEST) --randomly-seed $$seed $(ARGS); \
+	done
+
+profile: $(DEV)  ## a flame graph of Postern taking mail: run/profile-*.svg
+	@scripts/peers
+	@$(BIN)/python -m bench.profile $(ARGS)
+
+docs: $(DEV)  ## write the generated pages again: docs/rfc.md, docs/commands.md
+	@$(BIN)/python -m scripts.rfc
+	@$(BIN)/python -m scripts.commands
+
+lock:  ## pin the libraries again after a change in pyproject.toml (needs the network)
+	@scripts/lock $(ARGS)
+
+clean:  ## remove what make made, except the mail under run/
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	@find src tests bench scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(RUNTIME): requirements/runtime.txt pyproject.toml scripts/install
+	@scripts/install runtime
+	@touch $@
+
+# dev.txt holds the very versions of runtime.txt, so it counts for both.
+$(DEV): requirements/dev.txt pyproject.toml scripts/install
+	@scripts/install dev
+	@touch $(RUNTIME) $@

@@ -1,0 +1,118 @@
+"""What every test may use: skips that are counted, short folders, real peers, fuzz time.
+
+Peers are imported from ``tests.peers`` and started with ``with``; their logs are shown beside a
+failed test. Anything skipped fails the run where ``CI=true``.
+"""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from tests.peers import process
+
+# Programs and the Debian packages they come in; "root" is no program but just as needed.
+PROGRAMS = {
+    "postfix": "postfix",
+    "smtp-source": "postfix",
+    "smtp-sink": "postfix",
+    "dovecot": "dovecot-imapd dovecot-lmtpd",
+    "swaks": "swaks",
+    "nsd": "nsd",
+    "unbound": "unbound",
+    "openssl": "openssl",
+}
+NEED_ROOT = {"postfix", "dovecot"}
+SERVERS_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+IN_CI = os.environ.get("CI") == "true"
+FUZZ_SECONDS = 20.0
+
+# Deadlines measure the machine, not the code; CI repeats the same examples so that red means red.
+settings.register_profile("postern", deadline=None, max_examples=100)
+settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True)
+settings.register_profile(
+    "fuzz",
+    deadline=None,
+    max_examples=1_000_000,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("ci" if IN_CI else "postern")
+
+
+@pytest.fixture(scope="session")
+def fuzz_seconds() -> float:
+    """How long one fuzz target may run: 20 s, or ``POSTERN_FUZZ_SECONDS``."""
+    return float(os.environ.get("POSTERN_FUZZ_SECONDS", FUZZ_SECONDS))
+
+
+@pytest.fixture
+def short_dir() -> Iterator[Path]:
+    """A folder with a path short enough for unix sockets, open to other users."""
+    with process.short_folder() as folder:
+        yield folder
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that nobody listens on now. Prefer port 0 where it can be used."""
+    return process.free_port()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Put the servers' programs on PATH: they live in sbin, which users often lack."""
+    os.environ["PATH"] = SERVERS_PATH
+
+
+def missing_peers(names: tuple[str, ...]) -> list[str]:
+    """Which of the named programs (or root) this machine lacks."""
+    missing = [name for name in names if name in PROGRAMS and shutil.which(name) is None]
+    if os.geteuid() != 0 and ("root" in names or NEED_ROOT.intersection(names)):
+        missing.append("root")
+    return missing
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests whose peers are not here: ``@pytest.mark.peers("postfix", "swaks")``."""
+    for marker in item.iter_markers("peers"):
+        if missing := missing_peers(marker.args or tuple(PROGRAMS)):
+            pytest.skip(f"needs {', '.join(missing)}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put the running servers' logs beside a failure."""
+    report = yield
+    if report.failed:
+        for server in process.running:
+            report.sections.append((f"log of {server.name}", server.log_tail()))
+    return report
+
+
+def skip_reasons(reporter: pytest.TerminalReporter) -> Counter[str]:
+    """How many tests were skipped, by reason."""
+    reasons: Counter[str] = Counter()
+    for report in reporter.stats.get("skipped", []):
+        longrepr = report.longrepr
+        text = longrepr[2] if isinstance(longrepr, tuple) else str(longrepr)
+        reasons[text.removeprefix("Skipped: ")] += 1
+    return reasons
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With ``CI=true`` a skipped test fails the run: green must mean that everything ran."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if IN_CI and reporter is not None and skip_reasons(reporter) and session.exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name what was skipped and how often."""
+    for reason, count in sorted(skip_reasons(terminalreporter).items()):
+        word = "fails the run, for CI=true" if IN_CI else "not run"
+        terminalreporter.write_line(f"{count} skipped, {word}: {reason}")
