@@ -1,0 +1,52 @@
+"""When to try again, and when to give up.
+
+Source: RFC 5321 §4.5.4.1 (wait 30 minutes between tries, two tries in the first hour; give up no
+sooner than 4-5 days). Like most servers today the first retries come sooner: greylisting asks for
+minutes, not half hours.
+"""
+
+from postern.queue.settings import QueueSettings
+from postern.runtime.clock import Instant
+
+JITTER = 0.1
+MAX_DOUBLINGS = 30
+
+
+def retry_delay_s(tries: int, settings: QueueSettings, chance: float) -> float:
+    """Seconds until the next try.
+
+    Args:
+        tries: attempts already made, 1 or more.
+        settings: first and longest delay, and the growth between.
+        chance: 0 to 1; spreads the delay by ± 10 %, so that mail held up together does not come
+            back as one wave.
+    """
+    grown = settings.first_retry_s * settings.retry_growth ** min(tries - 1, MAX_DOUBLINGS)
+    return min(grown, settings.max_retry_s) * (1 + JITTER * (2 * chance - 1))
+
+
+def next_attempt(
+    now: Instant,
+    expires_at: Instant,
+    tries: int,
+    settings: QueueSettings,
+    chance: float,
+    asked_s: float | None = None,
+) -> Instant | None:
+    """When to try again, or None once the message has expired.
+
+    Args:
+        now: the end of the attempt that failed.
+        expires_at: when the message is given up; the last try is made then.
+        tries: attempts already made, 1 or more.
+        settings: delays.
+        chance: 0 to 1, see ``retry_delay_s``.
+        asked_s: what the peer asked for ("try again in 300 seconds"); not less than a minute is
+            taken, not more than the longest delay.
+    """
+    if now >= expires_at:
+        return None
+    delay_s = retry_delay_s(tries, settings, chance)
+    if asked_s is not None:
+        delay_s = min(max(asked_s, 60.0), settings.max_retry_s)
+    return min(now + delay_s, expires_at)

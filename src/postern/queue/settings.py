@@ -1,0 +1,29 @@
+"""What can be set about the queue."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSettings:
+    """Retry times and slots. Totals are for the whole host; each worker takes its part."""
+
+    first_retry_s: float = 300.0
+    max_retry_s: float = 14_400.0
+    retry_growth: float = 2.0
+    expire_s: float = 5 * 86_400.0
+    slots: int = 200
+    group_share: float = 0.25
+    local_lanes: int = 16
+    recipients_per_transaction: int = 100
+    fresh_bytes: int = 64 * 1024 * 1024
+    workers: int = 1
+
+    @property
+    def worker_slots(self) -> int:
+        """Sessions one worker may have open at once."""
+        return max(1, self.slots // self.workers)
+
+    @property
+    def group_slots(self) -> int:
+        """Sessions one worker may have open to one MX group."""
+        return max(1, int(self.slots * self.group_share) // self.workers)

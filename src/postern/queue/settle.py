@@ -1,0 +1,104 @@
+"""What an attempt's outcomes mean for its deliveries. Pure: no clock, no disk."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from postern.delivery.job import JobResult
+from postern.journal.record import AttemptRecord
+from postern.mail.finding import Whose
+from postern.mail.outcome import Cause, Deferred, Delivered, Outcome, Refused
+from postern.mail.reply import Reply, reply
+from postern.queue.retry import next_attempt
+from postern.queue.settings import QueueSettings
+from postern.runtime.clock import Instant
+from postern.spool.message import Delivery, DeliveryState, Message
+
+
+@dataclass(slots=True)
+class Settled:
+    """Deliveries by what became of them, each with the outcome that is to be told."""
+
+    delivered: list[tuple[Delivery, Delivered]] = field(default_factory=list)
+    failed: list[tuple[Delivery, Refused]] = field(default_factory=list)
+    waiting: list[tuple[Delivery, Deferred]] = field(default_factory=list)
+
+
+def settle(
+    message: Message,
+    deliveries: Sequence[Delivery],
+    result: JobResult,
+    now: Instant,
+    settings: QueueSettings,
+    chance: float,
+) -> Settled:
+    """Write outcomes and attempts into ``deliveries``; ``result`` has one outcome for each."""
+    settled = Settled()
+    _note_attempts(deliveries, result.attempts)
+    for delivery, outcome in zip(deliveries, result.outcomes, strict=True):
+        delivery.tries += 1
+        final = _retry_or_expire(message, delivery, outcome, now, settings, chance)
+        delivery.last_reply = str(final.reply)
+        match final:
+            case Delivered():
+                delivery.state = DeliveryState.DONE
+                delivery.end = "delivered"
+                delivery.cause = delivery.whose = ""
+                settled.delivered.append((delivery, final))
+            case Refused():
+                delivery.state = DeliveryState.DONE
+                delivery.end = "bounced"
+                _note_cause(delivery, final)
+                settled.failed.append((delivery, final))
+            case Deferred():
+                delivery.state = DeliveryState.WAITING
+                _note_cause(delivery, final)
+                settled.waiting.append((delivery, final))
+    return settled
+
+
+def bug_outcome() -> Deferred:
+    """What an unknown exception amounts to: the mail stays and is tried again."""
+    text = "Postern met an error of its own and will try again"
+    return Deferred(reply(451, "4.3.0", text), Cause.BUG, whose=Whose.US)
+
+
+def _retry_or_expire(
+    message: Message,
+    delivery: Delivery,
+    outcome: Outcome,
+    now: Instant,
+    settings: QueueSettings,
+    chance: float,
+) -> Outcome:
+    if not isinstance(outcome, Deferred):
+        return outcome
+    due = next_attempt(
+        now, message.expires_at, delivery.tries, settings, chance, outcome.retry_after_s
+    )
+    if due is None:
+        return expired(outcome)
+    delivery.due = due
+    return outcome
+
+
+def expired(last: Deferred) -> Refused:
+    """The message is given up: 4.4.7 (RFC 3463 §3.5), with the last word that was said."""
+    text = f"Not delivered in time; the last try ended with: {last.reply}"
+    return Refused(Reply(554, "5.4.7", (text,)), Cause.EXPIRED, last.remote, last.whose)
+
+
+def _note_cause(delivery: Delivery, outcome: Deferred | Refused) -> None:
+    delivery.cause = outcome.cause.value
+    delivery.remote = outcome.remote
+    delivery.whose = outcome.whose.value
+
+
+def _note_attempts(deliveries: Sequence[Delivery], attempts: Sequence[AttemptRecord]) -> None:
+    """Give each delivery the tries that were made for it, told by the conversation's indexes."""
+    for attempt in attempts:
+        places = attempt.recipients or tuple(range(len(deliveries)))
+        for place in places:
+            delivery = deliveries[place]
+            delivery.attempts.append(msgspec.structs.replace(attempt, recipients=(delivery.index,)))

@@ -1,0 +1,241 @@
+"""Message bodies: small ones stay in memory and go into the row, large ones into a file.
+
+A file is written under ``<id>.part``, synced, renamed and its folder synced before the row that
+needs it is committed: a row never points at half a body. What a crash leaves behind is a file
+without a row; the start sweeps those up.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from postern.mail.content import BytesContent, Content
+
+CHUNK_BYTES = 256 * 1024
+PART = ".part"
+
+
+@dataclass(frozen=True, slots=True)
+class FileContent:
+    """Content in a file, read piece by piece off the loop."""
+
+    path: Path
+    size_bytes: int
+    executor: Executor | None = None
+
+    @property
+    def in_memory(self) -> None:
+        """Never in memory."""
+        return
+
+    def is_whole(self) -> bool:
+        """True when the file is there with its full length."""
+        try:
+            return self.path.stat().st_size == self.size_bytes
+        except OSError:
+            return False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The octets in pieces of at most 256 kB.
+
+        Raises:
+            OSError: the disk can't be read.
+        """
+        loop = asyncio.get_running_loop()
+        file = await loop.run_in_executor(self.executor, self.path.open, "rb")
+        try:
+            while piece := await loop.run_in_executor(self.executor, file.read, CHUNK_BYTES):
+                yield piece
+        finally:
+            file.close()
+
+
+class BodyFolder:
+    """The files of one worker's large bodies."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._present: set[int] = set()
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def path_of(self, number: int) -> Path:
+        """Where the body of message ``number`` is."""
+        return self.folder / f"{number:010x}"
+
+    def sealed(self, number: int) -> None:
+        """Note that message ``number`` has its body here."""
+        self._present.add(number)
+
+    def discard(self, numbers: Iterable[int]) -> None:
+        """Remove the bodies of messages that are done; most have none here."""
+        for number in numbers:
+            if number in self._present:
+                self._present.discard(number)
+                self.path_of(number).unlink(missing_ok=True)
+
+    def sweep(self, is_wanted: Callable[[int], bool]) -> int:
+        """Remove what no row needs: parts of a crash, and bodies that were never promised."""
+        removed = 0
+        for path in self.folder.iterdir():
+            number = _number_of(path)
+            if number is None or not is_wanted(number):
+                path.unlink(missing_ok=True)
+                removed += 1
+            else:
+                self._present.add(number)
+        return removed
+
+
+def _number_of(path: Path) -> int | None:
+    try:
+        return int(path.name, 16)
+    except ValueError:
+        return None
+
+
+class BodyWriter:
+    """Takes a body as it streams in; memory stays bounded whatever its length.
+
+    ``write`` never blocks: beyond ``inline_bytes`` pieces go to a thread, and ``backlog_bytes``
+    tells the session when to stop reading from its socket. After ``finish`` the content is ready to
+    be committed; after ``abandon`` nothing is left.
+    """
+
+    __slots__ = (
+        "_executor",
+        "_file",
+        "_folder",
+        "_inline",
+        "_number",
+        "_pieces",
+        "_tail",
+        "backlog_bytes",
+        "failed",
+        "size_bytes",
+    )
+
+    def __init__(
+        self, folder: BodyFolder, number: int, executor: Executor, inline_bytes: int
+    ) -> None:
+        self._folder = folder
+        self._number = number
+        self._executor = executor
+        self._inline = inline_bytes
+        self._pieces: list[bytes] = []
+        self._file: IO[bytes] | None = None
+        self._tail: asyncio.Future[None] | None = None
+        self.size_bytes = 0
+        self.backlog_bytes = 0
+        self.failed: OSError | None = None
+
+    @property
+    def is_inline(self) -> bool:
+        """True while everything is still in memory."""
+        return self._tail is None and self.size_bytes <= self._inline
+
+    def write(self, data: bytes) -> None:
+        """Add a piece."""
+        self._pieces.append(data)
+        self.size_bytes += len(data)
+        if self.size_bytes > self._inline:
+            self.backlog_bytes += len(data)
+            if self._tail is None or self._tail.done():
+                self._start_flush()
+
+    def inline_content(self) -> BytesContent:
+        """The whole body, when ``is_inline``."""
+        return BytesContent(b"".join(self._pieces))
+
+    async def drained(self) -> None:
+        """Wait until what was written so far is in the file's hands."""
+        while self._tail is not None and not (self._tail.done() and not self._pieces):
+            if self._tail.done():
+                self._start_flush()
+            await self._tail
+        self._raise_failure()
+
+    async def finish(self) -> Content:
+        """The content, durable if it is a file.
+
+        Raises:
+            OSError: the disk said no; nothing is left behind.
+        """
+        if self.is_inline:
+            return self.inline_content()
+        loop = asyncio.get_running_loop()
+        try:
+            await self.drained()
+            await loop.run_in_executor(self._executor, self._seal)
+        except OSError:
+            await self.abandon()
+            raise
+        return FileContent(self._folder.path_of(self._number), self.size_bytes)
+
+    async def abandon(self) -> None:
+        """Throw away what came."""
+        self._pieces.clear()
+        if self._tail is not None:
+            await asyncio.wait([self._tail])
+            await asyncio.get_running_loop().run_in_executor(self._executor, self._remove)
+
+    def _start_flush(self) -> None:
+        pieces, self._pieces = self._pieces, []
+        loop = asyncio.get_running_loop()
+        self._tail = loop.run_in_executor(self._executor, self._flush, pieces)
+        self._tail.add_done_callback(lambda _: self._flushed(sum(map(len, pieces))))
+
+    def _flushed(self, count: int) -> None:
+        # Pieces that stayed in memory before the limit was passed are flushed without having been
+        # counted as backlog.
+        self.backlog_bytes = max(0, self.backlog_bytes - count)
+        if self._pieces and self.failed is None:
+            self._start_flush()
+
+    def _flush(self, pieces: list[bytes]) -> None:
+        if self.failed is not None:
+            return
+        try:
+            if self._file is None:
+                self._file = self._part().open("wb", buffering=0)
+            for piece in pieces:
+                view = memoryview(piece)
+                while view:
+                    view = view[self._file.write(view) :]
+        except OSError as error:
+            self.failed = error
+
+    def _seal(self) -> None:
+        assert self._file is not None
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._file = None
+        self._part().rename(self._folder.path_of(self._number))
+        sync_folder(self._folder.folder)
+        self._folder.sealed(self._number)
+
+    def _remove(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        self._part().unlink(missing_ok=True)
+
+    def _part(self) -> Path:
+        path = self._folder.path_of(self._number)
+        return path.with_name(path.name + PART)
+
+    def _raise_failure(self) -> None:
+        if self.failed is not None:
+            raise self.failed
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in ``folder`` durable."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,98 @@
+"""A spooled message and its deliveries, as the queue works on them."""
+
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+
+from postern.journal.record import AttemptRecord, Conversation
+from postern.mail.content import Content
+from postern.mail.envelope import Recipient, Sender
+
+
+class DeliveryState(IntEnum):
+    """Where one delivery stands; the numbers are what the database holds."""
+
+    FRESH = 0  # in the memory of its worker, first attempt to come
+    WAITING = 1  # on disk, due at its time
+    HELD = 2  # kept until a person says otherwise
+    DONE = 3  # delivered, returned or discarded; goes with its message
+
+
+class Origin(Enum):
+    """Who handed us the message: it decides who may be told of a failure."""
+
+    OURS = "ours"  # authenticated, relay_from, or Postern itself
+    OUTSIDE = "outside"
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One recipient of a spooled message.
+
+    ``original`` is the address RCPT named, ``recipient`` where it goes now; ``index`` points into
+    the conversation's recipients (several deliveries share one when an alias has several targets);
+    ``via`` pins an egress; ``cause``, ``last_reply``, ``remote`` and ``whose`` tell of the last try
+    that failed; ``end`` is the final word once DONE; ``attempts`` keeps the tries so far, only the
+    latest when many. ``busy`` is memory only: someone is at work on it.
+    """
+
+    n: int
+    recipient: Recipient
+    original: str
+    index: int
+    state: DeliveryState = DeliveryState.FRESH
+    group: str = ""
+    due: float = 0.0
+    tries: int = 0
+    via: str = ""
+    cause: str = ""
+    last_reply: str = ""
+    remote: str = ""
+    end: str = ""
+    delay_told: bool = False
+    attempts: list[AttemptRecord] = field(default_factory=list)
+    whose: str = ""
+    busy: bool = False
+
+
+@dataclass(slots=True)
+class Message:
+    """One accepted message. ``id`` is the number behind ``trace``.
+
+    ``content`` is what was accepted, byte for byte, with our own fields in front.
+    """
+
+    id: int
+    trace: str
+    accepted_at: float
+    expires_at: float
+    sender: Sender
+    origin: Origin
+    content: Content
+    conversation: Conversation
+    deliveries: list[Delivery]
+
+    @property
+    def is_done(self) -> bool:
+        """True when no delivery is left to do."""
+        return all(d.state is DeliveryState.DONE for d in self.deliveries)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLine:
+    """What waits for one MX group: read once at start, then kept by the queue."""
+
+    group: str
+    count: int
+    next_due: float
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a group has due: (message id, delivery n) pairs, messages read for it, and what is next.
+
+    ``next_due`` is the earliest time after now, or None when nothing else waits.
+    """
+
+    due: list[tuple[int, int]]
+    loaded: list[Message]
+    next_due: float | None

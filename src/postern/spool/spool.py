@@ -1,0 +1,208 @@
+"""The spool as its worker uses it: accept, record, claim, and hand finished mail to the journal."""
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import structlog
+
+from postern.journal.record import Conversation
+from postern.runtime.clock import Clock
+from postern.spool.adopt import (
+    adopt,
+    bodies_path,
+    database_path,
+    open_or_salvage,
+    orphans,
+    set_aside,
+)
+from postern.spool.body import BodyFolder, BodyWriter
+from postern.spool.handover import Handover, Journal
+from postern.spool.message import Claim, Delivery, DeliveryState, GroupLine, Message
+from postern.spool.outline import outline
+from postern.spool.rows import DamagedRowError, delivery_row
+from postern.spool.settings import SpoolSettings
+from postern.spool.space import Ballast, Space
+from postern.spool.store.file import SpoolFile
+from postern.spool.writer import Accept, Call, Done, Forget, Record, SpoolWriter
+
+log = structlog.get_logger("postern.spool")
+
+T = TypeVar("T")
+
+BODY_THREADS = 4
+
+
+class Spool:
+    """One worker's spool. All methods are for the loop's thread; answers come on the loop."""
+
+    def __init__(
+        self, settings: SpoolSettings, worker: int, workers: int, journal: Journal, clock: Clock
+    ) -> None:
+        self._settings = settings
+        self._worker = worker
+        self._workers = workers
+        self._clock = clock
+        settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.space = Space(settings.folder, settings.reserve_bytes, clock)
+        self.ballast = Ballast(settings.folder, settings.ballast_bytes)
+        self._bodies = BodyFolder(bodies_path(settings.folder, worker))
+        self._executor = ThreadPoolExecutor(BODY_THREADS, thread_name_prefix="body")
+        self._handover = Handover(journal, self._forget, settings.handover_s)
+        self._writer: SpoolWriter | None = None
+
+    async def open(self) -> list[GroupLine]:
+        """Open the file, take over what was left behind, and say what waits, by group.
+
+        Everything that was in a dead worker's memory is due at once, under the group ``""``.
+        """
+        loop = asyncio.get_running_loop()
+        spool = await loop.run_in_executor(self._executor, self._prepare)
+        self._writer = SpoolWriter(spool, loop, self._settings.ride_s, self.ballast.drop)
+        self._writer.start()
+        self._handover.start()
+        for number in await self._call(SpoolFile.done_ids):
+            message = await self.load(number)
+            if message is not None:
+                self._handover.add(outline(message), spooled=True)
+        return await self._call(SpoolFile.groups)
+
+    def _prepare(self) -> SpoolFile:
+        folder = self._settings.folder
+        path = database_path(folder, self._worker)
+        spool = open_or_salvage(path, self._bodies, self._settings.corrupt_folder)
+        for number in orphans(folder, self._workers):
+            if number % self._workers == self._worker:
+                adopt(spool, folder, number)
+        spool.wake_fresh(self._clock.now())
+        self._bodies.sweep(spool.has_file_body)
+        if self._worker == 0:
+            self.ballast.lay(self._settings.reserve_bytes)
+        return spool
+
+    @property
+    def is_writable(self) -> bool:
+        """False after a commit failed, until one succeeds."""
+        return self._writer is not None and self._writer.is_writable
+
+    def body(self, number: int) -> BodyWriter:
+        """A place for the body of message ``number`` while it streams in."""
+        return BodyWriter(self._bodies, number, self._executor, self._settings.inline_bytes)
+
+    def accept(self, message: Message, done: Done) -> None:
+        """Make a message durable; ``done(None)`` means it may be answered 250."""
+        assert self._writer is not None
+        self._writer.put(Accept(message, done))
+
+    async def accept_wait(self, message: Message) -> None:
+        """``accept`` for those who can wait.
+
+        Raises:
+            sqlite3.Error, OSError: the disk said no; nothing was kept.
+        """
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.accept(message, _resolver(future))
+        await future
+
+    def record(
+        self,
+        message: Message,
+        deliveries: Sequence[Delivery],
+        notices: Sequence[Message] = (),
+        done: Done | None = None,
+    ) -> None:
+        """Write how ``deliveries`` stand now, with ``notices`` in the same transaction.
+
+        A message with nothing left to do goes to the journal and is then forgotten.
+        """
+        assert self._writer is not None
+        rows = [delivery_row(message.id, d) for d in deliveries]
+        self._writer.put(Record(rows, notices, done))
+        if message.is_done:
+            self._handover.add(outline(message), spooled=True)
+
+    def ended(self, conversation: Conversation) -> None:
+        """A conversation without a message goes to the journal."""
+        self._handover.add(conversation, spooled=False)
+
+    async def claim(self, group: str, limit: int, known: Collection[int]) -> Claim:
+        """Deliveries of ``group`` that are due, with the messages of those not in ``known``."""
+        now = self._clock.now()
+
+        def find(spool: SpoolFile) -> Claim:
+            due = spool.due(group, now, limit)
+            wanted = dict.fromkeys(number for number, _ in due if number not in known)
+            loaded = [self._load(spool, number) for number in wanted]
+            whole = [message for message in loaded if message is not None]
+            return Claim(due, whole, spool.next_due(group, now))
+
+        return await self._call(find)
+
+    async def load(self, number: int) -> Message | None:
+        """One message, or None when it is not here (or was damaged, and set aside)."""
+        return await self._call(lambda spool: self._load(spool, number))
+
+    async def find(
+        self, states: Sequence[DeliveryState], group: str | None = None
+    ) -> list[Message]:
+        """All messages with a delivery in one of ``states``; for a person's commands."""
+
+        def search(spool: SpoolFile) -> list[Message]:
+            loaded = [self._load(spool, number) for number in spool.waiting_ids(states, group)]
+            return [message for message in loaded if message is not None]
+
+        return await self._call(search)
+
+    async def groups(self) -> list[GroupLine]:
+        """What waits on disk, by group."""
+        return await self._call(SpoolFile.groups)
+
+    async def close(self) -> None:
+        """Finish what was asked, hand over what is done, close the files."""
+        loop = asyncio.get_running_loop()
+        if self._writer is not None:
+            self._handover.stop()
+            await loop.run_in_executor(self._executor, self._handover.join)
+            self._writer.stop()
+            await loop.run_in_executor(self._executor, self._writer.join)
+        self._executor.shutdown(wait=False)
+
+    def _load(self, spool: SpoolFile, number: int) -> Message | None:
+        try:
+            return spool.load(number)
+        except DamagedRowError as error:
+            set_aside(spool, number, self._settings.corrupt_folder, str(error))
+            return None
+
+    def _forget(self, ids: Sequence[int]) -> None:
+        """Called on the journal's thread, once it has them."""
+        assert self._writer is not None
+        self._writer.put(Forget(ids))
+
+    async def _call(self, run: Callable[[SpoolFile], T]) -> T:
+        assert self._writer is not None
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def done(result: object, error: Exception | None) -> None:
+            if future.cancelled():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)  # type: ignore[arg-type]  # what run returned
+
+        self._writer.put(Call(run, done))
+        return await future
+
+
+def _resolver(future: asyncio.Future[None]) -> Done:
+    def done(error: Exception | None) -> None:
+        if future.cancelled():
+            return
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+
+    return done

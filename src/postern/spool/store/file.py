@@ -1,0 +1,263 @@
+"""The spool's SQL: one file for each worker, used from its writer thread alone.
+
+``message`` holds envelope, conversation and small bodies; ``delivery`` one row a recipient. Only
+waiting deliveries are indexed, by group and time: a message that goes out at its first try never
+touches an index. Rows of finished messages stay (state DONE) until the journal has them.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from postern.mail.content import BytesContent, Content
+from postern.spool.body import BodyFolder, FileContent
+from postern.spool.message import Delivery, DeliveryState, GroupLine, Message
+from postern.spool.rows import (
+    DamagedRowError,
+    delivery_row,
+    message_row,
+    read_delivery,
+    read_message,
+)
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS message (
+  id INTEGER PRIMARY KEY,
+  accepted_at REAL NOT NULL,
+  expires_at REAL NOT NULL,
+  size INTEGER NOT NULL,
+  envelope BLOB NOT NULL,
+  conversation BLOB NOT NULL,
+  body BLOB                       -- NULL: in a file of its own
+);
+CREATE TABLE IF NOT EXISTS delivery (
+  message INTEGER NOT NULL,
+  n INTEGER NOT NULL,
+  state INTEGER NOT NULL,
+  due REAL NOT NULL,
+  grp TEXT NOT NULL,
+  tries INTEGER NOT NULL,
+  record BLOB NOT NULL,
+  PRIMARY KEY (message, n)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS delivery_due ON delivery (grp, due) WHERE state = 1;
+"""
+INSERT_MESSAGE = "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?)"
+INSERT_DELIVERY = "INSERT INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?)"
+UPDATE_DELIVERY = (
+    "UPDATE delivery SET state = ?3, due = ?4, grp = ?5, tries = ?6, record = ?7 "
+    "WHERE message = ?1 AND n = ?2"
+)
+DELETE_MESSAGE = "DELETE FROM message WHERE id = ?"
+DELETE_DELIVERIES = "DELETE FROM delivery WHERE message = ?"
+READ_MESSAGE = (
+    "SELECT id, accepted_at, expires_at, size, envelope, conversation, body "
+    "FROM message WHERE id = ?"
+)
+READ_DELIVERIES = (
+    "SELECT n, state, due, grp, tries, record FROM delivery WHERE message = ? ORDER BY n"
+)
+CLAIM = (
+    "SELECT message, n FROM delivery INDEXED BY delivery_due "
+    "WHERE state = 1 AND grp = ? AND due <= ? ORDER BY due LIMIT ?"
+)
+NEXT_DUE = (
+    "SELECT min(due) FROM delivery INDEXED BY delivery_due WHERE state = 1 AND grp = ? AND due > ?"
+)
+GROUPS = "SELECT grp, count(*), min(due) FROM delivery WHERE state = 1 GROUP BY grp"
+WAKE_FRESH = "UPDATE delivery SET state = 1, due = ?, grp = '' WHERE state = 0"
+DONE_MESSAGES = (
+    "SELECT DISTINCT message FROM delivery d WHERE state = 3 AND NOT EXISTS "
+    "(SELECT 1 FROM delivery o WHERE o.message = d.message AND o.state != 3)"
+)
+NEXT_ID = "SELECT id FROM message WHERE id > ? ORDER BY id LIMIT 1"
+MAX_UNREADABLE = 100_000
+CACHE_KIB = 16_384
+CHECKPOINT_PAGES = 4096
+
+DeliveryRow = tuple[int, int, int, float, str, int, bytes]
+
+
+class SpoolFile:
+    """One worker's spool on disk. Every method may raise ``sqlite3.Error``."""
+
+    def __init__(self, path: Path, bodies: BodyFolder) -> None:
+        """Open or create the file, with every commit synced to disk (``synchronous=FULL``)."""
+        self.path = path
+        self.bodies = bodies
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        self._db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            raise sqlite3.DatabaseError(f"{path} was written by a newer Postern")
+        self._db.executescript(SCHEMA)
+        self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def close(self) -> None:
+        """Close the file; what was committed stays."""
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; on disk when it returns."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def insert(self, messages: Iterable[Message]) -> None:
+        """Add messages with their deliveries."""
+        rows = [(message_row(m), m) for m in messages]
+        self._db.executemany(INSERT_MESSAGE, [row for row, _ in rows])
+        self._db.executemany(
+            INSERT_DELIVERY, [delivery_row(m.id, d) for _, m in rows for d in m.deliveries]
+        )
+
+    def update(self, rows: Sequence[DeliveryRow]) -> None:
+        """Write deliveries anew."""
+        self._db.executemany(UPDATE_DELIVERY, rows)
+
+    def forget(self, ids: Sequence[int]) -> None:
+        """Delete messages that the journal has, with their deliveries."""
+        keys = [(number,) for number in ids]
+        self._db.executemany(DELETE_DELIVERIES, keys)
+        self._db.executemany(DELETE_MESSAGE, keys)
+
+    def wake_fresh(self, now: float) -> int:
+        """After a restart: what was in a dead worker's memory is due at once, to be routed anew."""
+        return self._db.execute(WAKE_FRESH, (now,)).rowcount
+
+    def groups(self) -> list[GroupLine]:
+        """What waits, for each MX group."""
+        return [GroupLine(*row) for row in self._db.execute(GROUPS)]
+
+    def done_ids(self) -> list[int]:
+        """Finished messages that the journal may not have yet."""
+        return [number for (number,) in self._db.execute(DONE_MESSAGES)]
+
+    def ids(self) -> list[int]:
+        """Every message in the file, oldest first."""
+        return [number for (number,) in self._db.execute("SELECT id FROM message ORDER BY id")]
+
+    def has_file_body(self, number: int) -> bool:
+        """True when a row with this id keeps its body in a file."""
+        found = self._db.execute(
+            "SELECT 1 FROM message WHERE id = ? AND body IS NULL", (number,)
+        ).fetchone()
+        return found is not None
+
+    def due(self, group: str, now: float, limit: int) -> list[tuple[int, int]]:
+        """Waiting deliveries of ``group`` that are due: (message id, n), the longest due first."""
+        return list(self._db.execute(CLAIM, (group, now, limit)))
+
+    def next_due(self, group: str, now: float) -> float | None:
+        """When the next delivery of ``group`` after ``now`` is due, or None."""
+        (due,) = self._db.execute(NEXT_DUE, (group, now)).fetchone()
+        return None if due is None else float(due)
+
+    def load(self, number: int) -> Message | None:
+        """One message with all its deliveries, or None when it is not here.
+
+        Raises:
+            DamagedRowError: a row or the body's file can't be read back.
+        """
+        row = self._db.execute(READ_MESSAGE, (number,)).fetchone()
+        if row is None:
+            return None
+        body: bytes | None = row[6]
+        content: Content
+        if body is not None:
+            content = BytesContent(body)
+        else:
+            content = FileContent(self.bodies.path_of(number), row[3])
+            if not content.is_whole():
+                raise DamagedRowError(f"message {number:x}: its file is missing or cut short")
+        return read_message(row[:6], content, self.deliveries(number))
+
+    def deliveries(self, number: int) -> list[Delivery]:
+        """All deliveries of one message."""
+        return [read_delivery(*row) for row in self._db.execute(READ_DELIVERIES, (number,))]
+
+    def raw(self, number: int) -> tuple[list[object], list[list[object]]]:
+        """The columns of a damaged message and of its deliveries, as they are."""
+        message = self._db.execute(READ_MESSAGE, (number,)).fetchone()
+        deliveries = self._db.execute(READ_DELIVERIES, (number,)).fetchall()
+        return list(message or ()), [list(row) for row in deliveries]
+
+    def probe(self) -> None:
+        """Read enough to meet gross damage early.
+
+        Raises:
+            sqlite3.DatabaseError: the file is not a database, or its pages don't fit together.
+        """
+        self._db.execute("SELECT count(*) FROM message").fetchone()
+        self._db.execute("SELECT sum(state) FROM delivery").fetchone()
+
+    def take_rows_of(self, path: Path) -> int:
+        """Copy every message of another spool file that is not here yet; how many came."""
+        self._db.execute("ATTACH ? AS other", (str(path),))
+        try:
+            with self.transaction():
+                came = self._db.execute(
+                    "INSERT OR IGNORE INTO message SELECT * FROM other.message"
+                ).rowcount
+                self._db.execute("INSERT OR IGNORE INTO delivery SELECT * FROM other.delivery")
+        finally:
+            self._db.execute("DETACH other")
+        return came
+
+    def save_rows_of(self, path: Path) -> tuple[int, int]:
+        """Copy what can be read of a damaged file, row by row: (saved, unreadable)."""
+        damaged = sqlite3.connect(path, isolation_level=None)
+        saved = lost = 0
+        try:
+            (highest,) = damaged.execute("SELECT max(id) FROM message").fetchone()
+            number = -1
+            while highest is not None and number < highest:
+                try:
+                    found = damaged.execute(NEXT_ID, (number,)).fetchone()
+                    if found is None:
+                        break
+                    number = found[0]
+                    self._save_message(damaged, number)
+                    saved += 1
+                except sqlite3.DatabaseError:
+                    lost += 1
+                    number += 1
+                    if lost > MAX_UNREADABLE:
+                        break
+        finally:
+            damaged.close()
+        return saved, lost
+
+    def _save_message(self, damaged: sqlite3.Connection, number: int) -> None:
+        row = damaged.execute(READ_MESSAGE, (number,)).fetchone()
+        deliveries = damaged.execute(READ_DELIVERIES, (number,)).fetchall()
+        with self.transaction():
+            self._db.execute(INSERT_MESSAGE, row)
+            self._db.executemany(
+                INSERT_DELIVERY,
+                [
+                    (number, n, state, due, group, tries, record)
+                    for n, state, due, group, tries, record in deliveries
+                ],
+            )
+
+    def waiting_ids(self, states: Sequence[DeliveryState], group: str | None) -> list[int]:
+        """Messages with a delivery in one of ``states`` (of one group, when given)."""
+        marks = ",".join("?" * len(states))
+        sql = f"SELECT DISTINCT message FROM delivery WHERE state IN ({marks})"  # noqa: S608 - only question marks are put in
+        values: list[object] = [int(state) for state in states]
+        if group is not None:
+            sql += " AND grp = ?"
+            values.append(group)
+        return [number for (number,) in self._db.execute(sql, values)]
