@@ -4,8 +4,10 @@ A name that does not exist, a name without such records, a server failure and si
 different things (RFC 2308, RFC 8020); only the first two are facts about the name.
 """
 
+import ipaddress
 from dataclasses import dataclass
 from enum import Enum
+from typing import Self
 
 
 class Status(Enum):
@@ -30,6 +32,32 @@ class Question:
     name: str
     type: str
 
+    @classmethod
+    def of(cls, name: str, type_: str) -> Self:
+        """The question in its one spelling, whatever case or final dot ``name`` came with."""
+        return cls(name.lower().removesuffix("."), type_.upper())
+
+    @classmethod
+    def reverse(cls, ip: str) -> Self:
+        """The PTR question about an IPv4 or IPv6 address (RFC 1035 §3.5, RFC 3596 §2.5).
+
+        Raises:
+            ValueError: ``ip`` is not an address.
+        """
+        return cls(ipaddress.ip_address(ip.partition("%")[0]).reverse_pointer, "PTR")
+
+
+def reversed_ip(ip: str) -> str:
+    """An address as the labels that block lists are asked with (RFC 5782 §2.1, §2.4).
+
+    ``192.0.2.99`` becomes ``99.2.0.192``; an IPv6 address becomes its 32 nibbles, reversed.
+
+    Raises:
+        ValueError: ``ip`` is not an address.
+    """
+    name = ipaddress.ip_address(ip.partition("%")[0]).reverse_pointer
+    return name.removesuffix(".in-addr.arpa").removesuffix(".ip6.arpa")
+
 
 @dataclass(frozen=True, slots=True)
 class MxRecord:
@@ -44,8 +72,10 @@ class Answer:
     """What came back.
 
     ``records``: text of each record: addresses for A/AAAA, host names without the final dot for
-    PTR/CNAME, joined strings for TXT, ``"10 mx.example"`` for MX (see ``mx``).
-    ``ttl_s``: seconds the answer may be kept, negative answers by RFC 2308; 0 when couldn't tell.
+    PTR/CNAME, joined strings for TXT (each octet one Latin-1 character, so nothing is lost),
+    ``"10 mx.example"`` for MX (see ``mx``), presentation format for others.
+    ``ttl_s``: seconds the answer may still be kept, negative answers by RFC 2308; 0 when couldn't
+    tell.
     ``authentic``: the AD bit, worth something only from a trusted loopback resolver.
     ``resolver``: name of the resolver that answered. ``seconds``: time taken; 0.0 from cache.
     """

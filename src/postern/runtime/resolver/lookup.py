@@ -1,0 +1,23 @@
+"""What other rooms ask of a resolver, real or fake."""
+
+from typing import Protocol
+
+from postern.mail.dns import Answer, Question
+
+
+class Lookup(Protocol):
+    """Answers questions. No look-up raises: what went wrong is the answer's status."""
+
+    def cached(self, question: Question, *, foreign_ok: bool = True) -> Answer | None:
+        """The answer if it is known without asking anyone, else None. Never blocks."""
+        ...
+
+    async def ask(self, question: Question, *, foreign_ok: bool = True) -> Answer:
+        """The answer, from the cache or from a server, within a few seconds.
+
+        Args:
+            question: name and type.
+            foreign_ok: another named resolver may be asked when home couldn't tell. Off for block
+                lists: they answer by who asks, and many refuse a resolver they do not know.
+        """
+        ...
