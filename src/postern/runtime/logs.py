@@ -22,6 +22,9 @@ from postern.runtime.clock import Clock, rfc3339
 MAX_LINE_BYTES = 4000
 """Below PIPE_BUF, so that lines of several processes on one pipe never mix (pipe(7))."""
 
+MAX_VALUE_CHARACTERS = 1200
+"""A longer value loses its beginning."""
+
 FIXED = ("trace", "rip", "user")
 MASK = "***"
 _SECRET = re.compile(r"passw|secret|authorization|credential|token|private_?key", re.IGNORECASE)
@@ -123,6 +126,9 @@ def mask_secrets(fields: Mapping[str, object]) -> dict[str, object]:
     for key, value in fields.items():
         if _SECRET.search(key):
             masked[key] = MASK
+        elif isinstance(value, str) and len(value) > MAX_VALUE_CHARACTERS:
+            # The end of a traceback tells more than its beginning.
+            masked[key] = f"…{value[-MAX_VALUE_CHARACTERS:]}"
         elif isinstance(value, Mapping):
             masked[key] = mask_secrets({str(k): v for k, v in value.items()})
         else:

@@ -1,0 +1,396 @@
+"""Keeps the process tree: binds, forks, restarts what crashed, reloads, and stops all of it.
+
+The supervisor is one thread that touches no mail. It binds every socket before the first fork and
+keeps them, so that a worker that crashed comes back on its own socket and no connection is refused
+meanwhile. Workers die with it, however it ends. Signals: SIGTERM and SIGINT stop, SIGHUP reloads.
+"""
+
+import contextlib
+import os
+import selectors
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from postern.runtime.clock import Clock
+from postern.runtime.forking import Birth, Started, fork_child
+from postern.runtime.listeners import Bound, ListenAt, bind_all
+from postern.runtime.notify import Notifier
+from postern.runtime.privileges import Account
+from postern.runtime.processes import ConsoleSetup, WorkerSetup, status_path
+
+FIRST_RESTART_S = 0.1
+LONGEST_RESTART_S = 10.0
+STEADY_S = 10.0
+"""A child that lived this long has got over its earlier crashes."""
+
+STOP_SLACK_S = 2.0
+"""On top of stop_grace_s, for a worker that used all of it to write down what it could not end."""
+
+HOPELESS = frozenset({73, 77, 78})
+"""Exit codes (sysexits) that starting again does not mend: cannot create, no permission, config."""
+
+READY_LINE = b"postern: ready\n"
+
+
+@dataclass(frozen=True, slots=True)
+class TreeSettings:
+    """What the tree looks like; ``console`` is None when there is none (tests)."""
+
+    run_dir: Path
+    listeners: tuple[ListenAt, ...]
+    console: ListenAt | None
+    workers: int
+    account: Account | None
+    stop_grace_s: float
+
+
+class Program(Protocol):
+    """What runs in the tree."""
+
+    def run_worker(self, setup: WorkerSetup) -> int:
+        """Serve until SIGTERM, in a process of its own; returns the exit code."""
+        ...
+
+    def run_console(self, setup: ConsoleSetup) -> int:
+        """Serve HTTP until SIGTERM, in a process of its own; returns the exit code."""
+        ...
+
+    def reload(self) -> str:
+        """Read the configuration again, for children started from now on.
+
+        Returns:
+            Nothing when it is taken; else why not, and the old one stays.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class _Child:
+    """One place in the tree and the process that holds it now; pid 0 while there is none."""
+
+    name: str
+    start: Callable[[], Started]
+    pid: int = 0
+    ready_fd: int = -1
+    is_ready: bool = False
+    started_at: float = 0.0
+    crashes: int = 0
+    restart_at: float | None = 0.0
+    is_replaced: bool = False
+    missed_reload: bool = False
+
+
+class Supervisor:
+    """Runs the tree from the first bind to the last child's end; used once."""
+
+    def __init__(
+        self, settings: TreeSettings, program: Program, clock: Clock, notifier: Notifier
+    ) -> None:
+        self._settings = settings
+        self._program = program
+        self._clock = clock
+        self._notifier = notifier
+        self._log = structlog.get_logger()
+        self._selector = selectors.DefaultSelector()
+        self._bound: list[Bound] = []
+        self._console_bound: list[Bound] = []
+        self._children: list[_Child] = []
+        self._signals: set[int] = set()
+        self._wakeup: tuple[int, int] = (-1, -1)
+        self._announced = False
+        self._stop_deadline: float | None = None
+        self._exit_code = 0
+        self._next_alive: float | None = None
+        self._has_terminal = os.isatty(2)
+
+    def run(self) -> int:
+        """Serve until told to stop; returns the exit code.
+
+        Raises:
+            CannotListenError: a port cannot be had; nothing was started.
+        """
+        self._bind()
+        self._catch_signals()
+        self._children = [
+            _Child(f"worker-{n}", partial(self._start_worker, n))
+            for n in range(self._settings.workers)
+        ]
+        if self._settings.console is not None:
+            self._children.append(_Child("console", self._start_console))
+        self._next_alive = self._clock.monotonic()
+        try:
+            while not self._is_over():
+                self._turn()
+        finally:
+            self._kill_rest()
+            self._close_listeners()
+            self._release_signals()
+        return self._exit_code
+
+    def _bind(self) -> None:
+        self._bound = bind_all(self._settings.listeners, self._settings.workers)
+        if self._settings.console is not None:
+            try:
+                self._console_bound = bind_all([self._settings.console], 1)
+            except BaseException:
+                self._close_listeners()
+                raise
+
+    # --- the loop ------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        """Wait for something to happen or to be due, then do all that is to be done."""
+        self._start_due()
+        for key, _ in self._selector.select(self._patience()):
+            ready: Callable[[], None] = key.data
+            ready()
+        # A stop comes first: a worker that ended because of the same signal has not crashed.
+        signals, self._signals = self._signals, set()
+        if signals & {signal.SIGTERM, signal.SIGINT}:
+            self._stop(is_impatient=signal.SIGINT in signals)
+        if signal.SIGHUP in signals:
+            self._hang_up()
+        self._reap()
+        now = self._clock.monotonic()
+        if self._stop_deadline is not None and now >= self._stop_deadline:
+            self._kill_rest()
+        self._feed_watchdog(now)
+
+    def _patience(self) -> float | None:
+        """Seconds until the next thing is due; None waits for an event."""
+        due = [c.restart_at for c in self._children if c.restart_at is not None]
+        due += [at for at in (self._stop_deadline, self._next_alive) if at is not None]
+        return max(0.0, min(due) - self._clock.monotonic()) if due else None
+
+    def _is_over(self) -> bool:
+        return self._stop_deadline is not None and not any(c.pid for c in self._children)
+
+    def _feed_watchdog(self, now: float) -> None:
+        interval = self._notifier.watchdog_interval_s
+        if interval is None:
+            self._next_alive = None
+        elif self._next_alive is not None and now >= self._next_alive:
+            self._notifier.alive()
+            self._next_alive = now + interval
+
+    # --- signals -------------------------------------------------------------------------------
+
+    def _catch_signals(self) -> None:
+        out, into = os.pipe()
+        os.set_blocking(out, False)
+        os.set_blocking(into, False)
+        self._wakeup = (out, into)
+        signal.set_wakeup_fd(into, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, lambda *_: None)
+        self._selector.register(out, selectors.EVENT_READ, self._read_signals)
+
+    def _read_signals(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while numbers := os.read(self._wakeup[0], 4096):
+                self._signals.update(numbers)
+
+    def _release_signals(self) -> None:
+        signal.set_wakeup_fd(-1)
+        self._selector.close()
+        for descriptor in self._wakeup:
+            os.close(descriptor)
+
+    # --- children ------------------------------------------------------------------------------
+
+    def _start_worker(self, number: int) -> Started:
+        listeners = tuple((i, b.for_worker(number)) for i, b in enumerate(self._bound))
+        mine = {sock.fileno() for _, sock in listeners}
+
+        def body(ready_fd: int) -> int:
+            path = status_path(self._settings.run_dir, number)
+            workers = self._settings.workers
+            return self._program.run_worker(WorkerSetup(number, workers, listeners, path, ready_fd))
+
+        return fork_child(Birth(body, partial(self._shed, mine), self._settings.account))
+
+    def _start_console(self) -> Started:
+        sockets = tuple(sock for bound in self._console_bound for sock in bound.sockets)
+        mine = {sock.fileno() for sock in sockets}
+
+        def body(ready_fd: int) -> int:
+            settings = self._settings
+            return self._program.run_console(
+                ConsoleSetup(sockets, settings.run_dir, settings.workers, ready_fd)
+            )
+
+        return fork_child(Birth(body, partial(self._shed, mine), self._settings.account))
+
+    def _shed(self, mine: set[int]) -> None:
+        """In a child: close what belongs to the supervisor and to the other children.
+
+        The lock on the data folder stays open on purpose (see ``postern.runtime.lock``).
+        """
+        self._selector.close()
+        for descriptor in (*self._wakeup, *(c.ready_fd for c in self._children)):
+            if descriptor >= 0:
+                os.close(descriptor)
+        for bound in (*self._bound, *self._console_bound):
+            for sock in bound.sockets:
+                if sock.fileno() not in mine:
+                    sock.close()
+
+    def _start_due(self) -> None:
+        now = self._clock.monotonic()
+        for child in self._children:
+            if child.restart_at is None or child.restart_at > now:
+                continue
+            child.restart_at = None
+            try:
+                started = child.start()
+            except OSError as error:  # EAGAIN: the limit of processes is reached
+                self._log.error(f"cannot start {child.name}: {error.strerror}")
+                self._restart_later(child)
+                continue
+            child.pid, child.ready_fd = started.pid, started.ready_fd
+            child.is_ready = child.is_replaced = child.missed_reload = False
+            child.started_at = now
+            self._selector.register(
+                started.ready_fd, selectors.EVENT_READ, partial(self._hear, child)
+            )
+
+    def _hear(self, child: _Child) -> None:
+        """A child says that it is ready, or its pipe closed because it ended."""
+        try:
+            said = os.read(child.ready_fd, 16)
+        except BlockingIOError:
+            return
+        self._forget_pipe(child)
+        if not said:
+            return
+        child.is_ready = True
+        if child.missed_reload:
+            self._tell(child, signal.SIGHUP)
+        if not self._announced and all(c.is_ready for c in self._children):
+            self._announced = True
+            os.write(2, READY_LINE)
+            self._notifier.ready(f"serving with {self._settings.workers} workers")
+
+    def _forget_pipe(self, child: _Child) -> None:
+        if child.ready_fd >= 0:
+            self._selector.unregister(child.ready_fd)
+            os.close(child.ready_fd)
+            child.ready_fd = -1
+
+    def _reap(self) -> None:
+        """Fetch every child that ended; one that nobody asked to end is started again."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            for child in self._children:
+                if child.pid == pid:
+                    self._ended(child, os.waitstatus_to_exitcode(status))
+
+    def _ended(self, child: _Child, code: int) -> None:
+        pid, child.pid = child.pid, 0
+        self._forget_pipe(child)
+        if self._stop_deadline is not None:
+            return
+        if child.is_replaced:
+            child.restart_at = self._clock.monotonic()
+            return
+        if not self._announced and code in HOPELESS:
+            self._log.error(f"{child.name} cannot start (exit {code})")
+            self._exit_code = code
+            self._stop(is_impatient=False)
+            return
+        if self._clock.monotonic() - child.started_at >= STEADY_S:
+            child.crashes = 0
+        delay_s = self._restart_later(child)
+        self._log.error(
+            f"{child.name} (pid {pid}) {_how_it_ended(code)}; starting it again in {delay_s:g} s"
+        )
+
+    def _restart_later(self, child: _Child) -> float:
+        delay_s = min(LONGEST_RESTART_S, FIRST_RESTART_S * 2.0 ** min(child.crashes, 16))
+        child.crashes += 1
+        child.restart_at = self._clock.monotonic() + delay_s
+        return delay_s
+
+    # --- reload and stop -----------------------------------------------------------------------
+
+    def _hang_up(self) -> None:
+        """SIGHUP: reload, or stop when it came because our terminal was closed."""
+        if self._has_terminal and not os.isatty(2):
+            self._stop(is_impatient=False)
+        elif self._stop_deadline is None:
+            self._reload()
+
+    def _reload(self) -> None:
+        """Take up the new configuration; workers reload, the console is replaced.
+
+        The console's connections wait in its socket's queue between the old and the new process.
+        """
+        self._notifier.reloading()
+        refusal = self._program.reload()
+        if refusal:
+            self._log.error("the new configuration is not taken, the old one stays", why=refusal)
+        else:
+            self._log.info("configuration reloaded")
+            for child in self._children:
+                if child.name == "console":
+                    child.is_replaced = bool(child.pid)
+                    self._tell(child, signal.SIGTERM)
+                elif child.is_ready:
+                    self._tell(child, signal.SIGHUP)
+                else:
+                    child.missed_reload = True
+        self._notifier.ready(f"serving with {self._settings.workers} workers")
+
+    def _stop(self, *, is_impatient: bool) -> None:
+        """Ask all children to finish; a second SIGINT does not wait for them."""
+        if self._stop_deadline is not None:
+            if is_impatient:
+                self._stop_deadline = self._clock.monotonic()
+            return
+        self._stop_deadline = self._clock.monotonic() + self._settings.stop_grace_s + STOP_SLACK_S
+        self._notifier.stopping()
+        self._close_listeners()
+        for child in self._children:
+            child.restart_at = None
+            self._tell(child, signal.SIGTERM)
+
+    def _close_listeners(self) -> None:
+        """From now on new connections are refused, once the workers have closed theirs too."""
+        for bound in (*self._bound, *self._console_bound):
+            bound.close()
+
+    def _tell(self, child: _Child, number: signal.Signals) -> None:
+        if child.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.pid, number)
+
+    def _kill_rest(self) -> None:
+        """SIGKILL whoever is left, and fetch them."""
+        for child in self._children:
+            if child.pid:
+                self._log.warning(f"{child.name} (pid {child.pid}) did not stop in time: killed")
+                self._tell(child, signal.SIGKILL)
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(child.pid, 0)
+                child.pid = 0
+
+
+def _how_it_ended(code: int) -> str:
+    """``was killed by SIGSEGV`` or ``ended with exit status 1``."""
+    if code >= 0:
+        return f"ended with exit status {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"
