@@ -1,0 +1,166 @@
+"""The directory as workers ask it: cached answers, dropped as soon as anybody changed anything.
+
+Caches hold what was asked for, least recently asked out first, never a whole table: a site with a
+million mailboxes costs a worker no more memory than its caches' bounds. What is remembered is
+also that something is not there, so a guesser cannot make every guess a query twice.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+from postern.directory.expand import Entry, resolve
+from postern.directory.model import Domain, Mailbox
+from postern.directory.names import home_path, key_of, local_key, without_tag
+from postern.directory.resolution import NotOurs, Resolution, Resolved
+from postern.directory.store.lookup import Lookup, find_domain
+from postern.mail.address import Address
+from postern.runtime.database.engine import Database
+
+CACHED_DOMAINS = 8_192
+CACHED_ADDRESSES = 16_384
+
+
+class Watch(Protocol):
+    """Tells whether anybody changed the database; ``ChangeWatch`` is one."""
+
+    def changed(self) -> bool:
+        """True once after each change, and when it couldn't tell."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Somebody who logged in: a mailbox of ours that is switched on."""
+
+    address: Address
+    mailbox_id: str
+
+
+class Directory:
+    """Looks up domains and addresses; used from one thread.
+
+    Call ``refresh`` at the start of every transaction: a change made by a command that has
+    returned then holds. Look-ups raise ``DatabaseTroubleError`` when the database cannot answer:
+    couldn't tell, never "not there".
+    """
+
+    def __init__(self, database: Database, watch: Watch) -> None:
+        self._database = database
+        self._watch = watch
+        self._domain = lru_cache(CACHED_DOMAINS)(self._read_domain)
+        self._resolved = lru_cache(CACHED_ADDRESSES)(self._read_resolution)
+        self._mailbox = lru_cache(CACHED_ADDRESSES)(self._read_mailbox)
+        self._clear()
+
+    def refresh(self) -> bool:
+        """Drop the caches if anything changed since the last call; a few microseconds."""
+        if not self._watch.changed():
+            return False
+        self._clear()
+        return True
+
+    def domain(self, name: str) -> Domain | None:
+        """Our domain of that name (lower-case A-labels), or None."""
+        return self._domain(name)
+
+    def resolve(self, address: Address) -> Resolution:
+        """What becomes of mail for ``address``; the bare ``postmaster`` is known too."""
+        if address.domain and self._domain(address.domain) is None:
+            # Without this, mail going out would fill the cache of addresses with strangers.
+            return _NOT_OURS
+        return self._resolved(address)
+
+    def mailbox(self, address: Address) -> Mailbox | None:
+        """The mailbox of that very name, switched on or not; tags and aliases are not followed."""
+        if self._domain(address.domain) is None:
+            return None
+        return self._mailbox(key_of(address))
+
+    def mailbox_of(self, address: Address) -> Mailbox | None:
+        """The mailbox a delivery to ``address`` is put in: of that name, or without the tag.
+
+        Aliases are not followed: they were expanded when the mail came in.
+        """
+        domain = self._domain(address.domain)
+        if domain is None:
+            return None
+        key = local_key(address.local)
+        found = self._mailbox(Address(key, domain.name))
+        if found is None:
+            base = without_tag(key, domain.separator)
+            found = None if base is None else self._mailbox(Address(base, domain.name))
+        return found
+
+    def home_of(self, address: Address) -> str | None:
+        """``<domain>/<localpart>`` of the mailbox for ``address``, safe as a relative path.
+
+        None when there is no such mailbox (any more); a switched-off one keeps its home.
+        """
+        found = self.mailbox_of(address)
+        return None if found is None else home_path(found.address.domain, found.address.local)
+
+    def may_send_as(self, account: Account, address: Address) -> bool:
+        """Whether ``account`` may put ``address`` in MAIL FROM or From.
+
+        Its own address and those with a tag; else addresses whose mail it gets: aliases that lead
+        to it, whatever its catch-all catches. Another's mailbox is never its to send as, not
+        even where an alias of the same name copies that mailbox's mail to it.
+        """
+        owner = self.mailbox_of(address)
+        if owner is not None:
+            return owner.address == account.address
+        resolution = self.resolve(address)
+        return isinstance(resolution, Resolved) and any(
+            destination.local and self._is_at(account, destination.address)
+            for destination in resolution.destinations
+        )
+
+    def _is_at(self, account: Account, address: Address) -> bool:
+        owner = self.mailbox_of(address)
+        return owner is not None and owner.address == account.address
+
+    def _clear(self) -> None:
+        self._domain.cache_clear()
+        self._resolved.cache_clear()
+        self._mailbox.cache_clear()
+
+    def _read_domain(self, name: str) -> Domain | None:
+        with self._database.read() as connection:
+            return find_domain(connection, name)
+
+    def _read_resolution(self, address: Address) -> Resolution:
+        with self._database.read() as connection:
+            return resolve(_Remembering(self, Lookup(connection)), address)
+
+    def _read_mailbox(self, key: Address) -> Mailbox | None:
+        domain = self._domain(key.domain)
+        if domain is None:
+            return None
+        with self._database.read() as connection:
+            entry = Lookup(connection).entries(domain, (key.local,)).get(key.local)
+        return None if entry is None else entry.mailbox
+
+
+_NOT_OURS = NotOurs()
+
+
+class _Remembering:
+    """A ``Source`` that takes domains from the directory's cache and the rest from the tables."""
+
+    def __init__(self, directory: Directory, lookup: Lookup) -> None:
+        self._directory = directory
+        self._lookup = lookup
+
+    def domain(self, name: str) -> Domain | None:
+        return self._directory.domain(name)
+
+    def entries(self, domain: Domain, keys: tuple[str, ...]) -> Mapping[str, Entry]:
+        return self._lookup.entries(domain, keys)
+
+    def site_postmaster(self) -> tuple[Address, ...]:
+        return self._lookup.site_postmaster()
+
+    def first_mailbox(self) -> Address | None:
+        return self._lookup.first_mailbox()

@@ -1,0 +1,73 @@
+"""What became of an address when the directory was asked: values, matched exhaustively."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from postern.mail.address import Address
+
+
+class Via(Enum):
+    """What in the directory answered for the address."""
+
+    MAILBOX = "mailbox"
+    ALIAS = "alias"
+    PLUS = "plus"
+    CATCH_ALL = "catch-all"
+    POSTMASTER = "postmaster"
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """One place the mail goes. ``local``: a mailbox here, else routing looks for its way.
+
+    A local address keeps its tag (``wang+shop@…``), for Delivered-To; ``Directory.home_of`` finds
+    the folder.
+    """
+
+    address: Address
+    local: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NotOurs:
+    """The domain is none of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoSuchMailbox:
+    """The domain is ours and has no such mailbox, alias or catch-all; nor has any target."""
+
+    domain: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disabled:
+    """The mailbox is there and switched off."""
+
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The domain's own server decides about the address and gets the mail."""
+
+    domain: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Mail is taken, for one destination or more, none of them twice.
+
+    ``missing``: targets of ours that are not there (or off); the others get the mail.
+    ``cut_short``: expansion met a bound (depth or count) or a circle, and left something out.
+    """
+
+    destinations: tuple[Destination, ...]
+    via: Via
+    missing: tuple[Address, ...] = ()
+    cut_short: bool = False
+
+
+Resolution = NotOurs | NoSuchMailbox | Disabled | Gateway | Resolved

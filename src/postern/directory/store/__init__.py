@@ -1,0 +1,1 @@
+"""The directory's tables in ``site.db`` and the typed functions that read and write them."""
