@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
-from postern.directory import suggest
+from postern.directory import wording
 from postern.directory.expand import MAX_DESTINATIONS, SITE_POSTMASTER
 from postern.directory.ids import new_id
 from postern.directory.model import Alias, Domain, Problem, Refused
@@ -72,12 +72,12 @@ def require(connection: sa.Connection, text: str) -> Alias | Refused:
     rows = connection.execute(
         sa.select(tables.alias.c.local)
         .where(tables.alias.c.domain_id == domain.id)
-        .limit(suggest.MAX_CANDIDATES)
+        .limit(wording.MAX_CANDIDATES)
     )
-    near = suggest.nearest(key, (row.local for row in rows), domain.name)
+    near = wording.nearest(key, (row.local for row in rows), domain.name)
     return Refused(
         Problem.NOT_THERE,
-        f"there is no alias {address}{near or f', see: postern alias list {domain.name}'}",
+        f"there is no alias {address}{near or f'; see: postern alias list {domain.name}'}",
     )
 
 

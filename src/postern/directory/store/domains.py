@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
-from postern.directory import suggest
+from postern.directory import wording
 from postern.directory.ids import new_id
 from postern.directory.model import (
     DEFAULT_SEPARATOR,
@@ -37,10 +37,10 @@ def require(connection: sa.Connection, text: str) -> Domain | Refused:
     found = find_domain(connection, name)
     if found is not None:
         return found
-    hint = suggest.nearest(name, _similar(connection, name))
+    hint = wording.nearest(name, _similar(connection, name))
     return Refused(
         Problem.NOT_THERE,
-        f"there is no domain {name} here{hint or ', see: postern domain list'}",
+        f"there is no domain {name} here{hint or '; see: postern domain list'}",
     )
 
 
@@ -49,7 +49,7 @@ def _similar(connection: sa.Connection, name: str) -> list[str]:
     rows = connection.execute(
         sa.select(tables.domain.c.name)
         .where(length.between(len(name) - 3, len(name) + 3))
-        .limit(suggest.MAX_CANDIDATES)
+        .limit(wording.MAX_CANDIDATES)
     )
     return [row.name for row in rows]
 
@@ -134,8 +134,8 @@ def _refuse_gateway(
         return None
     return Refused(
         Problem.NOT_ALLOWED,
-        f"{domain.name} has {mailboxes} mailboxes here, which mail to {gateway.host} would pass "
-        "by; remove them first",
+        f"{domain.name} has {wording.counted(mailboxes, 'mailbox')} here, and mail that goes on to "
+        f"{gateway.host} would pass by; remove first what is in the domain",
     )
 
 
@@ -149,7 +149,7 @@ def remove(writing: Writing, text: str, *, with_contents: bool) -> DomainSummary
     if (summary.mailboxes or summary.aliases) and not with_contents:
         return Refused(
             Problem.NOT_ALLOWED,
-            f"{domain.name} still has {summary.mailboxes} mailboxes and {summary.aliases} aliases; "
+            f"{domain.name} still has {wording.contents(summary.mailboxes, summary.aliases)}; "
             "--yes removes them with it",
         )
     # alias_target rows go with their alias (ON DELETE CASCADE).

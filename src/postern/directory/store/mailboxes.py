@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
-from postern.directory import suggest
+from postern.directory import wording
 from postern.directory.ids import new_id
 from postern.directory.model import (
     KEEP,
@@ -51,12 +51,12 @@ def require(connection: sa.Connection, text: str) -> Mailbox | Refused:
     rows = connection.execute(
         sa.select(tables.mailbox.c.local)
         .where(tables.mailbox.c.domain_id == domain.id)
-        .limit(suggest.MAX_CANDIDATES)
+        .limit(wording.MAX_CANDIDATES)
     )
-    near = suggest.nearest(key, (row.local for row in rows), domain.name)
+    near = wording.nearest(key, (row.local for row in rows), domain.name)
     return Refused(
         Problem.NOT_THERE,
-        f"there is no mailbox {address}{near or f', see: postern mailbox list {domain.name}'}",
+        f"there is no mailbox {address}{near or f'; see: postern mailbox list {domain.name}'}",
     )
 
 

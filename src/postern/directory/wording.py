@@ -1,4 +1,4 @@
-"""The nearest name that is there, for a name that is not."""
+"""Words for the sentences people read: the nearest name to a wrong one, and counted things."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -21,3 +21,15 @@ def nearest(name: str, candidates: Iterable[str], domain: str = "") -> str:
     if not found:
         return ""
     return f"; did you mean {Address(found[0], domain) if domain else found[0]}?"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 alias``, ``2 aliases``, ``3 mailboxes``."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun}{'es' if noun.endswith(('s', 'x')) else 's'}"
+
+
+def contents(mailboxes: int, aliases: int) -> str:
+    """``2 mailboxes and 1 alias``: what a domain holds."""
+    return f"{counted(mailboxes, 'mailbox')} and {counted(aliases, 'alias')}"
