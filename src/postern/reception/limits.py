@@ -1,0 +1,54 @@
+"""How many connections are open, in all and per address (one /64 counts as one in IPv6)."""
+
+import ipaddress
+
+
+def limit_key(ip: str) -> str:
+    """What one client counts as: its IPv4 address, or its IPv6 /64."""
+    if ":" not in ip:
+        return ip
+    address = parse_ip(ip)
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
+    return str(address)
+
+
+def parse_ip(ip: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """An address as the kernel names it; IPv4 in IPv6 clothes counts as IPv4."""
+    try:
+        address = ipaddress.ip_address(ip.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+class ConnectionCounts:
+    """Open connections of one worker."""
+
+    def __init__(self, most: int, most_per_address: int) -> None:
+        self._most = most
+        self._most_per_address = most_per_address
+        self._by_address: dict[str, int] = {}
+        self.open = 0
+
+    def enter(self, key: str) -> str:
+        """Count a connection in; returns why it may not stay, or nothing."""
+        self.open += 1
+        count = self._by_address.get(key, 0) + 1
+        self._by_address[key] = count
+        if self.open > self._most:
+            return "this server has too many connections open; try again in a minute"
+        if count > self._most_per_address:
+            return f"too many connections from {key} at once; close some and try again"
+        return ""
+
+    def leave(self, key: str) -> None:
+        """Count a connection out."""
+        self.open -= 1
+        count = self._by_address.get(key, 0) - 1
+        if count > 0:
+            self._by_address[key] = count
+        else:
+            self._by_address.pop(key, None)

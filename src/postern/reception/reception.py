@@ -1,0 +1,81 @@
+"""All listeners of one worker: opened on the supervisor's sockets, watched, reloaded, closed."""
+
+import asyncio
+import functools
+import socket
+from collections.abc import Sequence
+
+import structlog
+
+from postern.reception.connection import Connection
+from postern.reception.limits import ConnectionCounts
+from postern.reception.port import Port
+from postern.reception.services import Services
+from postern.reception.settings import ListenerSettings
+from postern.reception.tls import Certificates
+
+log = structlog.get_logger("postern.reception")
+
+SWEEP_S = 2.0
+BACKLOG = 1024
+STOP_POLL_S = 0.05
+
+
+class Reception:
+    """Where connections come in."""
+
+    def __init__(self, services: Services, certificates: Certificates) -> None:
+        self._services = services
+        self._certificates = certificates
+        settings = services.settings
+        self.counts = ConnectionCounts(
+            settings.worker_connections, settings.worker_connections_per_address
+        )
+        self._ports: list[Port] = []
+        self._servers: list[asyncio.AbstractServer] = []
+        self._sweep: asyncio.TimerHandle | None = None
+
+    async def open(self, listeners: Sequence[tuple[ListenerSettings, socket.socket]]) -> None:
+        """Accept connections on sockets that are already bound and listening."""
+        loop = asyncio.get_running_loop()
+        for listener, sock in listeners:
+            port = Port(self._services, listener, self._certificates, self.counts)
+            self._ports.append(port)
+            connect = functools.partial(Connection, port)
+            create = loop.create_unix_server if listener.is_unix else loop.create_server
+            self._servers.append(await create(connect, sock=sock, backlog=BACKLOG))
+        self._sweep = loop.call_later(SWEEP_S, self._look_at_clocks)
+
+    def reload(self, services: Services, certificates: Certificates) -> None:
+        """Serve new connections with other settings and certificates."""
+        self._services = services
+        self._certificates = certificates
+        for port in self._ports:
+            port.reload(services, certificates)
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no more connections, let messages under way come to their end, then cut."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for server in self._servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + grace_s
+        for connection in self._open():
+            connection.leave()
+        while (left := self._open()) and loop.time() < until:
+            await asyncio.sleep(STOP_POLL_S)
+            for connection in left:
+                connection.leave()
+        for connection in self._open():
+            connection.abort()
+
+    def _open(self) -> list[Connection]:
+        return [c for port in self._ports for c in port.connections if isinstance(c, Connection)]
+
+    def _look_at_clocks(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for connection in self._open():
+            connection.look_at_clock(now)
+        self._sweep = loop.call_later(SWEEP_S, self._look_at_clocks)

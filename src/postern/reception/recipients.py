@@ -1,0 +1,105 @@
+"""One RCPT: whose address is it, and may this client send to it."""
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Protocol
+
+from postern.directory.resolution import (
+    Destination,
+    Disabled,
+    Gateway,
+    NoSuchMailbox,
+    NotOurs,
+    Resolution,
+    Resolved,
+)
+from postern.mail.address import Address
+from postern.mail.finding import Effect, Finding, Result, Verdict, Whose
+from postern.mail.reply import reply
+
+ACCEPTED = Verdict(Effect.ACCEPT, reply(250, "2.1.5", "Recipient ok"))
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The verdict for one recipient, and where its mail goes when it is accepted."""
+
+    verdict: Verdict
+    destinations: tuple[Destination, ...] = ()
+
+
+class Directory(Protocol):
+    """Who lives here."""
+
+    def resolve(self, address: Address) -> Resolution:
+        """Whose the address is; from memory or one look at the database."""
+        ...
+
+
+class Verifier(Protocol):
+    """Asks a customer's own server whether it has a mailbox."""
+
+    def cached(self, gateway: Gateway, address: Address) -> Verdict | None:
+        """What is known already."""
+        ...
+
+    def ask(self, gateway: Gateway, address: Address) -> Awaitable[Verdict]:
+        """Ask the server."""
+        ...
+
+
+class Recipients:
+    """Decides about recipients, one at a time."""
+
+    def __init__(self, directory: Directory, verifier: Verifier) -> None:
+        self._directory = directory
+        self._verifier = verifier
+
+    def decide(self, address: Address, *, trusted: bool) -> Decision | Awaitable[Decision]:
+        """The decision, or its promise where another server must be asked.
+
+        Args:
+            address: as RCPT named it.
+            trusted: the client may send to anyone (authenticated, ``relay_from``, this machine).
+        """
+        resolution = self._directory.resolve(address)
+        match resolution:
+            case Resolved(destinations=destinations):
+                return Decision(ACCEPTED, destinations)
+            case Gateway():
+                verdict = self._verifier.cached(resolution, address)
+                if verdict is None:
+                    return self._ask(resolution, address)
+                return _at_gateway(verdict, address)
+            case NotOurs() if trusted:
+                return Decision(ACCEPTED, (Destination(address, local=False),))
+            case NotOurs():
+                return Decision(_refused("5.7.1", "rcpt.relay-denied", _relay_text(address)))
+            case NoSuchMailbox():
+                text = f"there is no mailbox {address} here; check the spelling"
+                return Decision(_refused("5.1.1", "rcpt.unknown", text))
+            case Disabled():
+                text = f"the mailbox {address} is switched off"
+                return Decision(_refused("5.2.1", "rcpt.unknown", text))
+
+    async def _ask(self, gateway: Gateway, address: Address) -> Decision:
+        return _at_gateway(await self._verifier.ask(gateway, address), address)
+
+
+def _at_gateway(verdict: Verdict, address: Address) -> Decision:
+    if verdict.effect is Effect.ACCEPT:
+        return Decision(verdict, (Destination(address, local=False),))
+    return Decision(verdict)
+
+
+def _relay_text(address: Address) -> str:
+    where = address.domain or "that domain"
+    return f"mail for {where} is not handled here, and you have not signed in"
+
+
+def _refused(enhanced: str, check: str, text: str) -> Verdict:
+    return Verdict(
+        Effect.REFUSE,
+        reply(550, enhanced, f"Not accepted: {text}"),
+        Finding(check, Result.FAIL, text, Whose.SENDER),
+    )

@@ -1,0 +1,120 @@
+"""Writes down a conversation while it goes on."""
+
+import structlog
+
+from postern.journal.record import Because, Conversation, Line, RecipientRecord, Step
+from postern.mail.finding import Finding, Result, Whose
+from postern.mail.message.summary import Summary
+from postern.reception.client import Client
+from postern.reception.tally import Tally
+
+log = structlog.get_logger("postern.reception")
+
+_FAMILY_STEPS = frozenset({"rcpt", "quota", "size"})
+MAX_STEPS = 64
+MAX_RELATED = 64
+
+
+class Record:
+    """Steps of one connection, and the conversations made of them.
+
+    Steps before MAIL (connect, helo, starttls, auth) belong to every transaction that follows.
+    """
+
+    __slots__ = ("_client", "_common", "_place", "_steps", "_tally", "because", "helo", "related")
+
+    def __init__(self, client: Client, place: str, tally: Tally) -> None:
+        self._client = client
+        self._place = place
+        self._tally = tally
+        self._common: list[Step] = []
+        self.because: Because | None = None
+        self._steps: list[Step] = []
+        self.helo = ""
+        self.related: list[int] = []
+
+    def opening(self, step: str, result: Result, seconds: float, text: str = "") -> None:
+        """Note a step that belongs to the whole connection."""
+        if len(self._common) < MAX_STEPS:
+            self._common.append(Step(step, result.value, round(seconds, 4), self._place, text))
+
+    def step(
+        self, step: str, result: Result, seconds: float, text: str = "", whose: str = ""
+    ) -> None:
+        """Note a step of the transaction that is open."""
+        if len(self._steps) < MAX_STEPS:
+            self._steps.append(
+                Step(step, result.value, round(seconds, 4), self._place, text, whose)
+            )
+
+    def refused(self, finding: Finding, trace: str) -> None:
+        """Note what a check found that ended in a refusal: step, cause, count and log line."""
+        family, _, _ = finding.check.partition(".")
+        step = family if family in _FAMILY_STEPS else finding.check
+        self.step(step, finding.result, finding.seconds, finding.text, finding.whose.value)
+        self.decided(finding.check, finding.text, finding.whose)
+        if finding.result is Result.COULDNT_TELL:
+            self._tally.unknown[finding.check] += 1
+        else:
+            self._tally.refusals[finding.check] += 1
+        client = self._client
+        log.info(
+            finding.check, trace=trace, rip=client.ip, user=client.account_name, text=finding.text
+        )
+
+    def decided(self, check: str, text: str, whose: Whose) -> None:
+        """The first thing that speaks against the message is what decides."""
+        if self.because is None:
+            self.because = Because(check, text, whose.value)
+
+    def forget_transaction(self) -> None:
+        """A new transaction begins with the connection's own steps."""
+        self._steps = []
+        self.because = None
+
+    def conversation(
+        self,
+        number: int,
+        *,
+        at: float,
+        seconds: float,
+        worker: int,
+        mail_from: str = "",
+        recipients: list[RecipientRecord] | None = None,
+        because: Because | None = None,
+        summary: Summary | None = None,
+        size: int = 0,
+        accepted: bool = False,
+        transcript: list[Line] | None = None,
+    ) -> Conversation:
+        """Everything so far as one conversation; ``number`` becomes a sibling of what follows."""
+        client = self._client
+        listener = client.listener
+        conversation = Conversation(
+            number,
+            at,
+            "out" if client.is_trusted else "in",
+            "sendmail" if listener.is_unix else "smtp",
+            listener.kind.value,
+            client.ip,
+            client.port,
+            self.helo,
+            client.tls,
+            client.account_name,
+            mail_from,
+            "" if summary is None else summary.from_header,
+            "" if summary is None else summary.message_id,
+            "" if summary is None else summary.subject,
+            size,
+            round(seconds, 4),
+            accepted,
+            recipients if recipients is not None else [],
+            because,
+            [*self._common, *self._steps],
+            related=self.related[-MAX_RELATED:],
+            transcript=transcript if transcript is not None else [],
+            ended_at=at,
+            worker=worker,
+        )
+        self.related.append(number)
+        return conversation

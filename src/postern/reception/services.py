@@ -1,0 +1,41 @@
+"""What every session of a worker uses; one value, made once by ``app``."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from postern.directory.credentials import Authenticator
+from postern.directory.reader import Directory
+from postern.reception.codes import Numbers
+from postern.reception.recipients import Recipients
+from postern.reception.settings import ReceptionSettings
+from postern.reception.tally import Tally
+from postern.runtime.clock import Clock
+from postern.spool.message import Message
+from postern.spool.spool import Spool
+
+
+class Outgoing(Protocol):
+    """Where accepted mail goes on from here; the queue is one."""
+
+    def prepare(self, message: Message) -> None:
+        """Called before a message is made durable."""
+        ...
+
+    def submit(self, message: Message) -> None:
+        """Called once it is durable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The rooms that a session leans on."""
+
+    settings: ReceptionSettings
+    spool: Spool
+    outgoing: Outgoing
+    directory: Directory
+    recipients: Recipients
+    authenticator: Authenticator
+    numbers: Numbers
+    clock: Clock
+    tally: Tally = field(default_factory=Tally)

@@ -1,0 +1,63 @@
+"""What can be set about reception."""
+
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import IPv4Network, IPv6Network
+
+Network = IPv4Network | IPv6Network
+
+
+class Kind(Enum):
+    """What a listener is for; the values are the words of the configuration."""
+
+    MX = "mx"
+    SUBMISSION = "submission"
+    SUBMISSIONS = "submissions"
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerSettings:
+    """One address that mail comes in on. ``bind`` is as configured, for people."""
+
+    kind: Kind
+    bind: str
+    proxy_protocol: tuple[Network, ...] = ()
+    relay_from: tuple[Network, ...] = ()
+    is_unix: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReceptionSettings:
+    """Names and limits. Totals are for the whole host; each worker takes its part."""
+
+    hostname: str
+    worker: int = 0
+    workers: int = 1
+    max_message_bytes: int = 50 * 1024 * 1024
+    max_recipients: int = 1000
+    connections: int = 10_000
+    connections_per_address: int = 50
+    commands_per_session: int = 100_000
+    errors_per_session: int = 20
+    idle_s: float = 300.0
+    session_s: float = 7200.0
+    proxy_header_s: float = 3.0
+    max_hops: int = 100
+    accept_bare_newlines: bool = False
+    expire_s: float = 5 * 86_400.0
+
+    @property
+    def worker_connections(self) -> int:
+        """Connections one worker may have open."""
+        return max(1, self.connections // self.workers)
+
+    @property
+    def worker_connections_per_address(self) -> int:
+        """Connections one worker may have open with one address.
+
+        The kernel spreads connections over the workers by chance, so a worker's part is twice its
+        even share: an honest client at the limit is not turned away for bad luck.
+        """
+        if self.workers == 1:
+            return self.connections_per_address
+        return max(1, 2 * self.connections_per_address // self.workers)

@@ -1,0 +1,14 @@
+"""What one worker's reception has counted since it started, for the metrics."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counters that only grow, and the number of connections open now."""
+
+    connections: int = 0
+    accepted: int = 0
+    refusals: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
