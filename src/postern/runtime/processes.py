@@ -166,3 +166,8 @@ def stale_workers(
         age = ages.get(number)
         if age is None or age > FRESH_S:
             yield number, age
+
+
+def worker_count(wanted: int) -> int:
+    """How many workers to run: as many as wanted, or one per core we may use for 0."""
+    return wanted or max(1, len(os.sched_getaffinity(0)))

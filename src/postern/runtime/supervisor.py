@@ -110,12 +110,7 @@ class Supervisor:
         self._has_terminal = os.isatty(2)
 
     def run(self) -> int:
-        """Serve until told to stop; returns the exit code.
-
-        Raises:
-            CannotListenError: a port cannot be had; nothing was started.
-        """
-        self._bind()
+        """Serve until told to stop; returns the exit code. Call ``bind`` before."""
         self._catch_signals()
         self._children = [
             _Child(f"worker-{n}", partial(self._start_worker, n))
@@ -133,7 +128,12 @@ class Supervisor:
             self._release_signals()
         return self._exit_code
 
-    def _bind(self) -> None:
+    def bind(self) -> None:
+        """Bind every port.
+
+        Raises:
+            CannotListenError: a port cannot be had; none is kept.
+        """
         self._bound = bind_all(self._settings.listeners, self._settings.workers)
         if self._settings.console is not None:
             try:
@@ -141,6 +141,12 @@ class Supervisor:
             except BaseException:
                 self._close_listeners()
                 raise
+
+    @property
+    def console_port(self) -> int:
+        """The port the console really has, once bound; 0 without a console."""
+        sockets = [sock for bound in self._console_bound for sock in bound.sockets]
+        return int(sockets[0].getsockname()[1]) if sockets else 0
 
     # --- the loop ------------------------------------------------------------------------------
 

@@ -1,0 +1,159 @@
+"""The doctor asks the network: do resolvers answer, are our ports ours."""
+
+import errno
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from postern.diagnosis.doctor_results import (
+    Door,
+    NamedServer,
+    Result,
+    Site,
+    couldnt_tell,
+    ok,
+    problem,
+    warning,
+)
+from postern.runtime.clock import Clock
+from postern.runtime.lock import is_served
+from postern.runtime.processes import read_statuses
+
+SLOW_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a DNS server answered, in DNS's words, after so many seconds."""
+
+    rcode: str
+    seconds: float
+
+
+def examine_resolvers(site: Site, clock: Clock) -> Iterator[Result]:
+    """Every resolver by name; when none answers, we couldn't tell whether it is they or we."""
+    servers = site.resolvers or tuple(system_servers())
+    if not servers:
+        yield problem(
+            "resolver.none",
+            "no DNS resolver is configured, neither here nor in /etc/resolv.conf",
+            "add [[resolver]] with name and servers",
+        )
+        return
+    with ThreadPoolExecutor(max_workers=min(16, len(servers))) as pool:
+        replies = list(pool.map(lambda server: ask(server, clock), servers))
+    silent = all(isinstance(reply, str) for reply in replies)
+    for server, reply in zip(servers, replies, strict=True):
+        yield judge_resolver(server, reply, is_any_answering=not silent)
+
+
+def system_servers(path: Path = Path("/etc/resolv.conf")) -> Iterator[NamedServer]:
+    """The resolvers of /etc/resolv.conf, used when none is configured."""
+    try:
+        lines = path.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        word, _, rest = line.partition(" ")
+        if word == "nameserver" and rest.strip():
+            yield NamedServer("system", rest.strip(), 53, "udp", 3.0)
+
+
+def ask(server: NamedServer, clock: Clock) -> Reply | str:
+    """Ask for the root's name servers; an answer of any kind, or one sentence why there is none."""
+    # 70 ms that only this check pays.
+    import dns.exception  # noqa: PLC0415
+    import dns.message  # noqa: PLC0415
+    import dns.query  # noqa: PLC0415
+    import dns.rcode  # noqa: PLC0415
+
+    query = dns.message.make_query(".", "NS")
+    began = clock.monotonic()
+    try:
+        where, port, timeout_s = server.host, server.port, server.timeout_s
+        if server.transport == "tls":
+            answer = dns.query.tls(query, where, timeout=timeout_s, port=port)
+        elif server.transport == "tcp":
+            answer = dns.query.tcp(query, where, timeout=timeout_s, port=port)
+        else:
+            answer, _ = dns.query.udp_with_fallback(query, where, timeout=timeout_s, port=port)
+    except dns.exception.Timeout:
+        return f"no answer in {server.timeout_s:g} s"
+    except (dns.exception.DNSException, OSError, ValueError) as error:
+        return str(error) or type(error).__name__
+    return Reply(dns.rcode.to_text(answer.rcode()), clock.monotonic() - began)
+
+
+def judge_resolver(server: NamedServer, reply: Reply | str, *, is_any_answering: bool) -> Result:
+    """How one server did, beside the others."""
+    check = f"resolver.{server.resolver}"
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    place = f"{server.resolver} ({host}:{server.port})"
+    if isinstance(reply, str):
+        if is_any_answering:
+            return warning(check, f"{place}: {reply}", "start it, or take it out of [[resolver]]")
+        return couldnt_tell(
+            check, f"{place}: {reply}", "no resolver answers: is there a network?", "between"
+        )
+    told = f"{place} answered {reply.rcode} in {reply.seconds * 1000:.0f} ms"
+    if reply.rcode == "REFUSED":
+        return warning(check, f"{told}: it does not serve us", "allow this machine's address there")
+    if reply.rcode == "SERVFAIL":
+        return couldnt_tell(check, f"{told}: it cannot reach the root", whose="between")
+    if reply.seconds > SLOW_S:
+        return warning(check, f"{told}: every message waits for that", "use a nearer resolver")
+    return ok(check, told)
+
+
+def examine_ports(site: Site) -> Iterator[Result]:
+    """Every listener: bound by the running server, or free for us to take."""
+    is_running = is_served(site.data_dir)
+    statuses = read_statuses(site.run_dir) if is_running else []
+    served = {port.bind for status in statuses for port in status.ports}
+    for door in site.doors:
+        if door.path is None:
+            attempt = try_to_bind(door)
+            is_ours = door.text in served or door.setting == "console.bind"
+            yield judge_port(door, attempt, is_running=is_running, is_ours=is_ours)
+
+
+def try_to_bind(door: Door) -> int:
+    """0 when the port could be bound just now, else the errno."""
+    family = socket.AF_INET6 if ":" in door.host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family is socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.bind((door.host, door.port))
+    except OSError as error:
+        return error.errno or errno.EIO
+    return 0
+
+
+def judge_port(door: Door, attempt: int, *, is_running: bool, is_ours: bool) -> Result:
+    """What it means that the port could or could not be bound."""
+    check = f"port.{door.setting}"
+    if attempt == 0:
+        if is_running and door.port:
+            return problem(
+                check,
+                f"the server runs, but does not listen at {door.text}",
+                "restart it: listeners are only taken up at a start",
+            )
+        return ok(check, f"{door.text} is {'served' if is_running else 'free'}")
+    if attempt == errno.EADDRINUSE:
+        if is_running and is_ours:
+            return ok(check, f"{door.text} is served")
+        return problem(
+            check, f"another program listens at {door.text}", "'ss -ltnp' shows which; stop it"
+        )
+    if attempt in {errno.EACCES, errno.EPERM}:
+        return warning(
+            check,
+            f"we may not bind {door.text}",
+            "start as root with user set, or give CAP_NET_BIND_SERVICE",
+        )
+    return problem(check, f"{door.text}: {errno.errorcode.get(attempt, attempt)}", "correct bind")
