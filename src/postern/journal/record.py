@@ -105,3 +105,31 @@ class Conversation(msgspec.Struct, array_like=True):
     transcript: list[Line] = msgspec.field(default_factory=list)
     ended_at: float = 0.0
     worker: int = 0
+
+
+class ChangeRecord(msgspec.Struct, array_like=True, frozen=True):
+    """One change a person or Postern itself made: queue surgery, a rule, a route.
+
+    ``action`` is a word such as ``queue.hold``; ``subject`` what it was done to, ``detail`` one
+    sentence; ``related`` are ids of the conversations it touched.
+    """
+
+    at: float
+    author: str
+    action: str
+    subject: str
+    detail: str = ""
+    related: tuple[int, ...] = ()
+
+
+class FoldedRecord(msgspec.Struct, array_like=True, frozen=True):
+    """Refused conversations that a flood made us count instead of write.
+
+    ``client_ip`` is empty for the sum of all clients that had no row of their own any more.
+    """
+
+    client_ip: str
+    check: str
+    count: int
+    first_at: float
+    last_at: float

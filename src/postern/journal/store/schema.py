@@ -1,0 +1,98 @@
+"""The tables of a day file, and how one is opened.
+
+The schema of a new day file is this page's; old files keep theirs. It only ever grows: columns and
+tables are added, never changed, so an older or newer Postern reads every file of the last thirty
+days. That is also where bitmasks of failed and unknown checks go (``ALTER TABLE`` is not needed:
+tomorrow's file simply has them, beside ``at`` and ``client_ip`` and before ``blob``, so that a scan
+of decisions never reads the blobs).
+
+``synchronous=FULL`` for the records: the spool deletes its row once the day file's commit has
+returned, so that commit is the only copy from then on and must have reached the disk.
+Transcripts are of refused conversations, which nothing else promised to keep: NORMAL, no fsync per
+commit.
+"""
+
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+from postern.journal.store import index
+
+SCHEMA_VERSION = 1
+TRANSCRIPT_SCHEMA_VERSION = 1
+
+_RECORDS = f"""
+CREATE TABLE IF NOT EXISTS conversation (
+    id INTEGER PRIMARY KEY, at REAL NOT NULL, client_ip BLOB, blob BLOB NOT NULL);
+{index.TABLES}
+CREATE TABLE IF NOT EXISTS folded (
+    client_ip BLOB NOT NULL, "check" TEXT NOT NULL, count INTEGER NOT NULL,
+    first_at REAL NOT NULL, last_at REAL NOT NULL,
+    PRIMARY KEY (client_ip, "check")) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS change (
+    number INTEGER PRIMARY KEY, at REAL NOT NULL, blob BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS changed (
+    id INTEGER NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (id, number)) WITHOUT ROWID;
+"""
+
+_TRANSCRIPTS = """
+CREATE TABLE IF NOT EXISTS transcript (
+    id INTEGER PRIMARY KEY, at REAL NOT NULL, blob BLOB NOT NULL);
+"""
+
+_BUSY_TIMEOUT_S = 5.0
+_JOURNAL_SIZE_LIMIT_BYTES = 16 << 20
+
+
+def open_records(path: Path) -> sqlite3.Connection:
+    """Open a day file for writing, made if it is not there; one ``sqlite3.Error`` on failure."""
+    return _open(path, _RECORDS, SCHEMA_VERSION, synchronous="FULL")
+
+
+def open_transcripts(path: Path) -> sqlite3.Connection:
+    """Open a transcript file for writing, made if it is not there."""
+    return _open(path, _TRANSCRIPTS, TRANSCRIPT_SCHEMA_VERSION, synchronous="NORMAL")
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """Open a day file read-only; ``sqlite3.Error`` where it cannot be.
+
+    In a folder that may not be written SQLite cannot make the ``-shm`` file a WAL database needs.
+    A file without ``-wal`` is complete in itself, so it is then opened as immutable.
+    """
+    address = f"file:{quote(str(path))}?mode=ro"
+    connection = _connect_to_read(address)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+    except sqlite3.OperationalError:
+        connection.close()
+        if path.with_name(path.name + "-wal").exists():
+            raise
+        connection = _connect_to_read(address + "&immutable=1")
+    return connection
+
+
+def _connect_to_read(address: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        address, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
+
+
+def _open(path: Path, tables: str, version: int, *, synchronous: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA synchronous={synchronous}")
+        connection.execute(f"PRAGMA journal_size_limit={_JOURNAL_SIZE_LIMIT_BYTES}")
+        connection.execute("PRAGMA temp_store=MEMORY")
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+        if found < version:
+            connection.executescript(
+                f"BEGIN IMMEDIATE;{tables}PRAGMA user_version={version};COMMIT"
+            )
+    except BaseException:
+        connection.close()
+        raise
+    return connection
