@@ -24,6 +24,7 @@ MAX_HEADERS_BYTES = 64 * 1024
 """Of a longer header block only the first lines up to here are returned."""
 
 _FOLD_CHARS = 76
+_TEXT_TYPE = "text/plain; charset=utf-8"
 _MAX_VALUE_CHARS = 2_000
 _WORD_OCTETS = 42  # in base64 and its frame one encoded-word then stays below 75 characters
 _ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
@@ -78,7 +79,8 @@ class Letter:
 
     ``sender_name`` and ``sender`` make From; ``text`` has lines ended by LF; ``languages`` are for
     Content-Language; ``in_reply_to`` is the original's Message-ID with its angle brackets, or
-    empty; ``at`` is Date.
+    empty; ``at`` is Date. ``auto_submitted``: ``auto-replied`` to the sender of a message,
+    ``auto-generated`` to anyone else (RFC 3834 §5).
     """
 
     sender_name: str
@@ -90,6 +92,7 @@ class Letter:
     at: float
     languages: tuple[str, ...] = ("en", "zh-Hans")
     in_reply_to: str = ""
+    auto_submitted: str = "auto-replied"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +116,7 @@ def compose(letter: Letter, report: Report, original: Returned, *, smtputf8: boo
     """
     status = _delivery_status(report, smtputf8=smtputf8)
     parts = [
-        _part(
-            "text/plain; charset=utf-8",
-            _quoted(letter.text.replace("\n", "\r\n").encode()),
-            "quoted-printable",
-        ),
+        _part(_TEXT_TYPE, _text(letter), "quoted-printable"),
         _part(
             "message/delivery-status" if status.isascii() else "message/global-delivery-status",
             status,
@@ -128,7 +127,13 @@ def compose(letter: Letter, report: Report, original: Returned, *, smtputf8: boo
     boundary = _boundary(parts)
     mark = f"--{boundary}".encode()
     body = b"".join(mark + b"\r\n" + part + b"\r\n" for part in parts) + mark + b"--\r\n"
-    return _head(letter, boundary, _plain_encoding(body)) + b"\r\n" + body
+    content_type = f'multipart/report; report-type=delivery-status;\r\n\tboundary="{boundary}"'
+    return _head(letter, content_type, _plain_encoding(body)) + b"\r\n" + body
+
+
+def compose_plain(letter: Letter) -> bytes:
+    """A notice of words alone, every line ended by CR LF."""
+    return _head(letter, _TEXT_TYPE, "quoted-printable") + b"\r\n" + _text(letter)
 
 
 def encode_header(name: str, text: str) -> bytes:
@@ -163,7 +168,7 @@ def cut_head(head: bytes, limit_bytes: int = MAX_HEADERS_BYTES) -> bytes:
     return block if block.endswith(b"\r\n") or not block else block + b"\r\n"
 
 
-def _head(letter: Letter, boundary: str, encoding: str) -> bytes:
+def _head(letter: Letter, content_type: str, encoding: str) -> bytes:
     """The notice's own header."""
     name = clean_text(letter.sender_name).replace("\\", "").replace('"', "")
     lines = [
@@ -176,14 +181,18 @@ def _head(letter: Letter, boundary: str, encoding: str) -> bytes:
     if letter.in_reply_to:
         lines += [_field(name, letter.in_reply_to) for name in ("In-Reply-To", "References")]
     lines += [
-        _field("Auto-Submitted", "auto-replied"),
+        _field("Auto-Submitted", letter.auto_submitted),
         _field("Content-Language", ", ".join(letter.languages)),
         b"MIME-Version: 1.0\r\n",
-        b"Content-Type: multipart/report; report-type=delivery-status;\r\n"
-        + f'\tboundary="{boundary}"\r\n'.encode(),
+        f"Content-Type: {content_type}\r\n".encode(),
         f"Content-Transfer-Encoding: {encoding}\r\n".encode(),
     ]
     return b"".join(lines)
+
+
+def _text(letter: Letter) -> bytes:
+    """The words, encoded."""
+    return _quoted(letter.text.replace("\n", "\r\n").encode("utf-8", "replace"))
 
 
 def _delivery_status(report: Report, *, smtputf8: bool) -> bytes:
@@ -229,11 +238,14 @@ def _typed(kind: str, address: str, *, smtputf8: bool) -> str:
 
 
 def _mta(remote: str) -> str:
-    """A host as a name of type dns; a bare address in its brackets (RFC 3464 §2.1.2)."""
-    is_address = ":" in remote or remote.replace(".", "").isdigit()
-    if not is_address or remote.startswith("["):
-        return remote
-    return f"[IPv6:{remote}]" if ":" in remote else f"[{remote}]"
+    """A host as a name of type dns; a bare address in its brackets (RFC 3464 §2.1.2).
+
+    ``remote`` may name both, ``mx.example [192.0.2.1]``: then the name.
+    """
+    host = remote.split(" ", 1)[0]
+    if ":" in host and not host.startswith("["):
+        return f"[IPv6:{host}]"
+    return f"[{host}]" if host.replace(".", "").isdigit() else host
 
 
 def _group(fields: list[tuple[str, str]], *, smtputf8: bool) -> bytes:
