@@ -48,10 +48,6 @@ class ScriptedServer(asyncio.DatagramProtocol):
         host, port = self.transport.get_extra_info("sockname")
         return f"{host}:{port}"
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self.transport = transport
-
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         query = dns.message.from_wire(data)
         self.queries.append(query)
@@ -69,6 +65,7 @@ async def udp_server(script: Script) -> AsyncIterator[ScriptedServer]:
     transport, server = await loop.create_datagram_endpoint(
         lambda: ScriptedServer(script), local_addr=("127.0.0.1", 0)
     )
+    server.transport = transport  # here, for asyncio's own class is no DatagramTransport in 3.11
     try:
         yield server
     finally:

@@ -23,6 +23,7 @@ class Cause(Enum):
     DNS = "dns"  # couldn't tell: SERVFAIL or timeout
     NO_DOMAIN = "no-domain"  # NXDOMAIN
     NO_MAIL_HOST = "no-mail-host"  # null MX, or neither MX nor address
+    NO_MAILBOX = "no-mailbox"  # our domain, and no such mailbox (any more)
     LOOP = "loop"  # we are the best MX but the domain is not ours
     NEEDS = "peer-lacks"  # SMTPUTF8, 8BITMIME or SIZE that the peer does not offer
     PROTOCOL = "protocol"  # the peer does not speak SMTP

@@ -1,1 +1,5 @@
-"""Where a recipient is: local, a gateway, or which mail hosts, and in which order."""
+"""Where a recipient's mail goes next: local, a gateway, a relay, or mail hosts and their order.
+
+``router.Router`` is the door. ``places`` tells what is ours, ``mx`` and ``hosts`` ask DNS,
+``plan`` puts what they found in order, ``group`` names the MX group, ``loops`` knows ourselves.
+"""

@@ -75,6 +75,7 @@ class ResolverSettings:
         name: str,
         servers: Iterable[str],
         transport: Transport = Transport.UDP,
+        tries_s: tuple[float, ...] = (3.0, 5.0),
         tls_name: str = "",
         tls_ca_file: str = "",
     ) -> Self:
@@ -86,7 +87,7 @@ class ResolverSettings:
         parsed = tuple(Server.parse(text, transport.default_port) for text in servers)
         if len(parsed) > MAX_SERVERS:
             raise ValueError(f"at most {MAX_SERVERS} servers for one resolver, not {len(parsed)}")
-        return cls(name, parsed, transport, tls_name=tls_name, tls_ca_file=tls_ca_file)
+        return cls(name, parsed, transport, tries_s, tls_name, tls_ca_file)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,92 @@
+"""What can be set about routing; all of it comes from ``postern.toml``."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from postern.mail.route import Egress, TlsPolicy
+
+DIRECT = "direct"
+SMTP_PORT = 25
+
+
+class Ipv6Policy(Enum):
+    """What becomes of IPv6 addresses of mail hosts."""
+
+    BOTH = "both"  # taken in turn with IPv4, IPv6 first
+    LAST = "last"  # behind all IPv4 addresses
+    NEVER = "never"  # not even looked up
+
+
+class LiteralPolicy(Enum):
+    """Whether mail to ``user@[192.0.2.1]`` goes out (RFC 5321 §4.1.3).
+
+    ``PUBLIC`` is the default: nobody may make this server knock at addresses of its own network.
+    """
+
+    NEVER = "never"
+    PUBLIC = "public"
+    ANY = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    """A host, by name or address, and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class EgressSettings:
+    """A way out: straight to the mail hosts, or through ``relay``.
+
+    ``source_ip``: address to connect from; only mail hosts of its family are then used.
+    """
+
+    name: str
+    relay: HostPort | None = None
+    source_ip: str | None = None
+    helo: str | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: TlsPolicy = TlsPolicy.OPPORTUNISTIC
+
+    def as_egress(self) -> Egress:
+        """What delivery needs of it."""
+        return Egress(self.name, self.source_ip, self.helo, self.username, self.password)
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingSettings:
+    """Who we are, and which ways out there are.
+
+    ``listeners``: addresses and ports we listen on; with ``hostname`` they say what is ourselves.
+    ``via``: the egress that takes all mail; empty: the first. Without ``egresses`` mail goes
+    directly. ``lmtp``: ``unix:/path`` or ``host:port`` of the store of our mailboxes; empty: our
+    own Maildirs. ``port``: of mail hosts found by MX; other than 25 in laboratories.
+    """
+
+    hostname: str
+    listeners: tuple[HostPort, ...] = ()
+    egresses: tuple[EgressSettings, ...] = ()
+    via: str = ""
+    lmtp: str = ""
+    port: int = SMTP_PORT
+    ipv6: Ipv6Policy = Ipv6Policy.BOTH
+    literals: LiteralPolicy = LiteralPolicy.PUBLIC
+
+    def egress(self, name: str | None) -> EgressSettings | None:
+        """The egress of that name, the usual one for None, or None when there is no such.
+
+        ``direct`` is always there, configured or not.
+        """
+        wanted = name or self.via
+        if not wanted:
+            return self.egresses[0] if self.egresses else EgressSettings(DIRECT)
+        for egress in self.egresses:
+            if egress.name == wanted:
+                return egress
+        return EgressSettings(DIRECT) if wanted == DIRECT else None

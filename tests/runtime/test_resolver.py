@@ -1,0 +1,372 @@
+"""The resolver against servers of its own: what is kept, who is asked, what is believed."""
+
+import asyncio
+import ssl
+import time
+from pathlib import Path
+
+import dns.flags
+import dns.message
+import pytest
+from tests.peers.certificates import Authority
+from tests.peers.process import free_port
+from tests.runtime.dns_servers import (
+    answering,
+    failing,
+    stream_server,
+    udp_server,
+)
+
+from postern.mail.dns import Answer, Question, Status
+from postern.runtime.clock import FakeClock
+from postern.runtime.resolver.resolver import Resolver
+from postern.runtime.resolver.settings import ResolverLimits, ResolverSettings, Transport
+
+TEA = Question("tea.test", "A")
+QUICK = (0.05, 0.05)
+"""Time limits for servers that never answer."""
+PATIENT = (20.0, 20.0)
+"""Time limits for servers that always do, however busy the machine."""
+
+
+def home(*servers: str, tries_s: tuple[float, ...] = PATIENT) -> ResolverSettings:
+    return ResolverSettings.parse("home", servers, tries_s=tries_s)
+
+
+def abroad(*servers: str, tries_s: tuple[float, ...] = PATIENT) -> ResolverSettings:
+    return ResolverSettings.parse("abroad", servers, tries_s=tries_s)
+
+
+def resolver(*named: ResolverSettings, clock: FakeClock | None = None, **limits: float) -> Resolver:
+    allowed = ResolverLimits(limit_s=limits.get("limit_s", 60.0))
+    return Resolver(named, clock or FakeClock(), allowed)
+
+
+def silent(query: dns.message.Message) -> list[bytes]:
+    return []
+
+
+def one_address(query: dns.message.Message) -> list[bytes]:
+    return [answering(query, "192.0.2.1")]
+
+
+def server_failure(query: dns.message.Message) -> list[bytes]:
+    return [failing(query)]
+
+
+# --- the cache -----------------------------------------------------------------------------------
+
+
+async def test_answer_is_asked_for_once_and_then_known_without_asking() -> None:
+    async with udp_server(one_address) as server:
+        under_test = resolver(home(server.address))
+        assert under_test.cached(TEA) is None
+        first = await under_test.ask(TEA)
+        assert (first.records, first.resolver, first.ttl_s) == (("192.0.2.1",), "home", 300)
+        assert under_test.cached(TEA) == first
+        assert await under_test.ask(TEA) == first
+        assert len(server.queries) == 1
+
+
+async def test_answer_is_asked_for_again_once_its_ttl_is_over() -> None:
+    clock = FakeClock()
+    async with udp_server(one_address) as server:
+        under_test = resolver(home(server.address), clock=clock)
+        await under_test.ask(TEA)
+        clock.advance(300)
+        assert under_test.cached(TEA) is None
+        await under_test.ask(TEA)
+        assert len(server.queries) == 2
+
+
+async def test_answer_with_ttl_zero_is_given_and_not_kept() -> None:
+    async with udp_server(lambda query: [answering(query, "192.0.2.1", ttl=0)]) as server:
+        under_test = resolver(home(server.address))
+        assert (await under_test.ask(TEA)).records == ("192.0.2.1",)
+        assert under_test.cached(TEA) is None
+
+
+async def test_failure_is_kept_for_seconds_only() -> None:
+    clock = FakeClock()
+    async with udp_server(server_failure) as server:
+        under_test = resolver(home(server.address), clock=clock)
+        answer = await under_test.ask(TEA)
+        assert (answer.status, answer.ttl_s) == (Status.SERVER_FAILURE, 0)
+        await under_test.ask(TEA)
+        assert len(server.queries) == 1
+        clock.advance(5)
+        await under_test.ask(TEA)
+        assert len(server.queries) == 2
+
+
+async def test_those_who_ask_the_same_at_once_share_one_query() -> None:
+    async with udp_server(one_address) as server:
+        under_test = resolver(home(server.address))
+        answers = await asyncio.gather(*(under_test.ask(TEA) for _ in range(50)))
+        assert len(server.queries) == 1
+        assert {answer.records for answer in answers} == {("192.0.2.1",)}
+
+
+async def test_one_who_asks_and_leaves_does_not_take_the_answer_from_the_others() -> None:
+    async with udp_server(silent) as server:
+        under_test = resolver(home(server.address))
+        leaver = asyncio.create_task(under_test.ask(TEA))
+        stayer = asyncio.create_task(under_test.ask(TEA))
+        await server.asked.wait()
+        leaver.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaver
+        assert server.transport is not None
+        wire = answering(server.queries[0], "192.0.2.9")
+        server.transport.sendto(wire, ("127.0.0.1", server.ports[0]))
+        assert (await stayer).records == ("192.0.2.9",)
+        assert len(server.queries) == 1
+
+
+async def test_closing_ends_what_is_under_way() -> None:
+    async with udp_server(silent) as server:
+        under_test = resolver(home(server.address))
+        asking = asyncio.create_task(under_test.ask(TEA))
+        await server.asked.wait()
+        await under_test.aclose()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+
+
+async def test_no_more_queries_than_allowed_are_under_way_at_once() -> None:
+    async with udp_server(silent) as server:
+        limits = ResolverLimits(limit_s=0.3, max_queries=3)
+        under_test = Resolver([home(server.address)], FakeClock(), limits)
+        questions = [Question(f"{n}.test", "A") for n in range(10)]
+        answers = await asyncio.gather(*(under_test.ask(question) for question in questions))
+        assert {answer.status for answer in answers} == {Status.TIMEOUT}
+        assert len(server.queries) == 3
+
+
+# --- failure and silence ------------------------------------------------------------------------
+
+
+async def test_silence_is_a_timeout_after_every_try() -> None:
+    async with udp_server(silent) as server:
+        answer = await resolver(home(server.address, tries_s=QUICK)).ask(TEA)
+        assert answer == Answer(TEA, Status.TIMEOUT, resolver="home")
+        assert len(server.queries) == 2
+
+
+async def test_whole_limit_ends_the_waiting() -> None:
+    async with udp_server(silent) as server:
+        began = time.monotonic()
+        answer = await resolver(home(server.address), limit_s=0.2).ask(TEA)
+        assert answer.status is Status.TIMEOUT
+        assert time.monotonic() - began < 10
+
+
+async def test_next_server_is_asked_when_the_first_fails_or_is_silent() -> None:
+    async with (
+        udp_server(server_failure) as broken,
+        udp_server(silent) as dead,
+        udp_server(one_address) as good,
+    ):
+        settings = home(broken.address, dead.address, good.address, tries_s=(0.2, 0.2))
+        answer = await resolver(settings).ask(TEA)
+        assert answer.records == ("192.0.2.1",)
+        assert (len(broken.queries), len(dead.queries), len(good.queries)) == (1, 1, 1)
+
+
+async def test_silent_server_is_asked_last_for_a_while() -> None:
+    clock = FakeClock()
+    async with udp_server(silent) as dead, udp_server(one_address) as good:
+        under_test = resolver(home(dead.address, good.address, tries_s=(0.2, 20.0)), clock=clock)
+        await under_test.ask(TEA)
+        await under_test.ask(Question("coffee.test", "A"))
+        assert len(dead.queries) == 1
+        clock.advance(31)
+        await under_test.ask(Question("cocoa.test", "A"))
+        assert len(dead.queries) == 2
+
+
+async def test_nobody_listening_is_a_quick_server_failure() -> None:
+    began = time.monotonic()
+    answer = await resolver(home(f"127.0.0.1:{free_port()}")).ask(TEA)
+    assert answer.status is Status.SERVER_FAILURE
+    assert time.monotonic() - began < 10  # not the 40 s that silence would take
+
+
+async def test_machine_without_any_server_couldnt_tell_at_once() -> None:
+    answer = await resolver(ResolverSettings("system", ())).ask(TEA)
+    assert answer == Answer(TEA, Status.SERVER_FAILURE, resolver="system")
+
+
+async def test_impossible_name_is_answered_without_asking() -> None:
+    async with udp_server(one_address) as server:
+        answer = await resolver(home(server.address)).ask(Question("a..test", "A"))
+        assert answer.status is Status.NO_NAME
+        assert not server.queries
+
+
+# --- home and abroad ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("type_", ["MX", "A", "AAAA", "TXT", "PTR"])
+async def test_another_resolver_is_asked_when_home_fails(type_: str) -> None:
+    data = {"A": "192.0.2.1", "AAAA": "2001:db8::1", "MX": "5 mx.test.", "PTR": "a.test."}
+    answered = data.get(type_, '"v=spf1 -all"')
+    async with (
+        udp_server(server_failure) as near,
+        udp_server(lambda query: [answering(query, answered)]) as far,
+    ):
+        under_test = resolver(home(near.address), abroad(far.address))
+        answer = await under_test.ask(Question("tea.test", type_))
+        assert (answer.status, answer.resolver) == (Status.OK, "abroad")
+
+
+async def test_another_resolver_is_asked_when_home_is_silent_for_its_whole_share() -> None:
+    async with udp_server(silent) as near, udp_server(one_address) as far:
+        under_test = resolver(home(near.address), abroad(far.address, tries_s=(1.0,)), limit_s=2.0)
+        assert (await under_test.ask(TEA)).resolver == "abroad"
+
+
+async def test_nobody_abroad_is_asked_when_home_knows() -> None:
+    async with (
+        udp_server(lambda query: [failing(query, 3)]) as near,
+        udp_server(one_address) as far,
+    ):
+        answer = await resolver(home(near.address), abroad(far.address)).ask(TEA)
+        assert (answer.status, answer.resolver) == (Status.NO_NAME, "home")
+        assert not far.queries
+
+
+async def test_block_lists_are_never_asked_from_abroad() -> None:
+    async with udp_server(server_failure) as near, udp_server(one_address) as far:
+        under_test = resolver(home(near.address), abroad(far.address))
+        answer = await under_test.ask(TEA, foreign_ok=False)
+        assert (answer.status, answer.resolver) == (Status.SERVER_FAILURE, "home")
+        assert not far.queries
+        assert (await under_test.ask(TEA)).resolver == "abroad"
+        assert under_test.cached(TEA, foreign_ok=False) == answer
+
+
+async def test_tlsa_is_never_asked_from_abroad() -> None:
+    async with udp_server(server_failure) as near, udp_server(one_address) as far:
+        under_test = resolver(home(near.address), abroad(far.address))
+        answer = await under_test.ask(Question("_25._tcp.mx.test", "TLSA"))
+        assert (answer.status, answer.resolver) == (Status.SERVER_FAILURE, "home")
+        assert not far.queries
+
+
+async def test_home_speaks_when_nobody_could_tell() -> None:
+    async with udp_server(server_failure) as near, udp_server(silent) as far:
+        answer = await resolver(home(near.address), abroad(far.address, tries_s=QUICK)).ask(TEA)
+        assert (answer.status, answer.resolver) == (Status.SERVER_FAILURE, "home")
+
+
+# --- liars --------------------------------------------------------------------------------------
+
+
+def with_wrong_id(query: dns.message.Message) -> bytes:
+    wire = bytearray(answering(query, "192.0.2.66"))
+    wire[0] ^= 0xFF
+    return bytes(wire)
+
+
+def with_wrong_question(query: dns.message.Message) -> bytes:
+    other = dns.message.make_query("bank.test.", "A", id=query.id)
+    return answering(other, "192.0.2.66")
+
+
+def garbage(query: dns.message.Message) -> bytes:
+    return query.to_wire()[:2] + b"\xff" * 40
+
+
+@pytest.mark.parametrize("lie", [with_wrong_id, with_wrong_question, garbage])
+async def test_lie_before_the_truth_is_passed_over(lie: object) -> None:
+    assert callable(lie)
+    async with udp_server(lambda query: [lie(query), *one_address(query)]) as server:
+        assert (await resolver(home(server.address)).ask(TEA)).records == ("192.0.2.1",)
+
+
+async def test_lies_alone_are_no_answer() -> None:
+    async with udp_server(lambda query: [with_wrong_id(query)]) as server:
+        answer = await resolver(home(server.address, tries_s=QUICK)).ask(TEA)
+        assert answer.status is Status.TIMEOUT
+
+
+async def test_flood_of_lies_ends_the_try() -> None:
+    async with udp_server(lambda query: [with_wrong_id(query)] * 60) as server:
+        answer = await resolver(home(server.address)).ask(TEA)
+        assert answer.status is Status.SERVER_FAILURE
+
+
+async def test_answer_from_another_source_is_not_believed() -> None:
+    async with udp_server(silent) as server, udp_server(silent) as stranger:
+
+        def answer_from_elsewhere(query: dns.message.Message) -> list[bytes]:
+            assert stranger.transport is not None
+            wire = answering(query, "192.0.2.66")
+            stranger.transport.sendto(wire, ("127.0.0.1", server.ports[-1]))
+            return []
+
+        server.script = answer_from_elsewhere
+        answer = await resolver(home(server.address, tries_s=QUICK)).ask(TEA)
+        assert answer.status is Status.TIMEOUT
+
+
+async def test_ports_are_not_the_same_twice_over() -> None:
+    async with udp_server(one_address) as server:
+        under_test = resolver(home(server.address))
+        for number in range(20):
+            await under_test.ask(Question(f"{number}.test", "A"))
+        assert len(set(server.ports)) > 10
+        assert len({query.id for query in server.queries}) > 10
+
+
+# --- TCP and TLS --------------------------------------------------------------------------------
+
+
+def cut_short(query: dns.message.Message) -> list[bytes]:
+    response = dns.message.make_response(query, recursion_available=True)
+    response.flags |= dns.flags.TC
+    return [response.to_wire()]
+
+
+async def test_answer_cut_short_is_asked_for_again_over_tcp() -> None:
+    async with udp_server(cut_short) as short:
+        port = int(short.address.rpartition(":")[2])
+        async with stream_server(one_address, port=port):
+            assert (await resolver(home(short.address)).ask(TEA)).records == ("192.0.2.1",)
+
+
+async def test_answer_cut_short_without_tcp_is_couldnt_tell() -> None:
+    async with udp_server(cut_short) as short:
+        assert (await resolver(home(short.address)).ask(TEA)).status is Status.SERVER_FAILURE
+
+
+async def test_tcp_alone_is_used_where_it_is_configured() -> None:
+    async with stream_server(one_address) as address:
+        settings = ResolverSettings.parse("home", [address], Transport.TCP, PATIENT)
+        assert (await resolver(settings).ask(TEA)).records == ("192.0.2.1",)
+
+
+async def test_lie_over_tcp_is_couldnt_tell() -> None:
+    async with stream_server(lambda query: [with_wrong_question(query)]) as address:
+        settings = ResolverSettings.parse("home", [address], Transport.TCP, PATIENT)
+        assert (await resolver(settings).ask(TEA)).status is Status.SERVER_FAILURE
+
+
+async def test_silent_tcp_server_is_a_timeout() -> None:
+    async with stream_server(silent) as address:
+        settings = ResolverSettings.parse("home", [address], Transport.TCP, QUICK)
+        assert (await resolver(settings).ask(TEA)).status is Status.TIMEOUT
+
+
+async def test_tls_server_is_asked_when_its_certificate_is_right(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    pair = authority.issue("dns.test")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(pair.cert, pair.key)
+    async with stream_server(one_address, tls) as address:
+        for name, status in [("dns.test", Status.OK), ("other.test", Status.SERVER_FAILURE)]:
+            settings = ResolverSettings.parse(
+                "home", [address], Transport.TLS, PATIENT, name, str(authority.ca)
+            )
+            assert (await resolver(settings).ask(TEA)).status is status
