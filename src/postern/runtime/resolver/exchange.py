@@ -100,7 +100,7 @@ async def _by_stream(
         writer.write(len(query.wire).to_bytes(2) + query.wire)
         await writer.drain()
         size_bytes = int.from_bytes(await reader.readexactly(2))
-        reading = read_response(query, await reader.readexactly(size_bytes), streamed=True)
+        reading = read_response(query, await reader.readexactly(size_bytes))
         return Failure.BROKEN if isinstance(reading, Unfit) else reading
     finally:
         writer.transport.abort()

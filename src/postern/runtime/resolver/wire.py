@@ -74,11 +74,11 @@ def query_for(question: Question) -> Query | Answer:
     return Query(question, message, message.to_wire())
 
 
-def read_response(query: Query, wire: bytes, *, streamed: bool = False) -> Answer | Unfit:
-    """What ``wire`` answers to ``query``; ``streamed`` when it came over TCP or TLS."""
+def read_response(query: Query, wire: bytes) -> Answer | Unfit:
+    """What ``wire`` answers to ``query``; never raises, whatever ``wire`` holds."""
     if len(wire) < 12 or wire[:2] != query.wire[:2]:
         return Unfit.NOT_OURS
-    cut = bool(wire[2] & 0x02) and not streamed
+    cut = bool(wire[2] & 0x02)
     try:
         # A cut message may end anywhere; its question is all that is looked at.
         response = dns.message.from_wire(wire, question_only=cut, ignore_trailing=True)
