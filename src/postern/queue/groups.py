@@ -59,7 +59,7 @@ class Groups:
 
     def __init__(self, slots: int, group_slots: int, own_slots: dict[str, int]) -> None:
         """``own_slots``: groups with lanes of their own that take no slot (the local store)."""
-        self._slots = slots
+        self.slots = slots
         self._group_slots = group_slots
         self._own_slots = own_slots
         self._groups: dict[str, Group] = {}
@@ -82,7 +82,7 @@ class Groups:
         if not group.wants_lane:
             return False
         if group.name not in self._own_slots:
-            if self.used >= self._slots:
+            if self.used >= self.slots:
                 self._stand_in_line(group)
                 return False
             self.used += 1
@@ -102,7 +102,7 @@ class Groups:
 
     def next_in_line(self) -> Group | None:
         """The group that has waited longest for a slot, when one is free."""
-        while self._line and self.used < self._slots:
+        while self._line and self.used < self.slots:
             group = self._line.popleft()
             group.is_in_line = False
             if group.wants_lane:

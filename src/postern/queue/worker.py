@@ -19,6 +19,7 @@ from postern.queue.courier import Courier
 from postern.queue.groups import UNSORTED, Group, Groups, Work
 from postern.queue.settings import QueueSettings
 from postern.queue.settle import Settled, bug_outcome, settle
+from postern.routing.group import LOCAL
 from postern.runtime.clock import Clock
 from postern.spool.message import Claim, Delivery, DeliveryState, GroupLine, Message
 from postern.spool.spool import Spool
@@ -29,7 +30,6 @@ log = structlog.get_logger("postern.queue")
 CLAIM_PER_LANE = 4
 SORT_AT_ONCE = 200
 PATIENCE_S = 5.0
-LOCAL_GROUP = "local"
 
 
 class Router(Protocol):
@@ -49,6 +49,10 @@ class Tidings(Protocol):
 
     async def compose(self, message: Message, settled: Settled) -> list[Message]:
         """Notices, ready for the spool; may hold a delivery instead of telling a stranger."""
+        ...
+
+    def moment_of_delay(self, message: Message) -> float:
+        """When the sender would be told of a delay: worth a try of its own."""
         ...
 
 
@@ -71,7 +75,7 @@ class QueueWorker:
         self._settings = settings
         self._clock = clock
         self.groups = Groups(
-            settings.worker_slots, settings.group_slots, {LOCAL_GROUP: settings.local_lanes}
+            settings.worker_slots, settings.group_slots, {LOCAL: settings.local_lanes}
         )
         self._active: dict[int, Message] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -115,6 +119,13 @@ class QueueWorker:
         if message.id in self._active and not any(d.busy for d in message.deliveries):
             del self._active[message.id]
             self._memory_bytes -= len(message.content.in_memory or b"")
+
+    @property
+    def fresh(self) -> int:
+        """Messages at their first attempt, in memory."""
+        return sum(
+            d.state is DeliveryState.FRESH for m in self._active.values() for d in m.deliveries
+        )
 
     # --- the way ---------------------------------------------------------------------------------
 
@@ -202,6 +213,10 @@ class QueueWorker:
         now = self._clock.now()
         message, settings = work.message, self._settings
         settled = settle(message, work.deliveries, result, now, settings, chance)
+        told_at = self._tidings.moment_of_delay(message)
+        for delivery, _ in settled.waiting:
+            if not delivery.delay_told and now < told_at < delivery.due:
+                delivery.due = told_at
         await self._conclude(group, work, settled)
 
     async def _conclude(self, group: Group, work: Work, settled: Settled) -> None:

@@ -32,10 +32,12 @@ class ConnectionCounts:
         self._most_per_address = most_per_address
         self._by_address: dict[str, int] = {}
         self.open = 0
+        self.ever = 0
 
     def enter(self, key: str) -> str:
         """Count a connection in; returns why it may not stay, or nothing."""
         self.open += 1
+        self.ever += 1
         count = self._by_address.get(key, 0) + 1
         self._by_address[key] = count
         if self.open > self._most:

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Tally:
-    """Counters that only grow, and the number of connections open now."""
+    """Counters that only grow."""
 
-    connections: int = 0
     accepted: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)

@@ -14,9 +14,10 @@ class SpoolSettings:
     inline_bytes: int = 64 * 1024
     ride_s: float = 0.005
     handover_s: float = 0.25
+    reserve_extra_bytes: int = 256 * 1024 * 1024
     ballast_bytes: int = 64 * 1024 * 1024
 
     @property
     def reserve_bytes(self) -> int:
         """Free space under which no new mail is accepted; delivery goes on."""
-        return 2 * self.max_message_bytes + 256 * 1024 * 1024
+        return 2 * self.max_message_bytes + self.reserve_extra_bytes

@@ -154,6 +154,10 @@ class Spool:
 
         return await self._call(search)
 
+    async def totals(self) -> tuple[int, int, float | None]:
+        """Waiting and held deliveries on disk, and when the oldest message was accepted."""
+        return await self._call(SpoolFile.totals)
+
     async def groups(self) -> list[GroupLine]:
         """What waits on disk, by group."""
         return await self._call(SpoolFile.groups)

@@ -43,6 +43,7 @@ CREATE TABLE IF NOT EXISTS delivery (
   PRIMARY KEY (message, n)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS delivery_due ON delivery (grp, due) WHERE state = 1;
+CREATE INDEX IF NOT EXISTS delivery_held ON delivery (due) WHERE state = 2;
 """
 INSERT_MESSAGE = "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?)"
 INSERT_DELIVERY = "INSERT INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -139,6 +140,13 @@ class SpoolFile:
     def groups(self) -> list[GroupLine]:
         """What waits, for each MX group."""
         return [GroupLine(*row) for row in self._db.execute(GROUPS)]
+
+    def totals(self) -> tuple[int, int, float | None]:
+        """Waiting and held deliveries on disk, and when the oldest message was accepted."""
+        (waiting,) = self._db.execute("SELECT count(*) FROM delivery WHERE state = 1").fetchone()
+        (held,) = self._db.execute("SELECT count(*) FROM delivery WHERE state = 2").fetchone()
+        oldest = self._db.execute("SELECT accepted_at FROM message ORDER BY id LIMIT 1").fetchone()
+        return waiting, held, None if oldest is None else oldest[0]
 
     def done_ids(self) -> list[int]:
         """Finished messages that the journal may not have yet."""

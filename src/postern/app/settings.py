@@ -1,0 +1,164 @@
+"""From ``postern.toml`` to each room's own settings."""
+
+from pathlib import Path
+
+from postern.config.settings import Config, Egress, Resolver
+from postern.delivery.settings import DeliverySettings
+from postern.journal.settings import JournalSettings
+from postern.mail.route import TlsPolicy
+from postern.notices.settings import NoticeSettings
+from postern.queue.settings import QueueSettings
+from postern.reception.settings import Kind, ListenerSettings, ReceptionSettings
+from postern.reception.tls import CertificateFiles
+from postern.routing.settings import EgressSettings, HostPort, RoutingSettings
+from postern.runtime.processes import WorkerSetup
+from postern.runtime.resolver.settings import ResolverSettings, Server, Transport
+from postern.spool.settings import SpoolSettings
+
+MIB = 1024 * 1024
+
+
+def reception_settings(config: Config, setup: WorkerSetup) -> ReceptionSettings:
+    """What ``[limits]`` and ``[submission]`` say."""
+    limits = config.limits
+    return ReceptionSettings(
+        config.hostname,
+        setup.number,
+        setup.of,
+        limits.max_message_bytes,
+        limits.max_recipients,
+        limits.connections,
+        limits.connections_per_address,
+        limits.commands_per_session,
+        limits.errors_per_session,
+        limits.idle_s,
+        limits.session_s,
+        max_hops=limits.max_hops,
+        accept_bare_newlines=config.submission.accept_bare_newlines,
+        expire_s=config.queue.expire_s,
+    )
+
+
+def listener_settings(config: Config) -> list[ListenerSettings]:
+    """``[[listener]]``, in its order."""
+    return [
+        ListenerSettings(
+            Kind(listener.kind),
+            str(listener.bind),
+            listener.proxy_protocol,
+            listener.relay_from,
+            listener.bind.path is not None,
+        )
+        for listener in config.listeners
+    ]
+
+
+def certificate_files(config: Config) -> tuple[CertificateFiles, ...]:
+    """``[[certificate]]``, in its order."""
+    return tuple(CertificateFiles(c.cert, c.key) for c in config.certificates)
+
+
+def spool_settings(config: Config) -> SpoolSettings:
+    """``[spool]``."""
+    spool = config.spool
+    return SpoolSettings(
+        config.data_dir / "spool",
+        config.data_dir / "corrupt",
+        config.limits.max_message_bytes,
+        spool.body_in_row_bytes,
+        reserve_extra_bytes=spool.reserve_bytes,
+        ballast_bytes=spool.ballast_bytes,
+    )
+
+
+def queue_settings(config: Config, workers: int) -> QueueSettings:
+    """``[queue]``, and the slots of ``[delivery]``."""
+    queue = config.queue
+    return QueueSettings(
+        queue.first_retry_s,
+        queue.max_retry_s,
+        expire_s=queue.expire_s,
+        slots=config.delivery.slots,
+        group_share=config.delivery.group_share,
+        workers=workers,
+    )
+
+
+def journal_settings(config: Config, workers: int) -> JournalSettings:
+    """``[journal]``."""
+    journal = config.journal
+    return JournalSettings(
+        journal.keep_days,
+        journal.transcript_days,
+        journal.disk_budget_mb * MIB,
+        workers=workers,
+    )
+
+
+def notice_settings(config: Config) -> NoticeSettings:
+    """``[notices]``, and when ``[queue]`` tells of a delay."""
+    return NoticeSettings(
+        config.hostname,
+        full_original_bytes=config.notices.full_original_bytes,
+        delay_after_s=config.queue.delay_notice_s,
+        delay_blocked_after_s=config.queue.blocked_delay_notice_s,
+    )
+
+
+def delivery_settings(config: Config) -> DeliverySettings:
+    """``[delivery]``."""
+    delivery = config.delivery
+    return DeliverySettings(
+        helo=config.hostname,
+        connect_timeout_s=delivery.connect_timeout_s,
+        session_budget_s=delivery.session_budget_s,
+        final_dot_timeout_s=delivery.final_dot_timeout_s,
+        reuse_idle_s=delivery.reuse_idle_s,
+    )
+
+
+def routing_settings(config: Config, ports: dict[int, int]) -> RoutingSettings:
+    """``[[egress]]`` and ``[delivery]``; ``ports`` are the real ones, by listener index."""
+    listeners = tuple(
+        HostPort(listener.bind.host, ports.get(index, listener.bind.port))
+        for index, listener in enumerate(config.listeners)
+        if listener.bind.path is None
+    )
+    return RoutingSettings(
+        config.hostname,
+        listeners,
+        tuple(_egress(egress) for egress in config.egresses),
+        config.delivery.egress,
+        config.delivery.lmtp,
+        config.delivery.port,
+    )
+
+
+def _egress(egress: Egress) -> EgressSettings:
+    host, _, port = egress.relay.rpartition(":")
+    relay = HostPort(host.strip("[]"), int(port)) if egress.relay else None
+    return EgressSettings(
+        egress.name,
+        relay,
+        egress.source or None,
+        egress.helo or None,
+        egress.username or None,
+        egress.read_password() or None,
+        TlsPolicy(egress.tls),
+    )
+
+
+def resolver_settings(config: Config) -> list[ResolverSettings]:
+    """``[[resolver]]``, in its order; none: the system's."""
+    return [_resolver(resolver) for resolver in config.resolvers]
+
+
+def _resolver(resolver: Resolver) -> ResolverSettings:
+    servers = tuple(Server(bind.host, bind.port) for bind in resolver.servers)
+    tries_s = (resolver.timeout_s / 2, resolver.timeout_s / 2)
+    return ResolverSettings(resolver.name, servers, Transport(resolver.transport), tries_s)
+
+
+def maildir_root(config: Config) -> Path:
+    """Where our own mailboxes are (``<data_dir>/mail/<domain>/<localpart>/Maildir/``)."""
+    return config.data_dir / "mail"

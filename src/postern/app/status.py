@@ -1,0 +1,110 @@
+"""What a worker reports once a second: ``run/worker-N.json``, for metrics, doctor and scripts."""
+
+import asyncio
+import os
+import socket
+
+import structlog
+
+from postern.config.settings import Config
+from postern.queue.worker import QueueWorker
+from postern.reception.limits import ConnectionCounts
+from postern.reception.services import Services
+from postern.runtime.clock import Clock
+from postern.runtime.processes import (
+    PortStatus,
+    WorkerSetup,
+    WorkerStatus,
+    metric_key,
+    write_status,
+)
+
+log = structlog.get_logger("postern.worker")
+
+PERIOD_S = 1.0
+
+
+class StatusWriter:
+    """Gathers one worker's numbers and writes them down."""
+
+    def __init__(
+        self,
+        config: Config,
+        setup: WorkerSetup,
+        services: Services,
+        queue: QueueWorker,
+        counts_in: ConnectionCounts,
+        clock: Clock,
+    ) -> None:
+        self._config = config
+        self._setup = setup
+        self._services = services
+        self._queue = queue
+        self._counts_in = counts_in
+        self._clock = clock
+        self._started_at = clock.now()
+        self._counts: dict[str, float] = {}
+
+    async def keep_writing(self) -> None:
+        """Write every second until cancelled."""
+        while True:
+            await asyncio.sleep(PERIOD_S)
+            try:
+                waiting, held, oldest = await self._services.spool.totals()
+                waiting += self._queue.fresh
+                self._counts = {
+                    metric_key("postern_queue_messages", {"state": "waiting"}): waiting,
+                    metric_key("postern_queue_messages", {"state": "held"}): held,
+                    "postern_queue_oldest_age_seconds": (
+                        max(0.0, self._clock.now() - oldest) if oldest else 0.0
+                    ),
+                }
+            except Exception as error:  # noqa: BLE001 - a worker without numbers still carries mail
+                log.warning("worker.no_totals", error=str(error))
+            self.write()
+
+    def write(self) -> None:
+        """Write once, now."""
+        try:
+            write_status(self._setup.status_path, self._status())
+        except OSError as error:
+            log.warning("worker.status", error=str(error))
+
+    def _status(self) -> WorkerStatus:
+        tally = self._services.tally
+        counters: dict[str, float] = {
+            "postern_messages_accepted_total": tally.accepted,
+            "postern_smtp_sessions_total": self._counts_in.ever,
+        }
+        for check, count in tally.refusals.items():
+            counters[metric_key("postern_smtp_refusals_total", {"check": check})] = count
+        for check, count in tally.unknown.items():
+            counters[metric_key("postern_check_unknown_total", {"check": check})] = count
+        for result, count in self._queue.attempts.items():
+            counters[metric_key("postern_delivery_attempts_total", {"result": result})] = count
+        spool = self._services.spool
+        has_room = spool.space.may_accept()
+        reason = "" if spool.is_writable else "the spool could not be written"
+        if not has_room:
+            reason = "the disk is nearly full"
+        return WorkerStatus(
+            os.getpid(),
+            self._setup.number,
+            self._started_at,
+            self._clock.now(),
+            tuple(self._ports()),
+            self._queue.groups.used,
+            self._queue.groups.slots,
+            counters,
+            {**self._counts, "postern_smtp_connections": self._counts_in.open},
+            spool.is_writable and has_room,
+            reason,
+        )
+
+    def _ports(self) -> list[PortStatus]:
+        ports = []
+        for index, sock in self._setup.listeners:
+            listener = self._config.listeners[index]
+            port = 0 if sock.family == socket.AF_UNIX else sock.getsockname()[1]
+            ports.append(PortStatus(listener.kind, str(listener.bind), port))
+        return ports

@@ -1,0 +1,215 @@
+"""One worker process: its rooms, put together, and its life from ready to stop."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from dataclasses import replace
+
+import structlog
+import uvloop
+
+from postern.app.settings import (
+    certificate_files,
+    delivery_settings,
+    journal_settings,
+    listener_settings,
+    maildir_root,
+    notice_settings,
+    queue_settings,
+    reception_settings,
+    resolver_settings,
+    routing_settings,
+    spool_settings,
+)
+from postern.app.status import StatusWriter
+from postern.config.load import load
+from postern.config.problems import ConfigError
+from postern.config.settings import Config
+from postern.delivery.lmtp import LmtpDelivery
+from postern.delivery.maildir import MaildirDelivery
+from postern.delivery.smtp import SmtpDelivery
+from postern.directory.credentials import Authenticator
+from postern.directory.reader import Directory
+from postern.directory.store.site import FILE_NAME, SiteStore
+from postern.directory.trace import TraceCounter
+from postern.journal.retention import sweep
+from postern.journal.store.writer import JournalWriter
+from postern.mail.tracecode import TraceCodes
+from postern.queue.commands import Commands
+from postern.queue.courier import Courier
+from postern.queue.tidings import NoticeTidings
+from postern.queue.worker import QueueWorker
+from postern.reception.callahead import CallAhead
+from postern.reception.codes import Numbers
+from postern.reception.reception import Reception
+from postern.reception.recipients import Recipients
+from postern.reception.services import Services
+from postern.reception.tls import BadCertificateError, Certificates
+from postern.routing.machine import this_machine
+from postern.routing.places import DirectoryPlaces
+from postern.routing.router import Router
+from postern.runtime.clock import SystemClock
+from postern.runtime.database.watch import ChangeWatch
+from postern.runtime.processes import WorkerSetup
+from postern.runtime.resolver.resolver import Resolver
+from postern.spool.spool import Spool
+
+log = structlog.get_logger("postern.worker")
+
+RETENTION_S = 3600.0
+RESERVE_CHECK_S = 0.2
+EX_CONFIG = 78
+
+
+def run_worker(config: Config, setup: WorkerSetup) -> int:
+    """Receive and deliver mail until SIGTERM; returns the exit code."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(Worker(config, setup).live())
+
+
+class Worker:
+    """The rooms of one worker."""
+
+    def __init__(self, config: Config, setup: WorkerSetup) -> None:
+        self._config = config
+        self._setup = setup
+        self._clock = SystemClock()
+        self._stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        data_dir = config.data_dir
+        self._site = SiteStore.open(data_dir, self._clock, f"worker-{setup.number}")
+        self._watch = ChangeWatch(data_dir / FILE_NAME)
+        self._directory = Directory(self._site.database, self._watch)
+        self._counter = TraceCounter(self._site.reserve_counters)
+        self._numbers = Numbers(config.node, self._counter, TraceCodes(self._site.trace_key()))
+        self._journal_settings = journal_settings(config, setup.of)
+        journal = JournalWriter(
+            data_dir / "journal", setup.number, self._clock, self._journal_settings
+        )
+        self._spool = Spool(spool_settings(config), setup.number, setup.of, journal, self._clock)
+        self._resolver = Resolver(resolver_settings(config), self._clock)
+        self._authenticator = Authenticator(self._directory, self._clock)
+        self._smtp = SmtpDelivery(delivery_settings(config), self._clock)
+        self._lmtp = LmtpDelivery(delivery_settings(config), self._clock)
+        self._maildir = MaildirDelivery(maildir_root(config), config.hostname, self._clock)
+        router = Router(
+            DirectoryPlaces(self._directory),
+            self._resolver,
+            routing_settings(config, _ports(setup)),
+            self._clock,
+            this_machine(),
+        )
+        self._queue = QueueWorker(
+            self._spool,
+            router,
+            Courier(self._smtp, self._lmtp, self._maildir),
+            NoticeTidings(
+                notice_settings(config),
+                config.queue.expire_s,
+                self._numbers,
+                self._clock,
+                self._directory,
+            ),
+            queue_settings(config, setup.of),
+            self._clock,
+        )
+        self._commands = Commands(self._site.database, setup.number, self._queue, self._spool)
+        call_ahead = CallAhead(router, self._smtp, self._clock)
+        self._services = Services(
+            reception_settings(config, setup),
+            self._spool,
+            self._queue,
+            self._directory,
+            Recipients(self._directory, call_ahead),
+            self._authenticator,
+            self._numbers,
+            self._clock,
+        )
+        self._status = StatusWriter(
+            config, setup, self._services, self._queue, self._smtp, self._clock
+        )
+
+    async def live(self) -> int:
+        """Serve from the first connection to the last commit."""
+        try:
+            certificates = Certificates(certificate_files(self._config))
+        except BadCertificateError as error:
+            log.error("worker.certificate", text=str(error))  # noqa: TRY400 - the text is the cause
+            return EX_CONFIG
+        loop = asyncio.get_running_loop()
+        reception = Reception(self._services, certificates)
+        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+        loop.add_signal_handler(signal.SIGINT, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload, reception)
+        self._queue.start(await self._spool.open())
+        listeners = listener_settings(self._config)
+        await reception.open([(listeners[index], sock) for index, sock in self._setup.listeners])
+        self._keep_doing()
+        self._status.write()
+        self._setup.report_ready()
+        await self._stop.wait()
+        await self._end(reception)
+        return 0
+
+    def _keep_doing(self) -> None:
+        """What goes on in the background, each at its own pace."""
+        jobs = [self._status.keep_writing(), self._commands.keep_polling(), self._keep_reserving()]
+        if self._setup.number == 0:
+            jobs.append(self._keep_sweeping())
+        self._tasks = [asyncio.get_running_loop().create_task(job) for job in jobs]
+
+    async def _keep_reserving(self) -> None:
+        """Trace numbers are reserved before they run out, so that no client waits for the disk."""
+        while True:
+            await asyncio.sleep(RESERVE_CHECK_S)
+            if self._counter.runs_low:
+                try:
+                    await asyncio.to_thread(self._counter.reserve_ahead)
+                except Exception:
+                    log.exception("worker.no_numbers")
+
+    async def _keep_sweeping(self) -> None:
+        """Day files that are too old, or too many, go."""
+        folder = self._config.data_dir / "journal"
+        while True:
+            try:
+                await asyncio.to_thread(sweep, folder, self._clock.now(), self._journal_settings)
+            except Exception:
+                log.exception("worker.retention")
+            await asyncio.sleep(RETENTION_S)
+
+    def _reload(self, reception: Reception) -> None:
+        """Take up certificates, names and limits for new connections; mistakes change nothing."""
+        try:
+            config = load(self._config.source)
+            certificates = Certificates(certificate_files(config))
+        except (ConfigError, BadCertificateError) as error:
+            log.error("worker.reload_refused", text=str(error))  # noqa: TRY400 - the text is the cause
+            return
+        self._services = replace(self._services, settings=reception_settings(config, self._setup))
+        reception.reload(self._services, certificates)
+        log.info("worker.reloaded")
+
+    async def _end(self, reception: Reception) -> None:
+        """Finish what is running within the grace, commit, and leave the rest to the spool."""
+        grace_s = self._config.stop_grace_s
+        await asyncio.gather(reception.stop(grace_s), self._queue.stop(grace_s))
+        for task in self._tasks:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._smtp.close(1.0)
+        await self._spool.close()
+        self._authenticator.close()
+        await self._resolver.aclose()
+        self._site.close()
+
+
+def _ports(setup: WorkerSetup) -> dict[int, int]:
+    """The real port of each TCP listener, by index."""
+    return {
+        index: sock.getsockname()[1]
+        for index, sock in setup.listeners
+        if sock.family in {socket.AF_INET, socket.AF_INET6}
+    }

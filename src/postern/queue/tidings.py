@@ -1,0 +1,233 @@
+"""What the sender is owed of an attempt's end, as messages ready for the spool.
+
+``notices`` decides who may be told, and writes. Here its values are filled from the spool's, and
+what it answers is put back: a notice becomes a message, "hold instead" holds the delivery.
+"""
+
+from typing import Protocol
+
+import structlog
+
+from postern.journal.record import Conversation, RecipientRecord, Step
+from postern.mail.address import Address, parse_address
+from postern.mail.content import BytesContent, Content
+from postern.mail.envelope import Recipient
+from postern.mail.finding import Result
+from postern.mail.message.header import MAX_HEADER_BYTES, HeadCollector, HeaderScan
+from postern.mail.outcome import Deferred, Outcome
+from postern.notices import notice as notices
+from postern.notices.delay import delay_notice, delay_notice_due
+from postern.notices.failure import failure_notice
+from postern.notices.guard import RateGuard
+from postern.notices.held import held_notice
+from postern.notices.settings import NoticeSettings
+from postern.notices.success import success_notice
+from postern.queue.settle import Settled
+from postern.runtime.clock import Clock
+from postern.spool.message import Delivery, DeliveryState, Message, Origin
+
+log = structlog.get_logger("postern.notices")
+
+PLACE = "notices"
+
+
+class Numbers(Protocol):
+    """Gives each notice a number and trace code of its own."""
+
+    def next(self) -> tuple[int, str]:
+        """A new number and its trace code."""
+        ...
+
+
+class Homes(Protocol):
+    """Knows which recipients are mailboxes stored here."""
+
+    def home_of(self, address: Address) -> str | None:
+        """The mailbox's folder, or None."""
+        ...
+
+
+class NoticeTidings:
+    """Composes notices; one per worker."""
+
+    def __init__(
+        self,
+        settings: NoticeSettings,
+        expire_s: float,
+        numbers: Numbers,
+        clock: Clock,
+        homes: Homes,
+    ) -> None:
+        self._settings = settings
+        self._expire_s = expire_s
+        self._numbers = numbers
+        self._clock = clock
+        self._homes = homes
+        self._rate = RateGuard(settings)
+
+    def moment_of_delay(self, message: Message) -> float:
+        """When a delay notice would be due: a try is made then, so that it tells fresh facts."""
+        return message.accepted_at + self._settings.delay_after_s
+
+    async def compose(self, message: Message, settled: Settled) -> list[Message]:
+        """Notices for what an attempt brought; deliveries are held where no one may be told."""
+        late = [pair for pair in settled.waiting if self._is_late(message, pair[0])]
+        if not (settled.failed or settled.delivered or late):
+            return []
+        now = self._clock.now()
+        original = await _original(message)
+        answers: list[notices.Answer] = []
+        ends = _Ends(message, self._homes, now)
+        if settled.failed:
+            told = [ends.of(d, outcome) for d, outcome in settled.failed]
+            others = notices.Others(
+                sum(d.end == "delivered" for d in message.deliveries),
+                sum(d.state is not DeliveryState.DONE for d in message.deliveries),
+            )
+            answers += failure_notice(
+                original, told, others=others, settings=self._settings, rate=self._rate, now=now
+            )
+        if late:
+            told = [ends.of(d, outcome) for d, outcome in late]
+            answers += delay_notice(original, told, settings=self._settings, now=now)
+            for delivery, _ in late:
+                delivery.delay_told = True
+        if settled.delivered:
+            told = [ends.of(d, outcome) for d, outcome in settled.delivered]
+            answers += success_notice(
+                original, told, settings=self._settings, rate=self._rate, now=now
+            )
+        return [m for answer in answers for m in self._act(message, original, ends, answer)]
+
+    def _is_late(self, message: Message, delivery: Delivery) -> bool:
+        return message.origin is Origin.OURS and delay_notice_due(
+            message.accepted_at,
+            self._clock.now(),
+            group_blocked=False,
+            already_sent=delivery.delay_told,
+            settings=self._settings,
+        )
+
+    def _act(
+        self,
+        message: Message,
+        original: notices.Original,
+        ends: "_Ends",
+        answer: notices.Answer,
+    ) -> list[Message]:
+        match answer:
+            case notices.Notice():
+                return [self._spooled(message, answer)]
+            case notices.NoNotice(reason=reason):
+                log.debug("notices.none", trace=message.trace, reason=reason)
+                return []
+            case notices.HoldInstead(reason=reason, about=about):
+                log.info("notices.held", trace=message.trace, reason=reason)
+                letters = []
+                for end in about:
+                    delivery = ends.delivery_of(end)
+                    delivery.state = DeliveryState.HELD
+                    delivery.end = ""
+                    if end.is_ours:
+                        owner = end.recipient.address
+                        letter = held_notice(
+                            original, end, owner, settings=self._settings, now=self._clock.now()
+                        )
+                        letters.append(self._spooled(message, letter))
+                return letters
+
+    def _spooled(self, about: Message, notice: notices.Notice) -> Message:
+        """A notice as a message of our own, with a conversation that names what it is about."""
+        number, trace = self._numbers.next()
+        now = self._clock.now()
+        address = str(notice.recipient)
+        conversation = Conversation(
+            number,
+            now,
+            "out",
+            "notice",
+            mail_from="",
+            from_header=f"MAILER-DAEMON@{self._settings.hostname}",
+            subject=notice.subject,
+            size=len(notice.content),
+            accepted=True,
+            recipients=[RecipientRecord(address, "waiting")],
+            steps=[Step("notice", Result.PASS.value, 0.0, PLACE, f"about {about.trace}")],
+            related=[about.id],
+            worker=about.conversation.worker,
+        )
+        delivery = Delivery(0, Recipient(notice.recipient), address, 0)
+        return Message(
+            number,
+            trace,
+            now,
+            now + self._expire_s,
+            notice.sender,
+            Origin.OURS,
+            BytesContent(notice.content),
+            conversation,
+            [delivery],
+        )
+
+
+class _Ends:
+    """Deliveries as ``notices`` sees them, and the way back."""
+
+    def __init__(self, message: Message, homes: Homes, now: float) -> None:
+        self._message = message
+        self._homes = homes
+        self._now = now
+        self._deliveries: dict[int, Delivery] = {}
+
+    def of(self, delivery: Delivery, outcome: Outcome) -> notices.RecipientEnd:
+        """The end of one delivery."""
+        attempts = delivery.attempts
+        original = parse_address(delivery.original)
+        address = delivery.recipient.address
+        end = notices.RecipientEnd(
+            delivery.recipient,
+            outcome,
+            delivery.tries,
+            attempts[0].at if attempts else self._now,
+            attempts[-1].at if attempts else self._now,
+            original if original is not None and original.key != address.key else None,
+            delivery.due if isinstance(outcome, Deferred) else None,
+            self._message.expires_at if isinstance(outcome, Deferred) else None,
+            is_ours=self._homes.home_of(address) is not None,
+        )
+        self._deliveries[id(end)] = delivery
+        return end
+
+    def delivery_of(self, end: notices.RecipientEnd) -> Delivery:
+        """The delivery an end was made of."""
+        return self._deliveries[id(end)]
+
+
+async def _original(message: Message) -> notices.Original:
+    content = message.content
+    head, body = await _head_and_body(content)
+    return notices.Original(
+        message.trace,
+        message.sender,
+        message.accepted_at,
+        head,
+        body,
+        content.size_bytes,
+        message.conversation.subject,
+        notices.Origin(message.origin.value),
+        message.conversation.account,
+    )
+
+
+async def _head_and_body(content: Content) -> tuple[bytes, bytes | None]:
+    """The header block, and the body when it is in memory."""
+    data = content.in_memory
+    if data is None:
+        collector = HeadCollector(MAX_HEADER_BYTES)
+        async for piece in content.chunks():
+            if collector.feed(piece):
+                break
+        data = collector.head
+    start = HeaderScan(data).body_start
+    body = data[start:] if content.in_memory is not None else None
+    return data[:start], body
