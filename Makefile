@@ -49,7 +49,7 @@ soak: $(DEV)  ## the whole suite twice in a row, each time in another random ord
 	  $(PYTEST) --randomly-seed $$seed $(ARGS); \
 	done
 
-profile: $(DEV)  ## a flame graph of Postern taking mail: run/profile-*.svg
+profile: $(DEV)  ## where Postern's CPU time goes under load, by py-spy
 	@scripts/peers
 	@$(BIN)/python -m bench.profile $(ARGS)
 

@@ -1,0 +1,71 @@
+"""The benchmark's arithmetic: medians, ratios, and what people wrote by hand is kept."""
+
+from bench.memory import Weighed
+from bench.report import MARK, Results, markdown, merge, plain, rows
+from bench.rounds import Measured, Pace
+from bench.scenario import SCENARIOS, Scenario, Way
+
+SCENARIO = Scenario(Way.ACCEPT, 4_000, 20, reuse=False, goal=4)
+
+
+def results() -> Results:
+    found = Results()
+    for rate in (90, 100, 300):
+        found.add(SCENARIO, "Postfix", Measured(rate * 10, 10.0, 5.0, 50_000_000))
+        found.add(SCENARIO, "Postern", Measured(rate * 40, 10.0, 8.0, 80_000_000 + rate))
+    return found
+
+
+def test_ratio_is_of_medians_and_an_odd_round_does_not_move_it() -> None:
+    postfix, postern = rows(results(), SCENARIO)
+    assert postfix.rate == 100
+    assert postfix.ratio == 1
+    assert postern.rate == 400
+    assert postern.ratio == 4
+    assert (postern.lowest, postern.highest) == (360, 1200)
+    assert postfix.cpu_per_1000 == 5.0
+    assert postern.peak_mb > 80
+
+
+def test_no_ratio_is_claimed_without_postfix() -> None:
+    alone = Results()
+    alone.add(SCENARIO, "Postern", Measured(100, 10.0, 1.0, 1))
+    assert rows(alone, SCENARIO)[0].ratio is None
+    assert "accept 4 kB, one message a session" in plain(alone, SCENARIO)
+
+
+def test_page_holds_facts_tables_notes_and_memory() -> None:
+    page = markdown(
+        results(),
+        [("kernel", "6.1")],
+        [("Postern", "durable")],
+        [Weighed("10,000 idle connections", 200.0, 150)],
+        rounds=5,
+        seconds=10,
+    )
+    assert "| kernel | 6.1 |" in page
+    assert "| Postern | 400 (360-1,200) | 4.00 x |" in page
+    assert "- **Postern**: durable." in page
+    assert "TOO MUCH" in page
+
+
+def test_what_people_wrote_below_the_mark_is_kept() -> None:
+    first = merge("", "# Benchmarks\n")
+    by_hand = first + "\n## Where the time goes\n\nHalf of it is kernel time.\n"
+    second = merge(by_hand, "# Benchmarks, again\n")
+    third = merge(second, "# Benchmarks, again\n")
+    assert second.startswith("# Benchmarks, again\n")
+    assert "Half of it is kernel time." in second
+    assert second == third
+    assert second.count(MARK) == 1
+
+
+def test_every_scenario_has_its_own_key_and_name() -> None:
+    assert len({scenario.key for scenario in SCENARIOS}) == len(SCENARIOS)
+    assert len({scenario.name for scenario in SCENARIOS}) == len(SCENARIOS)
+
+
+def test_message_count_fills_the_round_at_the_known_rate() -> None:
+    pace = Pace({"Postern": 2000.0})
+    assert pace.count("Postern", 10.0, spare=0.1) == 22_000
+    assert pace.count("Postern", 0.001, spare=0) > 2
