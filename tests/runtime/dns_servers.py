@@ -40,7 +40,8 @@ class ScriptedServer(asyncio.DatagramProtocol):
         self.queries: list[dns.message.Message] = []
         self.ports: list[int] = []
         self.transport: asyncio.DatagramTransport | None = None
-        self.asked = asyncio.Event()
+        self._asked = asyncio.Event()
+        self._answered = 0
 
     @property
     def address(self) -> str:
@@ -48,11 +49,25 @@ class ScriptedServer(asyncio.DatagramProtocol):
         host, port = self.transport.get_extra_info("sockname")
         return f"{host}:{port}"
 
+    async def wait_for(self, number: int) -> None:
+        """Return once so many queries have come in."""
+        while len(self.queries) < number:
+            self._asked.clear()
+            await self._asked.wait()
+
+    def answer_all(self, script: Script) -> None:
+        """Answer by ``script`` every query that was not answered so."""
+        assert self.transport is not None
+        for query, port in list(zip(self.queries, self.ports, strict=True))[self._answered :]:
+            self._answered += 1
+            for wire in script(query):
+                self.transport.sendto(wire, ("127.0.0.1", port))
+
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         query = dns.message.from_wire(data)
         self.queries.append(query)
         self.ports.append(addr[1])
-        self.asked.set()
+        self._asked.set()
         assert self.transport is not None
         for wire in self.script(query):
             self.transport.sendto(wire, addr)

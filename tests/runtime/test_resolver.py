@@ -112,13 +112,11 @@ async def test_one_who_asks_and_leaves_does_not_take_the_answer_from_the_others(
         under_test = resolver(home(server.address))
         leaver = asyncio.create_task(under_test.ask(TEA))
         stayer = asyncio.create_task(under_test.ask(TEA))
-        await server.asked.wait()
+        await server.wait_for(1)
         leaver.cancel()
         with pytest.raises(asyncio.CancelledError):
             await leaver
-        assert server.transport is not None
-        wire = answering(server.queries[0], "192.0.2.9")
-        server.transport.sendto(wire, ("127.0.0.1", server.ports[0]))
+        server.answer_all(lambda query: [answering(query, "192.0.2.9")])
         assert (await stayer).records == ("192.0.2.9",)
         assert len(server.queries) == 1
 
@@ -127,7 +125,7 @@ async def test_closing_ends_what_is_under_way() -> None:
     async with udp_server(silent) as server:
         under_test = resolver(home(server.address))
         asking = asyncio.create_task(under_test.ask(TEA))
-        await server.asked.wait()
+        await server.wait_for(1)
         await under_test.aclose()
         with pytest.raises(asyncio.CancelledError):
             await asking
@@ -135,12 +133,25 @@ async def test_closing_ends_what_is_under_way() -> None:
 
 async def test_no_more_queries_than_allowed_are_under_way_at_once() -> None:
     async with udp_server(silent) as server:
-        limits = ResolverLimits(limit_s=0.3, max_queries=3)
+        limits = ResolverLimits(limit_s=60.0, max_queries=3)
         under_test = Resolver([home(server.address)], FakeClock(), limits)
-        questions = [Question(f"{n}.test", "A") for n in range(10)]
+        asking = asyncio.gather(*(under_test.ask(Question(f"{n}.test", "A")) for n in range(9)))
+        for number in (3, 6, 9):
+            await server.wait_for(number)
+            for _ in range(100):  # time for one too many to be sent, if it is
+                await asyncio.sleep(0)
+            assert len(server.queries) == number
+            server.answer_all(one_address)
+        assert {answer.status for answer in await asking} == {Status.OK}
+
+
+async def test_waiting_for_a_free_slot_counts_towards_the_limit() -> None:
+    async with udp_server(silent) as server:
+        limits = ResolverLimits(limit_s=0.2, max_queries=1)
+        under_test = Resolver([home(server.address)], FakeClock(), limits)
+        questions = [Question(f"{n}.test", "A") for n in range(5)]
         answers = await asyncio.gather(*(under_test.ask(question) for question in questions))
         assert {answer.status for answer in answers} == {Status.TIMEOUT}
-        assert len(server.queries) == 3
 
 
 # --- failure and silence ------------------------------------------------------------------------
@@ -167,7 +178,7 @@ async def test_next_server_is_asked_when_the_first_fails_or_is_silent() -> None:
         udp_server(silent) as dead,
         udp_server(one_address) as good,
     ):
-        settings = home(broken.address, dead.address, good.address, tries_s=(0.2, 0.2))
+        settings = home(broken.address, dead.address, good.address, tries_s=(0.7, 0.7))
         answer = await resolver(settings).ask(TEA)
         assert answer.records == ("192.0.2.1",)
         assert (len(broken.queries), len(dead.queries), len(good.queries)) == (1, 1, 1)
@@ -176,7 +187,7 @@ async def test_next_server_is_asked_when_the_first_fails_or_is_silent() -> None:
 async def test_silent_server_is_asked_last_for_a_while() -> None:
     clock = FakeClock()
     async with udp_server(silent) as dead, udp_server(one_address) as good:
-        under_test = resolver(home(dead.address, good.address, tries_s=(0.2, 20.0)), clock=clock)
+        under_test = resolver(home(dead.address, good.address, tries_s=(0.7, 20.0)), clock=clock)
         await under_test.ask(TEA)
         await under_test.ask(Question("coffee.test", "A"))
         assert len(dead.queries) == 1
