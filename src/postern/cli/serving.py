@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import structlog
 
-from postern import app as rooms
+from postern.app.worker import run_worker
 from postern.cli.doctor import site_of
 from postern.config.load import check, load
 from postern.config.problems import ConfigError
@@ -104,7 +104,7 @@ class Server:
     def run_worker(self, setup: WorkerSetup) -> int:
         """Receive and deliver mail until SIGTERM."""
         set_up_logs(self._config, f"worker-{setup.number}")
-        return rooms.run_worker(self._config, setup)
+        return run_worker(self._config, setup)
 
     def run_console(self, setup: ConsoleSetup) -> int:
         """Serve metrics and health until SIGTERM."""
