@@ -77,16 +77,17 @@ def received_header(
         recipient: only when the transaction has exactly one; several would betray a Bcc.
     """
     client = f"({_word(rdns) if rdns else 'unknown'} {_literal(ip)})" if ip else "(local)"
+    way = f"with {protocol}"
+    if tls:
+        version, _, cipher = tls.partition(" ")
+        way += f" ({_word(version)} cipher {_word(cipher)})" if cipher else f" ({_word(tls)})"
     words = [
         f"Received: from {_word(helo) if helo else 'unknown'}",
         client,
         f"by {hostname} (Postern)",
-        f"with {protocol}",
+        way,
+        f"id {trace}",
     ]
-    if tls:
-        version, _, cipher = tls.partition(" ")
-        words.append(f"({_word(version)} cipher {_word(cipher)})" if cipher else f"({_word(tls)})")
-    words.append(f"id {trace}")
     if recipient is not None:
         words.append(f"for <{_UNSAFE_IN_PATH.sub('?', str(recipient))}>")
     words[-1] += ";"

@@ -16,7 +16,7 @@ from postern.mail.dsn import (
 )
 from postern.mail.envelope import BodyType, Ret, Sender
 from postern.mail.message.header import HeaderScan
-from postern.mail.message.text import clean_text
+from postern.mail.message.text import clean_text, without_controls
 from postern.mail.outcome import Cause, Deferred, Delivered, Outcome, Refused
 from postern.notices.guard import DAEMON
 from postern.notices.notice import Kind, Notice, Origin, Original, RecipientEnd
@@ -103,7 +103,7 @@ def letter(
         sender=Address(DAEMON, settings.hostname),
         to=to,
         subject=subject,
-        text=text,
+        text="\n".join(without_controls(line) for line in text.split("\n")),
         message_id=f"<{kind.value}.{original.trace}.{hashed.hexdigest()}@{settings.hostname}>",
         at=now,
         in_reply_to=reference[1].decode("ascii") if reference else "",

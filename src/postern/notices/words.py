@@ -199,6 +199,7 @@ _BY_CAUSE = {
     Cause.DNS: _DNS,
     Cause.NO_DOMAIN: _NO_DOMAIN,
     Cause.NO_MAIL_HOST: _NO_MAIL_HOST,
+    Cause.NO_MAILBOX: _NO_MAILBOX,
     Cause.LOOP: _LOOP,
     Cause.NEEDS: _NEEDS,
     Cause.PROTOCOL: _PROTOCOL,

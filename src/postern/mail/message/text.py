@@ -82,9 +82,12 @@ def decode_text(value: bytes, limit_chars: int = MAX_TEXT_CHARS) -> str:
 
 def clean_text(text: str, limit_chars: int = MAX_TEXT_CHARS) -> str:
     """``text`` as one line: controls, line breaks and reordering marks become a space."""
-    if not (text.isascii() and text.isprintable()):
-        text = _UNSAFE.sub(" ", text)
-    return _BLANKS.sub(" ", text[: limit_chars * 4]).strip()[:limit_chars]
+    return _BLANKS.sub(" ", without_controls(text[: limit_chars * 4])).strip()[:limit_chars]
+
+
+def without_controls(text: str) -> str:
+    """``text`` with each run of controls, line breaks and reordering marks as one space."""
+    return text if text.isascii() and text.isprintable() else _UNSAFE.sub(" ", text)
 
 
 def _pieces(raw: bytes) -> list[str]:

@@ -1,0 +1,38 @@
+from postern.mail.address import Address
+from postern.mail.message.summary import summarise
+
+
+def test_a_header_is_summed_up_in_one_pass() -> None:
+    head = (
+        b"Received: a\r\nRECEIVED: b\r\n\tc\r\nFrom: Wang <wang@harbour.example>\r\n"
+        b"Subject: =?utf-8?b?5oql5Lu35Y2V?=\r\nMessage-ID: <1@x>\r\nDate: now\r\n"
+        b"Subject: second\r\n\r\nReceived: in the body\r\n"
+    )
+    summary = summarise(head)
+    assert summary.received_count == 2
+    assert summary.from_header == "wang@harbour.example"
+    assert summary.from_address == Address("wang", "harbour.example")
+    assert summary.subject == "报价单"
+    assert summary.message_id == "<1@x>"
+    assert summary.has_date
+    assert summary.from_count == 1
+    assert head[summary.header_end :] == b"Received: in the body\r\n"
+    assert summary.is_complete
+    assert not summary.is_overlong
+
+
+def test_an_empty_header_sums_up_to_nothing() -> None:
+    summary = summarise(b"\r\nhello\r\n")
+    assert (summary.subject, summary.message_id, summary.from_header) == ("", "", "")
+    assert not summary.has_date
+    assert summary.header_end == 2
+
+
+def test_a_from_that_is_no_address_is_still_shown_as_text() -> None:
+    summary = summarise(b"From: alice@a.example)bob@evil.example\r\n\r\n")
+    assert summary.from_address is None
+    assert summary.from_header == "alice@a.example)bob@evil.example"
+
+
+def test_a_hundred_hops_are_counted() -> None:
+    assert summarise(b"Received: x\r\n" * 100 + b"\r\n").received_count == 100
