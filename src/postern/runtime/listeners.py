@@ -54,12 +54,12 @@ class Bound:
         return self.sockets[0] if self.at.path is not None else self.sockets[number]
 
     def close(self) -> None:
-        """Stop listening, and remove the unix socket's file."""
+        """Stop listening, and remove the unix socket's file if it is ours."""
+        if self.sockets and self.at.path is not None:
+            self.at.path.unlink(missing_ok=True)
         for bound in self.sockets:
             bound.close()
         self.sockets.clear()
-        if self.at.path is not None:
-            self.at.path.unlink(missing_ok=True)
 
 
 def bind_all(places: Sequence[ListenAt], workers: int) -> list[Bound]:
