@@ -12,12 +12,16 @@ from postern.mail.smtp.client_mail import Mail, is_ascii
 from postern.mail.smtp.xtext import encode_xtext
 
 _NOT_QCHAR = re.compile(r"[^!-*,-<>-\[\]-~]")  # RFC 6533 §3: also not "\"
+_NOT_DOMAIN = re.compile(r"[^!-;=?-~]")  # printable ASCII without blanks, "<" and ">"
 _NOTIFY_WORDS = ((Notify.SUCCESS, "SUCCESS"), (Notify.FAILURE, "FAILURE"), (Notify.DELAY, "DELAY"))
 
 
 def can_be_written(party: Sender | Recipient) -> bool:
-    """False for an address that would break out of its line. Our grammar lets none through."""
-    return party.address is None or CONTROLS.search(str(party.address)) is None
+    """False for an address that would break out of its path. Our grammar lets none through."""
+    address = party.address
+    if address is None:
+        return True
+    return not CONTROLS.search(address.local) and not _NOT_DOMAIN.search(address.domain)
 
 
 def mail_command(mail: Mail, offered: Extensions) -> bytes:

@@ -1,0 +1,67 @@
+"""An attempt on record: which way, how protected, how long, what was said, for whom."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from postern.delivery.job import Job
+from postern.journal.record import AttemptRecord
+from postern.mail.outcome import Deferred, Delivered, Outcome, Refused
+from postern.mail.route import Target
+from postern.mail.smtp.client_mail import Mail
+
+SMTP_PORT = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The way an attempt went, as its record names it."""
+
+    egress: str
+    mx: str
+    address: str
+
+
+def address_of(target: Target) -> str:
+    """``192.0.2.1``, or ``192.0.2.1:2525`` and ``[2001:db8::1]:2525`` on other ports than 25."""
+    if target.port == SMTP_PORT:
+        return target.ip
+    return f"[{target.ip}]:{target.port}" if ":" in target.ip else f"{target.ip}:{target.port}"
+
+
+def mail_of(job: Job) -> Mail:
+    """The job as the client machine takes it."""
+    content = job.content
+    return Mail(job.sender, job.recipients, content.size_bytes, content.in_memory)
+
+
+def records(
+    way: Way, at: float, seconds: float, tls: str, outcomes: Sequence[Outcome]
+) -> tuple[AttemptRecord, ...]:
+    """The records of one target tried: one, or one per answer where answers differ."""
+    first = outcomes[0]
+    if all(outcome is first for outcome in outcomes):
+        return (_record(way, at, seconds, tls, first, tuple(range(len(outcomes)))),)
+    fared: dict[tuple[type[Outcome], str], list[int]] = {}
+    for number, outcome in enumerate(outcomes):
+        fared.setdefault((type(outcome), str(outcome.reply)), []).append(number)
+    return tuple(
+        _record(way, at, seconds, tls, outcomes[numbers[0]], tuple(numbers))
+        for numbers in fared.values()
+    )
+
+
+def _record(
+    way: Way, at: float, seconds: float, tls: str, outcome: Outcome, numbers: tuple[int, ...]
+) -> AttemptRecord:
+    word = _WORDS[type(outcome)]
+    cause = "" if isinstance(outcome, Delivered) else outcome.cause.value
+    return AttemptRecord(
+        at, way.egress, way.mx, way.address, tls, seconds, str(outcome.reply), word, numbers, cause
+    )
+
+
+_WORDS: dict[type[Outcome], str] = {
+    Delivered: "delivered",
+    Deferred: "deferred",
+    Refused: "refused",
+}

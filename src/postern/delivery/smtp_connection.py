@@ -1,0 +1,303 @@
+"""One connection to a peer: the network around the client machine.
+
+The hot path is one write, one or two reads and one future per message. Nothing here creates a
+task or a timer per message or per command: a deadline is a number on the connection, and the pool
+looks at all of them in turn.
+"""
+
+import asyncio
+import math
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import cast
+
+from postern.delivery.failure import cause_of_loss
+from postern.delivery.settings import DeliverySettings
+from postern.delivery.tls import session_text
+from postern.mail.content import Content
+from postern.mail.finding import Whose
+from postern.mail.outcome import Cause
+from postern.mail.smtp.client import ClientMachine, Want
+from postern.mail.smtp.client_mail import Mail, Octets, OctetScan, must_scan
+from postern.runtime.clock import Clock
+
+PIECE_BYTES = 65536
+"""Content is handed to the transport in such pieces, so that its copies stay small."""
+
+
+class SmtpConnection(asyncio.Protocol):
+    """Carries octets between the machine and the network until ``is_closed``.
+
+    One coroutine at a time may wait on it. ``remote`` names the peer in texts; ``tls`` is the
+    session in words, empty without TLS; ``on_lost`` is called once, at the end.
+    """
+
+    def __init__(
+        self, machine: ClientMachine, remote: str, settings: DeliverySettings, clock: Clock
+    ) -> None:
+        self.machine = machine
+        self.remote = remote
+        self.tls = ""
+        self.is_closed = False
+        self.on_lost: Callable[[SmtpConnection], None] | None = None
+        self.opened_at = clock.monotonic()
+        self._settings = settings
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._paused = False
+        self._begun_at = self.opened_at
+        self._deadline = self.opened_at + settings.session_budget_s
+        self._end_allowance_s = 0.0
+        self._is_resting = False
+
+    # What the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The line is there; the peer speaks first."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Octets from the peer, straight into the machine."""
+        machine = self.machine
+        self._write(machine.receive(data))
+        if machine.want is Want.REPLY:
+            if machine.content_sent and machine.answered:
+                self._deadline = self._clock.monotonic() + self._end_allowance_s
+            return
+        self._wake()
+        if machine.want is Want.CLOSE and self._is_resting:
+            self._hang_up()
+
+    def pause_writing(self) -> None:
+        """The transport holds enough."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """The transport takes more."""
+        self._paused = False
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The line is gone, by whoever's hand."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        machine = self.machine
+        if machine.want is not Want.CLOSE:
+            cause, words = cause_of_loss(exc)
+            if machine.want is Want.TLS:
+                cause = Cause.TLS
+            whose = Whose.RECIPIENT if cause is Cause.CLOSED else Whose.BETWEEN
+            machine.lost(cause, f"{self.remote} {words} {self._when}", whose)
+        self._wake()
+        if self.on_lost is not None:
+            self.on_lost(self)
+
+    # What delivery calls
+
+    async def wait_ready(self, context: ssl.SSLContext | None, server_name: str | None) -> bool:
+        """Go through greeting, EHLO, STARTTLS and AUTH; False when the session came to nothing.
+
+        Args:
+            context: for STARTTLS; None where the machine will never ask for it.
+            server_name: what SNI says and VERIFY checks.
+        """
+        machine = self.machine
+        while machine.want in {Want.REPLY, Want.TLS}:
+            if machine.want is Want.TLS and context is not None:
+                await self._start_tls(context, server_name)
+            else:
+                await self._wait()
+        return machine.want is Want.MAIL
+
+    async def send(self, mail: Mail, content: Content) -> None:
+        """One transaction; afterwards ``machine.outcomes`` has one outcome per recipient.
+
+        Streams ``content`` where ``mail.data`` is None. When cancelled the connection is dropped.
+        """
+        machine, settings = self.machine, self._settings
+        if must_scan(mail, machine.extensions):
+            mail = replace(mail, octets=await _scan(content))
+        self._is_resting = False
+        self._begun_at = self._clock.monotonic()
+        self._deadline = self._begun_at + settings.session_budget_s
+        self._end_allowance_s = settings.final_dot_timeout_s + settings.body_timeout_s(
+            mail.size_bytes
+        )
+        try:
+            self._write(machine.start(mail))
+            while True:
+                if machine.want is Want.REPLY:
+                    await self._wait()
+                elif machine.want is Want.CONTENT:
+                    await self._stream(content, mail.size_bytes)
+                else:
+                    break
+        except BaseException:
+            self.abort()
+            raise
+        self._deadline = math.inf
+
+    def rest(self, until: float) -> None:
+        """Nothing to do before the monotonic second ``until``; then it is closed."""
+        self._is_resting = True
+        self._deadline = until
+
+    def can_send(self, now: float) -> bool:
+        """True when a transaction can begin at once."""
+        return self.machine.want is Want.MAIL and not self.is_closed and now < self._deadline
+
+    def look(self, now: float) -> None:
+        """Act on the deadline if it has passed."""
+        if now < self._deadline or self.is_closed:
+            return
+        if self._is_resting and self.machine.want is Want.MAIL:
+            self.close()
+            return
+        if self.machine.want is not Want.CLOSE:
+            seconds = now - self._begun_at
+            what = "take the message" if self.machine.want is Want.CONTENT else f"send {self._due}"
+            words = f"{self.remote} did not {what} within {seconds:.0f} s"
+            self.machine.lost(Cause.SILENT, words)
+        self.abort()
+
+    def close(self) -> None:
+        """Say QUIT and close, at the latest after ``quit_timeout_s``; returns at once."""
+        self._deadline = self._clock.monotonic() + self._settings.quit_timeout_s
+        self._is_resting = True
+        goodbye = self.machine.quit()
+        if goodbye:
+            self._write(goodbye)  # the peer's 221, or its closing, ends it
+        else:
+            self._hang_up()
+
+    def abort(self) -> None:
+        """Drop the line now."""
+        if self.machine.want is not Want.CLOSE:
+            self.machine.lost(Cause.LOCAL, "the attempt was broken off here", Whose.US)
+        self._wake()
+        if self._transport is not None and not self.is_closed:
+            self._transport.abort()
+
+    def abandon(self) -> None:
+        """It never came to be open: nobody need watch it any more."""
+        self.machine.lost(Cause.LOCAL, "the connection was never opened", Whose.US)
+        self.connection_lost(None)
+
+    # Within
+
+    @property
+    def _when(self) -> str:
+        """Where in the conversation it is, to follow what the peer did."""
+        if self.machine.want is Want.CONTENT:
+            return "in the middle of the message"
+        return f"when {self._due} was due"
+
+    @property
+    def _due(self) -> str:
+        stage = self.machine.stage
+        return stage if stage.startswith("the greeting") else f"the answer to {stage}"
+
+    def _write(self, octets: bytes) -> None:
+        if octets and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(octets)
+
+    def _hang_up(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.close()
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    async def _start_tls(self, context: ssl.SSLContext, server_name: str | None) -> None:
+        """Shake hands; a failure or a stall ends the session with cause TLS."""
+        assert self._transport is not None
+        limit_s = self._settings.tls_timeout_s
+        try:
+            async with asyncio.timeout(limit_s):
+                transport = await self._loop.start_tls(
+                    self._transport,
+                    self,
+                    context,
+                    server_hostname=server_name,
+                    ssl_handshake_timeout=2 * limit_s,  # ours comes first, and says it better
+                )
+        except TimeoutError:
+            self._tls_failed(f"did not finish the TLS handshake in {limit_s:.0f} s")
+        except ssl.SSLCertVerificationError as error:
+            self._tls_failed(f"has a certificate we cannot accept: {error.verify_message}")
+        except (OSError, ValueError) as error:
+            self._tls_failed(f"broke the TLS handshake: {_reason(error)}")
+        else:
+            if transport is None or self.is_closed:
+                self._tls_failed("closed the connection in the TLS handshake")
+                return
+            self._transport = transport
+            self.tls = session_text(transport.get_extra_info("ssl_object"))
+            self._write(self.machine.tls_started())
+
+    def _tls_failed(self, words: str) -> None:
+        if self.machine.want is not Want.CLOSE:
+            self.machine.lost(Cause.TLS, f"{self.remote} {words}")
+        self.abort()
+        # The transport below a failed handshake does not always report back to this protocol.
+        self.connection_lost(None)
+
+    async def _stream(self, content: Content, size_bytes: int) -> None:
+        """Send content no faster than the peer takes it, then the end of data."""
+        settings, machine = self._settings, self.machine
+        self._deadline = self._clock.monotonic() + settings.body_timeout_s(size_bytes)
+        chunks = content.chunks()
+        try:
+            await self._send_chunks(chunks)
+        except OSError as error:
+            # No end of data is sent, so the peer throws away what it has (RFC 5321 §4.1.1.4).
+            words = f"The stored message could not be read: {error.strerror or error}"
+            machine.lost(Cause.LOCAL, words, Whose.US)
+            self.abort()
+        finally:
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
+        if machine.want is Want.CONTENT:
+            self._write(machine.content_end())
+            self._deadline = self._clock.monotonic() + settings.final_dot_timeout_s
+            self._end_allowance_s = settings.final_dot_timeout_s
+
+    async def _send_chunks(self, chunks: AsyncIterator[bytes]) -> None:
+        machine = self.machine
+        async for chunk in chunks:
+            for at in range(0, len(chunk), PIECE_BYTES):
+                self._write(machine.content(chunk[at : at + PIECE_BYTES]))
+                while self._paused and machine.want is Want.CONTENT:
+                    await self._wait()
+                if machine.want is not Want.CONTENT:
+                    return
+
+
+def _reason(error: OSError | ValueError) -> str:
+    """An error of the TLS library in a few words."""
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.replace("_", " ").lower()
+    return str(error) or type(error).__name__
+
+
+async def _scan(content: Content) -> Octets:
+    """Read streamed content once to know where octets above 127 are."""
+    scan = OctetScan()
+    with suppress(OSError):  # told when it is sent
+        async for chunk in content.chunks():
+            scan.feed(chunk)
+    return scan.found
