@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from postern.mail.message.header import HeadCollector, HeaderScan, without
+from postern.mail.message.header import HeadCollector, HeaderScan, fields_pattern, without
 from postern.mail.message.mailbox import parse_mailboxes, visible_from
 from postern.mail.message.submission import fix_submission
 from postern.mail.message.summary import summarise
@@ -61,6 +61,18 @@ def test_ranges_are_ordered_apart_and_before_the_body(data: bytes) -> None:
         assert field.value in whole
         assert scan.first(field.name) is not None
         assert scan.count(field.name) == len(scan.all(field.name)) >= 1
+
+
+@FUZZ
+@given(MAIL)
+def test_all_ways_to_ask_give_one_answer(data: bytes) -> None:
+    scan = HeaderScan(data)
+    walked = [(f.name, f.value) for f in scan.fields() if f.name in NAMES]
+    picked = [(name.lower(), value) for name, value in scan.pick(fields_pattern(*NAMES))]
+    assert walked == picked
+    assert {name: scan.all(name) for name, _ in walked} == {
+        name: [value for other, value in walked if other == name] for name, _ in walked
+    }
 
 
 @FUZZ

@@ -167,3 +167,11 @@ def test_a_clock_set_back_does_not_silence_notices_for_long(
     assert rate.admit(outside, NOW)
     assert not rate.admit(outside, NOW)
     assert rate.admit(outside, NOW - 86_400)
+
+
+def test_letters_about_held_mail_are_bounded_for_each_mailbox(settings: NoticeSettings) -> None:
+    rate = RateGuard(settings)
+    li, bo = Address("li", "harbour.example"), Address("bo", "harbour.example")
+    assert [rate.admit_letter(li, NOW) for _ in range(6)] == [True] * 5 + [False]
+    assert rate.admit_letter(bo, NOW)
+    assert rate.admit_letter(li, NOW + 3600)

@@ -21,6 +21,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 
+from postern.mail.address import Address
 from postern.mail.envelope import Notify
 from postern.mail.message.header import HeaderScan
 from postern.mail.outcome import Cause, Refused
@@ -38,41 +39,63 @@ _ASKED = {Kind.FAILURE: Notify.FAILURE, Kind.DELAY: Notify.DELAY, Kind.SUCCESS: 
 
 
 class RateGuard:
-    """Counts notices to senders outside, in windows of an hour; bounded, whoever writes.
+    """Counts notices in windows of an hour; bounded in memory, whoever writes.
 
-    Its table may forget senders under a flood of forged ones; the total for unproven senders is
-    the bound that then still holds.
+    Its tables may forget an address under a flood of forged ones; the total for unproven senders
+    is the bound that then still holds.
     """
 
     def __init__(self, settings: NoticeSettings) -> None:
         self._settings = settings
-        self._senders: OrderedDict[str, tuple[float, int]] = OrderedDict()
-        self._unproven = (0.0, 0)
+        self._senders = _Counts(settings.remembered_senders)
+        self._unproven = _Counts(1)
+        self._owners = _Counts(settings.remembered_senders)
 
     def admit(self, original: Original, now: float) -> bool:
-        """True, and counted, when one more notice to this message's sender is within bounds."""
-        if original.origin is Origin.OURS or original.sender.address is None:
+        """True, and counted, when one more notice to this message's sender is within bounds.
+
+        Our own users are always within.
+        """
+        sender = original.sender.address
+        if original.origin is Origin.OURS or sender is None:
             return True
-        key = original.sender.address.key
-        own = _in_window(self._senders.get(key, (now, 0)), now)
-        if own[1] >= self._settings.per_sender_per_hour:
-            return False
+        limits = [(self._senders, sender.key, self._settings.per_sender_per_hour)]
         if original.origin is Origin.OUTSIDE:
-            unproven = _in_window(self._unproven, now)
-            if unproven[1] >= self._settings.unproven_per_hour:
-                return False
-            self._unproven = (unproven[0], unproven[1] + 1)
-        self._senders[key] = (own[0], own[1] + 1)
-        self._senders.move_to_end(key)
-        if len(self._senders) > self._settings.remembered_senders:
-            self._senders.popitem(last=False)
+            limits.append((self._unproven, "", self._settings.unproven_per_hour))
+        if any(counts.seen(key, now) >= most for counts, key, most in limits):
+            return False
+        for counts, key, _ in limits:
+            counts.add(key, now)
+        return True
+
+    def admit_letter(self, owner: Address, now: float) -> bool:
+        """True, and counted, when one more letter about held mail may go to this mailbox."""
+        if self._owners.seen(owner.key, now) >= self._settings.letters_per_hour:
+            return False
+        self._owners.add(owner.key, now)
         return True
 
 
-def _in_window(counted: tuple[float, int], now: float) -> tuple[float, int]:
-    """The count of the running hour; a clock set back starts a new one."""
-    since, count = counted
-    return counted if count and 0 <= now - since < _HOUR_S else (now, 0)
+class _Counts:
+    """How often each key was counted within its running hour; the least recent are forgotten."""
+
+    def __init__(self, most_keys: int) -> None:
+        self._most_keys = most_keys
+        self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def seen(self, key: str, now: float) -> int:
+        """The count in the running hour; a clock set back starts a new one."""
+        since, count = self._windows.get(key, (now, 0))
+        return count if 0 <= now - since < _HOUR_S else 0
+
+    def add(self, key: str, now: float) -> None:
+        """One more."""
+        count = self.seen(key, now)
+        since = self._windows[key][0] if count else now
+        self._windows[key] = (since, count + 1)
+        self._windows.move_to_end(key)
+        if len(self._windows) > self._most_keys:
+            self._windows.popitem(last=False)
 
 
 def wants(end: RecipientEnd, kind: Kind) -> bool:

@@ -24,7 +24,7 @@ def held_notice(
 ) -> Notice:
     """A letter to ``owner``, whose mailbox ``end`` is, that this message is held for him.
 
-    How often an owner is written to is the caller's to bound; the message does not wait for it.
+    Ask ``RateGuard.admit_letter`` first; the message stays held whether or not a letter goes.
     """
     subject = clean_text(original.subject, _MAX_SUBJECT_CHARS)
     sender = str(original.sender) or "<>"

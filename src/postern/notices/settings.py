@@ -10,8 +10,8 @@ class NoticeSettings:
 
     ``site`` is the name people know ("host.example"), ``support`` whom they can ask, empty for
     ``postmaster@site``; ``timezone`` is for the words, reports for programs are in UTC.
-    ``per_sender_per_hour`` and ``unproven_per_hour`` bound notices to senders outside; each worker
-    counts for itself.
+    ``per_sender_per_hour`` and ``unproven_per_hour`` bound notices to senders outside,
+    ``letters_per_hour`` those to one mailbox about mail held for it; each worker counts for itself.
     """
 
     hostname: str
@@ -24,6 +24,7 @@ class NoticeSettings:
     delay_blocked_after_s: float = 3600.0
     per_sender_per_hour: int = 20
     unproven_per_hour: int = 200
+    letters_per_hour: int = 5
     remembered_senders: int = 10_000
 
     @property

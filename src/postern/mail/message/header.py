@@ -92,12 +92,12 @@ class HeaderScan:
     def first(self, name: bytes) -> bytes | None:
         """The value of the first field called ``name`` (any case), or None."""
         match = names_pattern(name).search(self._block)
-        return None if match is None else self.value_at(match.end())
+        return None if match is None else self._value(match.end())
 
     def all(self, name: bytes) -> list[bytes]:
         """The values of the first 5,000 fields called ``name``, in order."""
         found = islice(names_pattern(name).finditer(self._block), MAX_FIELDS)
-        return [self.value_at(match.end()) for match in found]
+        return [self._value(match.end()) for match in found]
 
     def count(self, name: bytes) -> int:
         """How many fields are called ``name``."""
@@ -120,15 +120,14 @@ class HeaderScan:
         """The first 5,000 fields in order."""
         for match in islice(_ANY_FIELD.finditer(self._block), MAX_FIELDS):
             end = self._end(match.end())
-            yield Field(match[1].lower(), match.start(), end, self.value_at(match.end()))
+            yield Field(match[1].lower(), match.start(), end, self._value(match.end()))
 
-    def find(self, pattern: re.Pattern[bytes]) -> Iterator[tuple[bytes, int]]:
-        """Lower-case name and value position of each field ``names_pattern`` matches; one pass."""
-        for match in pattern.finditer(self._block):
-            yield match[1].lower(), match.end()
+    def pick(self, pattern: re.Pattern[bytes]) -> list[tuple[bytes, bytes]]:
+        """Name as written and raw value of all fields a ``fields_pattern`` matches, in one step."""
+        return pattern.findall(self._block)
 
-    def value_at(self, position: int) -> bytes:
-        """The raw value that starts at a position ``find`` gave."""
+    def _value(self, position: int) -> bytes:
+        """The raw value that starts here."""
         end = _FIELD_END.search(self._block, position)
         return self._block[position : end.start() if end else len(self._block)]
 
@@ -146,6 +145,13 @@ def names_pattern(*names: bytes) -> re.Pattern[bytes]:
     """
     choice = b"|".join(re.escape(name) for name in names) or b"(?!)"
     return re.compile(rb"\r\n(?i:(" + choice + rb"))[ \t]*+:")
+
+
+def fields_pattern(*names: bytes) -> re.Pattern[bytes]:
+    """A pattern for ``HeaderScan.pick``, to be made once; it matches a field with its value."""
+    choice = b"|".join(re.escape(name) for name in names)
+    value = rb"(?:[^\r]++|\r(?!\n)|\r\n(?=[ \t]))*+"
+    return re.compile(rb"\r\n(?i:(" + choice + rb"))[ \t]*+:(" + value + rb")")
 
 
 def without(data: bytes, ranges: Iterable[Range]) -> bytes:

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 from postern.mail.address import Address
-from postern.mail.message.header import HeaderScan, names_pattern
+from postern.mail.message.header import HeaderScan, fields_pattern
 from postern.mail.message.mailbox import parse_mailboxes
 from postern.mail.message.text import decode_text
 
 _MAX_SUBJECT_CHARS = 256
 _MAX_MESSAGE_ID_CHARS = 256
 _MAX_FROM_CHARS = 320
-_WANTED = names_pattern(b"received", b"from", b"subject", b"message-id", b"date")
+_WANTED = fields_pattern(b"received", b"from", b"subject", b"message-id", b"date")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,14 @@ def summarise(head: bytes) -> Summary:
     """
     scan = HeaderScan(head)
     received = froms = 0
-    first: dict[bytes, int] = {}
-    for name, position in scan.find(_WANTED):
+    raw: dict[bytes, bytes] = {}
+    for written, value in scan.pick(_WANTED):
+        name = written.lower()
         if name == b"received":
             received += 1
         else:
             froms += name == b"from"
-            first.setdefault(name, position)
-    raw = {name: scan.value_at(position) for name, position in first.items()}
+            raw.setdefault(name, value)
     from_raw = raw.get(b"from", b"")
     mailboxes = parse_mailboxes(from_raw)
     from_address = mailboxes[0] if mailboxes else None
