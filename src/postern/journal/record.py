@@ -33,6 +33,7 @@ class RecipientRecord(msgspec.Struct, array_like=True):
     ``address`` is what RCPT (or an alias) named; ``state`` one of ``delivered refused
     refused-for-now held junked waiting bounced discarded``; ``final`` where it went when an alias
     sent it elsewhere; ``reply`` what the client was told, or the last word of the last attempt.
+    ``next_at`` and ``gives_up_at`` are known only while it waits, to the one who lets it wait.
     """
 
     address: str
@@ -41,6 +42,8 @@ class RecipientRecord(msgspec.Struct, array_like=True):
     because: Because | None = None
     reply: str = ""
     final: str = ""
+    next_at: float | None = None
+    gives_up_at: float | None = None
 
 
 class AttemptRecord(msgspec.Struct, array_like=True, frozen=True):

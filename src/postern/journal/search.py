@@ -13,7 +13,8 @@ from postern.journal.record import ChangeRecord, Conversation, FoldedRecord, Lin
 from postern.journal.store.reading import DamagedFile, DayReading
 
 MAX_SIBLINGS = 50
-_NEAREST = 5
+NEAREST = 5
+"""How many conversations show what is known nearest to a question without an answer."""
 
 _T = TypeVar("_T")
 
@@ -135,7 +136,7 @@ class JournalReader:
         """
         for clue in query.clues:
             for wider in _wider(clue):
-                asked = replace(query, clues=(wider,), limit=_NEAREST)
+                asked = replace(query, clues=(wider,), limit=NEAREST)
                 conversations = self.search(asked)
                 if conversations:
                     return wider, conversations
