@@ -13,7 +13,7 @@ from postern.config.load import load
 from postern.config.settings import Config
 from postern.directory.model import Problem, Refused
 from postern.directory.names import read_address
-from postern.directory.store.site import SiteStore
+from postern.directory.store.site import FILE_NAME, SiteStore
 from postern.mail.address import Address
 from postern.runtime.clock import SystemClock
 from postern.runtime.database.trouble import DatabaseTooNewError, DatabaseTroubleError
@@ -44,8 +44,7 @@ def open_site(config_file: Path | None = None) -> Iterator[SiteStore]:
     """
     config = load(config_file)
     try:
-        _make_data_dir(config)
-        site = SiteStore.open(config.data_dir, SystemClock(), author())
+        site = _opened(config)
         try:
             yield site
         finally:
@@ -54,8 +53,22 @@ def open_site(config_file: Path | None = None) -> Iterator[SiteStore]:
         fail(ExitCode.CONFIGURATION, f"{config.data_dir}: {error}")
     except DatabaseTroubleError as error:
         fail(ExitCode.TEMPORARY, f"{config.data_dir}: {error}; see: postern doctor")
+
+
+def _opened(config: Config) -> SiteStore:
+    path = config.data_dir / FILE_NAME
+    try:
+        _make_data_dir(config)
+        if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+            fail(
+                ExitCode.NO_PERMISSION,
+                f"{path} belongs to {path.owner()}; give the command as that user or as root",
+            )
+        return SiteStore.open(config.data_dir, SystemClock(), author())
     except PermissionError as error:
         fail(ExitCode.NO_PERMISSION, f"{error.filename}: {error.strerror}; try as its owner")
+    except OSError as error:
+        fail(ExitCode.TEMPORARY, f"{error.filename or config.data_dir}: {error.strerror}")
 
 
 def granted(result: T | Refused) -> T:

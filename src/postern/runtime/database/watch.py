@@ -3,6 +3,8 @@
 import sqlite3
 from pathlib import Path
 
+from postern.runtime.database.trouble import DatabaseTroubleError
+
 
 class ChangeWatch:
     """Tells whether ``site.db`` changed since it was last asked, in a few microseconds.
@@ -10,17 +12,23 @@ class ChangeWatch:
     It has a connection of its own, because ``PRAGMA data_version`` does not move for what the
     asking connection itself wrote. Made after forking; may be asked from the event loop's thread:
     it never waits for a lock.
+
+    Raises:
+        DatabaseTroubleError: the file is not there or cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
         # Not read-only: in WAL mode the first reader after a crash may have to recover the log.
-        self._connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=rw",
-            uri=True,
-            timeout=0,
-            isolation_level=None,
-            check_same_thread=False,
-        )
+        try:
+            self._connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=rw",
+                uri=True,
+                timeout=0,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+        except sqlite3.Error as error:
+            raise DatabaseTroubleError(f"{path} cannot be watched: {error}") from error
         self._seen: int | None = None
 
     def changed(self) -> bool:
