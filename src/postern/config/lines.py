@@ -76,6 +76,7 @@ class _Scanner:
         self._at += brackets
         table: Key = ()
         for part in parents:
+            self._mark((*table, part), start)
             table = self._latest((*table, part))
         table = (*table, last)
         if brackets == 2:

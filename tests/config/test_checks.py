@@ -1,0 +1,108 @@
+from pathlib import Path
+
+import pytest
+
+from postern.config.load import check
+from postern.config.problems import Problem, Severity
+
+LISTENER = '[[listener]]\nkind = "{kind}"\nbind = "{bind}"\n'
+
+
+def told(folder: Path, text: str, severity: Severity = Severity.ERROR) -> list[Problem]:
+    path = folder / "postern.toml"
+    path.write_text(f'hostname = "mx.example.org"\n{text}')
+    return [p for p in check(path).problems if p.severity is severity]
+
+
+def only(folder: Path, text: str, severity: Severity = Severity.ERROR) -> Problem:
+    found = told(folder, text, severity)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_one_address_for_two_listeners_is_refused_but_port_0_is_not(tmp_path: Path) -> None:
+    twice = LISTENER.format(kind="mx", bind="127.0.0.1:25") * 2
+    assert only(tmp_path, twice).key == ("listener", 1, "bind")
+    assert not told(tmp_path, LISTENER.format(kind="mx", bind="127.0.0.1:0") * 2)
+
+
+def test_submissions_needs_a_certificate(tmp_path: Path) -> None:
+    text = LISTENER.format(kind="submissions", bind="127.0.0.1:465")
+    assert "needs a certificate" in only(tmp_path, text).text
+    text = LISTENER.format(kind="submission", bind="127.0.0.1:587")
+    assert "nobody can log in" in only(tmp_path, text, Severity.WARNING).text
+
+
+def test_certificate_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cert.pem").write_text("x")
+    problem = only(tmp_path, '[[certificate]]\ncert = "cert.pem"\nkey = "key.pem"')
+    assert problem.key == ("certificate", 0, "key")
+    assert str(tmp_path / "key.pem") in problem.text
+
+
+@pytest.mark.parametrize("bind", ["unix:/tmp/submit.sock", "unix:../submit.sock"])
+def test_socket_outside_the_data_is_refused(tmp_path: Path, bind: str) -> None:
+    problem = only(tmp_path, LISTENER.format(kind="submission", bind=bind))
+    assert "inside data_dir" in problem.text
+
+
+def test_socket_path_that_the_kernel_cannot_take_is_refused(tmp_path: Path) -> None:
+    problem = only(tmp_path, LISTENER.format(kind="submission", bind=f"unix:{'x' * 120}"))
+    assert "107 bytes" in problem.text
+
+
+def test_login_needs_relay_and_password_file(tmp_path: Path) -> None:
+    text = '[[egress]]\nname = "us1"\nrelay = "us1.example:587"\nusername = "cn1"\n'
+    assert "go together" in only(tmp_path, text).text
+    assert "there is no file" in only(tmp_path, f'{text}password_file = "us1"').text
+
+
+def test_password_that_everybody_reads_is_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "us1").write_text("x")
+    (tmp_path / "us1").chmod(0o644)
+    text = (
+        '[[egress]]\nname = "us1"\nrelay = "us1.example:587"\n'
+        'username = "cn1"\npassword_file = "us1"\n'
+    )
+    warnings = told(tmp_path, text, Severity.WARNING)
+    assert any("everybody on this machine can read" in warning.text for warning in warnings)
+    (tmp_path / "us1").chmod(0o600)
+    warnings = told(tmp_path, text, Severity.WARNING)
+    assert not any("everybody" in warning.text for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('[delivery]\negress = "us9"', ("delivery", "egress")),
+        ('[delivery]\nlmtp = "dovecot"', ("delivery", "lmtp")),
+        ("[queue]\nmax_retry_s = 10", ("queue", "max_retry_s")),
+        ("[queue]\nexpire_s = 300", ("queue", "expire_s")),
+        ('[console]\nbind = "unix:run/console.sock"', ("console", "bind")),
+        ('[[egress]]\nname = "a"\n[[egress]]\nname = "a"', ("egress", 1, "name")),
+        ('[[egress]]\nname = "a"\nrelay = "host"', ("egress", 0, "relay")),
+        ('[[egress]]\nname = "a"\nsource = "host"', ("egress", 0, "source")),
+        ('[[egress]]\nname = "a"\nhelo = "a b"', ("egress", 0, "helo")),
+        ('[[resolver]]\nname = "a"\nservers = []', ("resolver", 0, "servers")),
+        ('[[resolver]]\nname = "a"\nservers = ["127.0.0.1:0"]', ("resolver", 0, "servers", 0)),
+        ('user = "no-such-user-here"', ("user",)),
+        ('database = "postgresql://u:hunter2@db/x"', ("database",)),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    tmp_path: Path, text: str, key: tuple[str | int, ...]
+) -> None:
+    problem = only(tmp_path, text)
+    assert problem.key == key
+    assert "hunter2" not in str(problem)
+
+
+@pytest.mark.parametrize("name", ["-a.example", "a b", "a..b", "é.example", "a.example."])
+def test_hostname_must_be_one(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "postern.toml"
+    path.write_text(f'hostname = "{name}"', encoding="utf-8")
+    assert any(p.key == ("hostname",) for p in check(path).problems)
+
+
+def test_direct_needs_no_egress_of_its_own(tmp_path: Path) -> None:
+    assert not told(tmp_path, '[delivery]\negress = "direct"')
