@@ -30,7 +30,7 @@ SERVERS_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"
 IN_CI = os.environ.get("CI") == "true"
 FUZZ_SECONDS = 20.0
 
-# Deadlines measure the machine, not the code. Not derandomized, in CI neither: a fuzz target runs its
+# Deadlines measure the machine, not the code. Not derandomized, even in CI: a fuzz target runs its
 # batch again and again for its time, and would see the same examples each time.
 settings.register_profile("postern", deadline=None, max_examples=100, print_blob=True)
 settings.load_profile("postern")
