@@ -16,6 +16,8 @@ MAX_LOCAL_BYTES = 64
 """RFC 5321 §4.5.3.1.1."""
 MAX_DOMAIN_BYTES = 255
 """RFC 5321 §4.5.3.1.2; measured on the A-labels, which is what DNS and older peers see."""
+MAX_MAILBOX_BYTES = 254
+"""What RFC 5321 §4.5.3.1.3 leaves of a path without its angle brackets."""
 MAX_LABEL_BYTES = 63
 """RFC 1035 §2.3.4."""
 
@@ -112,7 +114,10 @@ def read_mailbox(text: str, start: int = 0) -> MailboxSpan | AddressFlaw:
         domain = to_a_labels(name)
         if domain is None:
             return AddressFlaw("the domain is not a valid name")
-    return MailboxSpan(Address(local, domain), match.end())
+    address = Address(local, domain)
+    if len(str(address).encode()) > MAX_MAILBOX_BYTES:
+        return AddressFlaw(f"the address is longer than {MAX_MAILBOX_BYTES} bytes")
+    return MailboxSpan(address, match.end())
 
 
 def to_a_labels(name: str) -> str | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 MAX_LINE_BYTES = 512
 """RFC 5321 §4.5.3.1.5: a reply line with its code and CR LF."""
+_SHORT_CHARS = 400
+"""A text that fits its line whatever enhanced code and trace code stand beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,11 @@ class Reply:
         is cut to the 512 bytes of RFC 5321 §4.5.3.1.5 without losing the trace code.
         """
         head = f"{self.enhanced} " if self.enhanced else ""
+        if len(self.lines) == 1:  # nearly every reply, and a busy server says millions of them
+            line = self.lines[0]
+            if len(line) <= _SHORT_CHARS and line.isascii() and line.isprintable():
+                tail = f" {trace}" if trace else ""
+                return f"{self.code} {head}{line}{tail}\r\n".encode("ascii")
         last = len(self.lines) - 1
         wire = []
         for number, line in enumerate(self.lines):

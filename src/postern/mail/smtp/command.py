@@ -4,15 +4,26 @@ import re
 from dataclasses import dataclass
 
 from postern.mail.address import CONTROLS
-from postern.mail.envelope import Recipient, Sender
+from postern.mail.envelope import BodyType, Recipient, Sender
 from postern.mail.reply import Reply
 from postern.mail.smtp.parameters import read_mail_parameters, read_rcpt_parameters
-from postern.mail.smtp.path import PathError, parse_forward_path, parse_reverse_path
+from postern.mail.smtp.path import (
+    ORDINARY_PATH,
+    PathError,
+    ordinary_address,
+    parse_forward_path,
+    parse_reverse_path,
+)
 from postern.mail.smtp.settings import ServerSettings
 
 MAX_NAME_BYTES = 255
 """RFC 5321 §4.5.3.1.2: the longest name HELO and EHLO can carry."""
 
+# What nearly every client sends, read in one step; anything else takes the long way.
+_MAIL = re.compile(
+    rb"(?i:FROM:) *" + ORDINARY_PATH + rb"(?: SIZE=(\d{1,20}))?(?: BODY=(8BITMIME|7BIT))?"
+)
+_RCPT = re.compile(rb"(?i:TO:) *" + ORDINARY_PATH)
 _BDAT = re.compile(rb"(\d{1,20})(?: +(LAST))? *", re.IGNORECASE)
 
 
@@ -36,6 +47,13 @@ def parse_hello(argument: bytes) -> str | Reply:
 
 def parse_mail(argument: bytes, settings: ServerSettings) -> Sender | Reply:
     """MAIL's argument. Blanks after the colon, which many clients send, are tolerated."""
+    match = _MAIL.fullmatch(argument)
+    if match is not None:
+        local, domain, size, body = match.groups()
+        address = ordinary_address(local, domain)
+        if address is not None:
+            kind = BodyType.EIGHT_BIT if body == b"8BITMIME" else BodyType.SEVEN_BIT
+            return Sender(address, None if size is None else int(size), kind)
     if argument[:5].upper() != b"FROM:":
         return Reply(501, "5.5.4", ("Say MAIL FROM:<address>",))
     path = parse_reverse_path(argument[5:].lstrip(b" "), smtputf8=settings.smtputf8)
@@ -49,6 +67,11 @@ def parse_mail(argument: bytes, settings: ServerSettings) -> Sender | Reply:
 
 def parse_rcpt(argument: bytes, *, smtputf8: bool) -> Recipient | Reply:
     """RCPT's argument; ``smtputf8``: whether this transaction's MAIL asked for it."""
+    match = _RCPT.fullmatch(argument)
+    if match is not None:
+        address = ordinary_address(match[1], match[2])
+        if address is not None:
+            return Recipient(address)
     if argument[:3].upper() != b"TO:":
         return Reply(501, "5.5.4", ("Say RCPT TO:<address>",))
     path = parse_forward_path(argument[3:].lstrip(b" "), smtputf8=smtputf8)

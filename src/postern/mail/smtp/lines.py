@@ -37,7 +37,7 @@ class InputBuffer:
     def feed(self, data: bytes) -> bool:
         """Adds bytes; False, and nothing added, when too much waits already."""
         waiting = len(self._data) - self._at
-        if waiting == 0:
+        if not waiting:
             self._data = data
         elif waiting + len(data) > MAX_BACKLOG_BYTES:
             return False
@@ -76,6 +76,8 @@ class InputBuffer:
             limit: most bytes of one line, its CR LF included.
         """
         data, start = self._data, self._at
+        if start == len(data):
+            return None
         end = data.find(b"\n", start)
         if end < 0:
             return self._unfinished(limit)
@@ -94,9 +96,6 @@ class InputBuffer:
     def _unfinished(self, limit: int) -> LineFault | None:
         """Keeps the start of a line, or drops what is already too long to be one."""
         data, start = self._data, self._at
-        if start == len(data):
-            self._data, self._at = b"", 0
-            return None
         if data[start] == _TLS_HANDSHAKE and not self._dropped_bytes:
             return LineFault.TLS
         length = self._dropped_bytes + len(data) - start

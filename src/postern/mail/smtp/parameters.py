@@ -17,8 +17,6 @@ MAX_ENVID_BYTES = 100
 MAX_ORCPT_BYTES = 500
 """RFC 3461 §4.2."""
 
-# What nearly every client sends, read in one step; anything else takes the long way.
-_ORDINARY = re.compile(rb"SIZE=(\d{1,20})(?: BODY=(8BITMIME|7BIT))?")
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([^=\x00-\x20\x7f].*))?")
 _SIZE = re.compile(r"[0-9]{1,20}")
 _ADDR_TYPE = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -55,10 +53,6 @@ def read_mail_parameters(raw: bytes, address: Address | None, *, smtputf8: bool)
     """
     if not raw:
         return Sender(address)
-    ordinary = _ORDINARY.fullmatch(raw)
-    if ordinary is not None:
-        body = BodyType.EIGHT_BIT if ordinary[2] == b"8BITMIME" else BodyType.SEVEN_BIT
-        return Sender(address, int(ordinary[1]), body)
     draft = _MailDraft()
     readers = _MAIL_READERS if smtputf8 else _MAIL_READERS_WITHOUT_SMTPUTF8
     refusal = _read_all(raw, draft, readers)

@@ -19,10 +19,10 @@ from postern.mail.address import (
 MAX_PATH_BYTES = 256
 """RFC 5321 §4.5.3.1.3, with the angle brackets."""
 
-# Nearly every path is <dot-atom@domain>, so that one is matched on the bytes in a single step.
-_ORDINARY = re.compile(
-    rf"<([{ATEXT}]+(?:\.[{ATEXT}]+)*)@({LABEL}(?:\.{LABEL})*)>(?: +(.*))?".encode(), re.DOTALL
-)
+ORDINARY_PATH = rf"<([{ATEXT}]+(?:\.[{ATEXT}]+)*)@({LABEL}(?:\.{LABEL})*)>".encode()
+"""Nearly every path: dot-atom@domain, matched on the bytes; its groups go to ordinary_address."""
+
+_ORDINARY = re.compile(ORDINARY_PATH + rb"(?: +(.*))?", re.DOTALL)
 _SOURCE_ROUTE = re.compile(r"<@([^\s<>@,:]+(?:,@[^\s<>@,:]+)*):")
 
 
@@ -74,18 +74,23 @@ def parse_forward_path(raw: bytes, *, smtputf8: bool) -> ParsedPath | PathError:
     return _unusual(raw, smtputf8=smtputf8)
 
 
+def ordinary_address(local: bytes, domain: bytes) -> Address | None:
+    """The address that ``ORDINARY_PATH`` found, or None when a part of it is too long."""
+    if len(local) > MAX_LOCAL_BYTES or len(local) + len(domain) + 3 > MAX_PATH_BYTES:
+        return None
+    name = domain.decode("ascii").lower()
+    if len(name) > MAX_LABEL_BYTES and has_long_label(name):
+        return None
+    return Address(local.decode("ascii"), name)
+
+
 def _ordinary(raw: bytes) -> ParsedPath | None:
     """``<dot-atom@domain>`` in ASCII and within the limits, else None."""
     match = _ORDINARY.fullmatch(raw)
     if match is None:
         return None
-    local, name, rest = match.groups(b"")
-    if len(local) > MAX_LOCAL_BYTES or len(local) + len(name) + 3 > MAX_PATH_BYTES:
-        return None
-    domain = name.decode("ascii").lower()
-    if len(domain) > MAX_LABEL_BYTES and has_long_label(domain):
-        return None
-    return ParsedPath(Address(local.decode("ascii"), domain), rest)
+    address = ordinary_address(match[1], match[2])
+    return None if address is None else ParsedPath(address, match[3] or b"")
 
 
 def _unusual(raw: bytes, *, smtputf8: bool) -> ParsedPath | PathError:
@@ -111,8 +116,8 @@ def _unusual(raw: bytes, *, smtputf8: bool) -> ParsedPath | PathError:
         closed = ">" in text[span.end :]
         return PathError("the address is not well formed" if closed else "the closing > is missing")
     path, rest = text[: span.end + 1], text[span.end + 1 :]
-    if len(path.encode()) > MAX_PATH_BYTES or len(str(span.address).encode()) + 2 > MAX_PATH_BYTES:
-        return PathError(f"the address is longer than {MAX_PATH_BYTES} bytes")
+    if len(path.encode()) > MAX_PATH_BYTES:
+        return PathError(f"the path is longer than {MAX_PATH_BYTES} bytes")
     if rest and not rest.startswith(" "):
         return PathError("there is something right behind the closing >")
     return ParsedPath(span.address, rest.strip(" ").encode(), not path.isascii())

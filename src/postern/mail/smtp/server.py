@@ -19,7 +19,7 @@ from postern.mail.smtp.lines import LineFault
 from postern.mail.smtp.order import IN_TRANSACTION, ORDER, Ask, Mode, Phase
 from postern.mail.smtp.settings import MAX_AUTH_BYTES, MAX_COMMAND_BYTES, ServerSettings
 from postern.mail.smtp.transaction import RESET, Transaction
-from postern.mail.smtp.transcript import MASK, without_secrets
+from postern.mail.smtp.transcript import MASK, MAX_TEXT_BYTES, without_secrets
 from postern.mail.smtp.wire import GO_ON, LocalProtocolError, Outcome
 
 __all__ = ["LocalProtocolError", "ServerMachine", "ServerSettings"]
@@ -67,7 +67,7 @@ class ServerMachine(Transaction):
         self.authenticated_as: str | None = None
         self.helo = ""
         self.extended = False
-        self._exchange = AuthExchange(b"")
+        self._exchange: AuthExchange | None = None
         self._login = ""
         self._secrets_may_follow = False
 
@@ -83,7 +83,7 @@ class ServerMachine(Transaction):
         self._open(now)
         self._say(reply)
         if reply.code == 421:
-            self.closing = True
+            self._hang_up()
         elif reply.code >= 400:
             self._phase = Phase.REFUSED
 
@@ -93,7 +93,7 @@ class ServerMachine(Transaction):
         if event is not None:
             self._queued = None
             return event
-        while self._asked is Ask.NOTHING and not self.closing:
+        while not (self._asked or self.closing):
             if self._deaf:
                 return self._refuse(replies.BACKLOG, hopeless=True) if self._flooded else None
             outcome = _READERS[self._mode](self)
@@ -116,7 +116,7 @@ class ServerMachine(Transaction):
         self._now = now
         _ANSWERED[asked](self, reply)
         if reply.code == 421:
-            self.closing = True
+            self._hang_up()
 
     def tls_started(self) -> None:
         """The connection is encrypted now: forgets all that was said before (RFC 3207 §4.2)."""
@@ -170,11 +170,9 @@ class ServerMachine(Transaction):
         word, _, argument = line.partition(b" ")
         verb = word.upper()
         order = ORDER.get(verb)
-        self.dialogue.add(
-            self._now,
-            "C",
-            line if order is not None and verb != b"AUTH" else self._shown(line, verb),
-        )
+        if order is None or verb == b"AUTH":
+            line = self._without_secrets(line, verb)
+        self.dialogue.add(self._now, "C", line[:MAX_TEXT_BYTES])
         self._commands += 1
         if self._commands > self.settings.max_commands:
             return self._refuse(replies.TOO_MANY_COMMANDS, hopeless=True)
@@ -185,7 +183,7 @@ class ServerMachine(Transaction):
             return self._out_of_order(verb, argument, refusal)
         return _VERBS[verb](self, argument)
 
-    def _shown(self, line: bytes, verb: bytes) -> bytes:
+    def _without_secrets(self, line: bytes, verb: bytes) -> bytes:
         """How an AUTH or unknown line stands in the transcript."""
         if verb != b"AUTH" and self._secrets_may_follow:
             return MASK
@@ -264,12 +262,11 @@ class ServerMachine(Transaction):
         if refusal is not None:
             self._secrets_may_follow = True
             return self._refuse(refusal)
-        self._exchange = AuthExchange(mechanism)
+        self._exchange = exchange = AuthExchange(mechanism)
         if initial:
             initial = initial.lstrip(b" ")
-            return self._auth_step(b"" if initial == b"=" else initial)
-        self._ask_for_login()
-        return GO_ON
+            return self._auth_step(exchange, b"" if initial == b"=" else initial)
+        return self._ask_for_login(exchange)
 
     def _auth_refusal(self, mechanism: bytes) -> Reply | None:
         if not self.settings.offer_auth:
@@ -282,9 +279,10 @@ class ServerMachine(Transaction):
             return replies.AUTH_SYNTAX
         return None if mechanism in MECHANISMS else replies.AUTH_MECHANISM
 
-    def _ask_for_login(self) -> None:
-        self._say(self._exchange.prompt)
+    def _ask_for_login(self, exchange: AuthExchange) -> Outcome:
+        self._say(exchange.prompt)
         self._mode = Mode.LOGIN
+        return GO_ON
 
     def _read_login(self) -> Outcome:
         line = self._input.line(MAX_AUTH_BYTES)
@@ -295,13 +293,13 @@ class ServerMachine(Transaction):
             self._secrets_may_follow = True
             return self._refuse_line(line, replies.AUTH_TOO_LONG)
         self.dialogue.add(self._now, "C", MASK)
-        return self._auth_step(line)
+        assert self._exchange is not None
+        return self._auth_step(self._exchange, line)
 
-    def _auth_step(self, response: bytes) -> Outcome:
-        result = self._exchange.respond(response)
+    def _auth_step(self, exchange: AuthExchange, response: bytes) -> Outcome:
+        result = exchange.respond(response)
         if result is None:
-            self._ask_for_login()
-            return GO_ON
+            return self._ask_for_login(exchange)
         self._mode = Mode.COMMAND
         if isinstance(result, Reply):
             self._secrets_may_follow = True
@@ -314,7 +312,7 @@ class ServerMachine(Transaction):
         self._say(reply)
         if reply.is_positive and self.authenticated_as is None:
             self.authenticated_as = self._login
-        self._exchange = AuthExchange(b"")
+        self._exchange = None
 
     # The rest
 
@@ -343,7 +341,7 @@ class ServerMachine(Transaction):
         if argument.strip(b" "):
             return self._refuse(replies.NO_ARGUMENT)
         self._say(replies.GOODBYE)
-        self.closing = True
+        self._hang_up()
         return Quit()
 
 

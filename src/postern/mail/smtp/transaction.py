@@ -21,6 +21,7 @@ from postern.mail.smtp.wire import GO_ON, Outcome, Wire
 RESET = Reset()
 _DATA_START = DataStart(chunking=False)
 _CHUNKS_START = DataStart(chunking=True)
+_NO_CHUNK = Chunk(0, last=False)
 _GO_AHEAD = replies.GO_AHEAD.encode()
 
 
@@ -53,7 +54,7 @@ class Transaction(Wire):
         self._accepted = 0
         self._smtputf8 = False
         self._intake: DataIntake | ChunkIntake | None = None
-        self._chunk = Chunk(0, last=False)
+        self._chunk = _NO_CHUNK
         self._skip_bytes = 0
         self._skip_refusal: Reply | None = None
 
@@ -184,8 +185,7 @@ class Transaction(Wire):
         self._say(failure.reply)
         self._end_transaction()
         if failure.hopeless:
-            self.closing = True
-            self._input.clear()
+            self._hang_up()
         return BodyFailed(failure.check, failure.reply.text)
 
     def _body_answered(self, reply: Reply) -> None:

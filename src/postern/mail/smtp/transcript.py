@@ -37,20 +37,12 @@ class Transcript(Sequence[Entry]):
         """Notes a command without its CR LF, or a whole reply as it went on the wire."""
         entries = self._entries
         entries.append((now, side, raw))
-        if len(entries) > MAX_ENTRIES or len(raw) > MAX_TEXT_BYTES:
-            self._tidy()
+        if len(entries) > MAX_ENTRIES:
+            del entries[MAX_ENTRIES // 2]
 
     def clear(self) -> None:
         """Forgets what was said so far; the clock goes on."""
         self._entries.clear()
-
-    def _tidy(self) -> None:
-        """Brings the entries back within their bounds."""
-        if len(self._entries) > MAX_ENTRIES:
-            del self._entries[MAX_ENTRIES // 2]
-        now, side, raw = self._entries[-1]
-        if side == "C":
-            self._entries[-1] = (now, side, raw[:MAX_TEXT_BYTES])
 
     def _texts(self) -> list[Entry]:
         texts = [

@@ -91,7 +91,9 @@ class Wire:
         output = self._output
         if not output:
             return b""
-        wire = output[0] if len(output) == 1 else b"".join(output)
+        if len(output) == 1:
+            return output.pop()
+        wire = b"".join(output)
         output.clear()
         return wire
 
@@ -112,6 +114,11 @@ class Wire:
         self._output.append(wire)
         self.dialogue.add(self._now, "S", wire)
 
+    def _hang_up(self) -> None:
+        """Nothing more is read; what is to be sent still is."""
+        self.closing = True
+        self._input.clear()
+
     def _refuse(
         self, reply: Reply, check: str = "", *, hopeless: bool = False, counts: bool = True
     ) -> Violation:
@@ -124,8 +131,7 @@ class Wire:
             reply, hopeless = replies.TOO_MANY_ERRORS, True
         self._say(reply)
         if hopeless:
-            self.closing = True
-            self._input.clear()
+            self._hang_up()
         return Violation(check, reply.text, hopeless)
 
     def _refuse_line(self, fault: LineFault, too_long: Reply) -> Violation:
