@@ -102,6 +102,11 @@ def rows(results: Results, scenario: Scenario) -> list[Row]:
     return found
 
 
+def goal(scenario: Scenario) -> str:
+    """What Postern is to reach."""
+    return f"goal: Postern {scenario.goal:g} x Postfix"
+
+
 def plain(results: Results, scenario: Scenario) -> str:
     """One scenario for the terminal."""
     table = [COLUMNS, *(row.cells() for row in rows(results, scenario))]
@@ -114,7 +119,7 @@ def plain(results: Results, scenario: Scenario) -> str:
         )
         for line in table
     ]
-    return "\n".join([scenario.name, *lines])
+    return "\n".join([f"{scenario.name} ({goal(scenario)})", *lines])
 
 
 def markdown(
@@ -133,6 +138,7 @@ def markdown(
     lines += ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts), ""]
     for scenario in results.scenarios():
         lines += [f"## {scenario.name[0].upper()}{scenario.name[1:]}", ""]
+        lines += [f"{goal(scenario)[0].upper()}{goal(scenario)[1:]}.", ""]
         lines += [f"| {' | '.join(COLUMNS)} |", "|---|" + "---:|" * (len(COLUMNS) - 1)]
         lines += [f"| {' | '.join(row.cells())} |" for row in rows(results, scenario)]
         lines += [""]

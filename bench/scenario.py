@@ -15,7 +15,7 @@ class Way(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One line of the table. ``goal``: messages a second, times Postfix; 0: none."""
+    """One line of the table. ``goal``: Postern's rate as a multiple of Postfix's."""
 
     way: Way
     size_bytes: int

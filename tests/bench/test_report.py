@@ -47,6 +47,7 @@ def test_page_holds_facts_tables_notes_and_memory() -> None:
     assert "| Postern | 400 (360-1,200) | 4.00 x |" in page
     assert "- **Postern**: durable." in page
     assert "TOO MUCH" in page
+    assert "Goal: Postern 4 x Postfix." in page
 
 
 def test_what_people_wrote_below_the_mark_is_kept() -> None:
