@@ -115,7 +115,7 @@ def _take(options: Options, flag: str, value: str) -> None:
                 raise UsageError(f"-b{value} is not served: run 'postern serve' for the server")
             options.mode = value
         case "-f" | "-r":
-            options.sender = value.removeprefix("<").removesuffix(">")
+            options.sender = _without_brackets(value)
         case "-F":
             options.full_name = value
         case "-t":
@@ -185,8 +185,13 @@ def submit(options: Options, config: Config, place: Path) -> int:
 
 
 def _complete(name: str, hostname: str) -> str:
-    plain = name.strip().removeprefix("<").removesuffix(">")
+    plain = _without_brackets(name.strip())
     return plain if "@" in plain else f"{plain}@{hostname}"
+
+
+def _without_brackets(address: str) -> str:
+    is_path = address.startswith("<") and address.endswith(">")
+    return address[1:-1] if is_path else address
 
 
 def _why_not(recipients: Sequence[str], sender: str, prepared: Prepared) -> str:

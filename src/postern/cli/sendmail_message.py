@@ -128,8 +128,8 @@ def _recipients(fields: list[tuple[bytes, bytes]]) -> tuple[tuple[str, ...], str
             continue
         text = name.decode()
         value = message_from_bytes(raw + b"\r\n", policy=policy.SMTPUTF8)[text]
-        addresses = [address.addr_spec for address in value.addresses]
-        if not all(addresses) or (not value.groups and str(value).strip()):
+        addresses = [address.addr_spec for address in value.addresses if address.username]
+        if len(addresses) < len(value.addresses) or (not value.groups and str(value).strip()):
             return (), f"the {text} field holds something that is no address"
         found += addresses
     return tuple(found), ""

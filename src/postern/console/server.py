@@ -71,7 +71,9 @@ def make_application(settings: ConsoleSettings, clock: Clock) -> ASGIApp:
         Route("/healthz", healthz),
         Route("/readyz", readyz),
     ]
-    return _SecurityHeaders(Starlette(routes=routes))
+    pages = Starlette(routes=routes)
+    pages.router.redirect_slashes = False
+    return _SecurityHeaders(pages)
 
 
 class _SecurityHeaders:

@@ -1,0 +1,116 @@
+import errno
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dns.flags
+import dns.message
+import dns.rcode
+import pytest
+
+from postern.diagnosis.doctor_network import (
+    Reply,
+    ask,
+    judge_port,
+    judge_resolver,
+    system_servers,
+    try_to_bind,
+)
+from postern.diagnosis.doctor_results import Door, Grade, NamedServer
+from postern.runtime.clock import SystemClock
+
+DOOR = Door("listener[1].bind", "127.0.0.1:25", "127.0.0.1", 25)
+
+
+@contextmanager
+def dns_server(rcode: dns.rcode.Rcode) -> Iterator[NamedServer]:
+    """A DNS server that answers one question."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(20)
+
+        def answer() -> None:
+            wire, caller = server.recvfrom(4096)
+            reply = dns.message.make_response(dns.message.from_wire(wire))
+            reply.set_rcode(rcode)
+            server.sendto(reply.to_wire(), caller)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield NamedServer("home", "127.0.0.1", server.getsockname()[1], "udp", 20.0)
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("rcode", "grade"),
+    [
+        (dns.rcode.NOERROR, Grade.OK),
+        (dns.rcode.REFUSED, Grade.WARNING),
+        (dns.rcode.SERVFAIL, Grade.COULDNT_TELL),
+    ],
+)
+def test_resolver_is_asked_and_its_answer_judged(rcode: dns.rcode.Rcode, grade: Grade) -> None:
+    with dns_server(rcode) as server:
+        reply = ask(server, SystemClock())
+    assert isinstance(reply, Reply)
+    assert judge_resolver(server, reply, is_any_answering=True).grade is grade
+
+
+def test_silent_resolver_is_couldnt_tell_unless_another_answers() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        server = NamedServer("home", "127.0.0.1", silent.getsockname()[1], "udp", 0.05)
+        reply = ask(server, SystemClock())
+    assert reply == "no answer in 0.05 s"
+    alone = judge_resolver(server, reply, is_any_answering=False)
+    assert (alone.grade, alone.whose) == (Grade.COULDNT_TELL, "between")
+    assert judge_resolver(server, reply, is_any_answering=True).grade is Grade.WARNING
+
+
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+def test_resolver_that_refuses_connections_is_told_so(transport: str) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        server = NamedServer("home", "127.0.0.1", closed.getsockname()[1], transport, 5.0)
+        assert isinstance(ask(server, SystemClock()), str)
+
+
+def test_slow_resolver_is_a_warning() -> None:
+    server = NamedServer("home", "127.0.0.1", 53, "udp", 5.0)
+    assert judge_resolver(server, Reply("NOERROR", 2.0), is_any_answering=True).grade is (
+        Grade.WARNING
+    )
+
+
+def test_resolvers_of_the_system_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "resolv.conf"
+    path.write_text("# x\nsearch example\nnameserver 192.0.2.53\nnameserver ::1\n")
+    assert [server.host for server in system_servers(path)] == ["192.0.2.53", "::1"]
+    assert list(system_servers(tmp_path / "none")) == []
+
+
+@pytest.mark.parametrize(
+    ("attempt", "is_running", "is_ours", "grade"),
+    [
+        (0, False, False, Grade.OK),
+        (0, True, False, Grade.PROBLEM),
+        (errno.EADDRINUSE, True, True, Grade.OK),
+        (errno.EADDRINUSE, True, False, Grade.PROBLEM),
+        (errno.EADDRINUSE, False, False, Grade.PROBLEM),
+        (errno.EACCES, False, False, Grade.WARNING),
+        (errno.EADDRNOTAVAIL, False, False, Grade.PROBLEM),
+    ],
+)
+def test_port_is_judged_by_who_holds_it(
+    attempt: int, grade: Grade, *, is_running: bool, is_ours: bool
+) -> None:
+    assert judge_port(DOOR, attempt, is_running=is_running, is_ours=is_ours).grade is grade
+
+
+def test_port_of_another_program_is_seen() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert try_to_bind(Door("x", "x", "127.0.0.1", port)) == errno.EADDRINUSE
+    assert try_to_bind(Door("x", "x", "127.0.0.1", port)) == 0
