@@ -18,7 +18,7 @@ from typing import Protocol
 import structlog
 
 from postern.runtime.clock import Clock
-from postern.runtime.forking import Birth, Started, fork_child
+from postern.runtime.forking import Birth, Started, fork_child, how_it_ended
 from postern.runtime.listeners import Bound, ListenAt, bind_all
 from postern.runtime.notify import Notifier
 from postern.runtime.privileges import Account
@@ -319,7 +319,7 @@ class Supervisor:
             child.crashes = 0
         delay_s = self._restart_later(child)
         self._log.error(
-            f"{child.name} (pid {pid}) {_how_it_ended(code)}; starting it again in {delay_s:g} s"
+            f"{child.name} (pid {pid}) {how_it_ended(code)}; starting it again in {delay_s:g} s"
         )
 
     def _restart_later(self, child: _Child) -> float:
@@ -390,13 +390,3 @@ class Supervisor:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(child.pid, 0)
                 child.pid = 0
-
-
-def _how_it_ended(code: int) -> str:
-    """``was killed by SIGSEGV`` or ``ended with exit status 1``."""
-    if code >= 0:
-        return f"ended with exit status {code}"
-    try:
-        return f"was killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was killed by signal {-code}"
