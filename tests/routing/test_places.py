@@ -18,6 +18,9 @@ class FakeNames:
 
     known: Domain
 
+    def refresh(self) -> bool:
+        return False
+
     def domain(self, name: str) -> Domain | None:
         return self.known if name == self.known.name else None
 

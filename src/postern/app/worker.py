@@ -126,9 +126,6 @@ class Worker:
             self._numbers,
             self._clock,
         )
-        self._status = StatusWriter(
-            config, setup, self._services, self._queue, self._smtp, self._clock
-        )
 
     async def live(self) -> int:
         """Serve from the first connection to the last commit."""
@@ -139,22 +136,25 @@ class Worker:
             return EX_CONFIG
         loop = asyncio.get_running_loop()
         reception = Reception(self._services, certificates)
+        status = StatusWriter(
+            self._config, self._setup, self._services, self._queue, reception.counts, self._clock
+        )
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload, reception)
         self._queue.start(await self._spool.open())
         listeners = listener_settings(self._config)
         await reception.open([(listeners[index], sock) for index, sock in self._setup.listeners])
-        self._keep_doing()
-        self._status.write()
+        self._keep_doing(status)
+        status.write()
         self._setup.report_ready()
         await self._stop.wait()
         await self._end(reception)
         return 0
 
-    def _keep_doing(self) -> None:
+    def _keep_doing(self, status: StatusWriter) -> None:
         """What goes on in the background, each at its own pace."""
-        jobs = [self._status.keep_writing(), self._commands.keep_polling(), self._keep_reserving()]
+        jobs = [status.keep_writing(), self._commands.keep_polling(), self._keep_reserving()]
         if self._setup.number == 0:
             jobs.append(self._keep_sweeping())
         self._tasks = [asyncio.get_running_loop().create_task(job) for job in jobs]

@@ -51,6 +51,10 @@ class Places(Protocol):
 class Names(Protocol):
     """What is needed of the directory; ``postern.directory.reader.Directory`` is one."""
 
+    def refresh(self) -> bool:
+        """Take notice of changes; microseconds."""
+        ...
+
     def domain(self, name: str) -> Domain | None:
         """Our domain of that name."""
         ...
@@ -68,6 +72,7 @@ class DirectoryPlaces:
 
     def destination_of(self, address: Address) -> Place:
         """Where the recipient is, by domain first."""
+        self._directory.refresh()
         domain = self._directory.domain(address.domain)
         if domain is None:
             return _NOT_OURS
