@@ -1,6 +1,7 @@
 """The server machine's conversation: greeting, order, limits, replies, what is told to whom."""
 
 import gc
+import sys
 import weakref
 
 import pytest
@@ -431,6 +432,16 @@ def test_the_dialogue_is_bounded_and_keeps_beginning_and_end() -> None:
     assert dialogue[-2][2].startswith("NOOP 0999")
     dialogue.clear()
     assert list(dialogue) == []
+
+
+def test_an_idle_connection_keeps_nothing_of_what_was_read() -> None:
+    client = Rehearsal()
+    client.say_all(HELLO, MAIL, RCPT)
+    data = b"DATA\r\n" + b"x" * 60_000 + b"\r\n.\r\nNOOP\r\nNO"
+    before = sys.getrefcount(data)
+    client.say(data)
+    assert client.machine.backlog_bytes == 2
+    assert sys.getrefcount(data) == before
 
 
 class Watched(ServerMachine):

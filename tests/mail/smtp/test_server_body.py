@@ -53,7 +53,7 @@ def test_no_false_end_lets_a_second_message_out(
     false_end: bytes, settings: ServerSettings, step: int
 ) -> None:
     smuggled = b"MAIL FROM:<admin@bank.example>\r\nRCPT TO:<wei@mill.example>\r\nDATA\r\nevil\r\n"
-    data = b"Subject: hi\r\n\r\nhi" + false_end + smuggled + b".\r\nNOOP\r\n"
+    data = b"Subject: hi\r\n\r\n..hi" + false_end + smuggled + b".\r\nNOOP\r\n"
     client = opened(settings)
     client.say("DATA")
     client.feed(data[at : at + step] for at in range(0, len(data), step))

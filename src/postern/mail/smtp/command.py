@@ -40,7 +40,7 @@ def parse_hello(argument: bytes) -> str | Reply:
     name = argument.strip(b" ").decode("utf-8", "replace")
     if not name:
         return Reply(501, "5.5.4", ("Say the name of your server after HELO or EHLO",))
-    if len(argument) > MAX_NAME_BYTES or CONTROLS.search(name):
+    if len(argument) > MAX_NAME_BYTES or (not name.isprintable() and CONTROLS.search(name)):
         return Reply(501, "5.5.4", ("The name of your server is not a valid one",))
     return name
 

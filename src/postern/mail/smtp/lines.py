@@ -24,11 +24,16 @@ class LineFault(Enum):
 
 
 class InputBuffer:
-    """What was received and not read; holds one line at most once it has been drained."""
+    """What was received and not read; holds one line at most once it has been drained.
 
-    __slots__ = ("_at", "_bare_cr", "_data", "_dropped_bytes")
+    Attributes:
+        unread: how many bytes wait.
+    """
+
+    __slots__ = ("_at", "_bare_cr", "_data", "_dropped_bytes", "unread")
 
     def __init__(self) -> None:
+        self.unread = 0
         self._data = b""
         self._at = 0
         self._dropped_bytes = 0  # of a line that is too long, dropped while its end is awaited
@@ -36,51 +41,45 @@ class InputBuffer:
 
     def feed(self, data: bytes) -> bool:
         """Adds bytes; False, and nothing added, when too much waits already."""
-        waiting = len(self._data) - self._at
-        if not waiting:
+        if not self.unread:
             self._data = data
-        elif waiting + len(data) > MAX_BACKLOG_BYTES:
+        elif self.unread + len(data) > MAX_BACKLOG_BYTES:
             return False
         else:
             self._data = self._data[self._at :] + data
         self._at = 0
+        self.unread = len(self._data)
         return True
 
     def clear(self) -> None:
         """Forgets everything that waits."""
-        self._data = b""
-        self._at = self._dropped_bytes = 0
+        self._dropped_bytes = 0
         self._bare_cr = False
-
-    def __len__(self) -> int:
-        return len(self._data) - self._at
+        self._keep_from(len(self._data))
 
     def take(self, limit: int) -> bytes:
         """Up to ``limit`` bytes, as they came; empty when there are none."""
-        data, at = self._data, self._at
-        if at == 0 and len(data) <= limit:
-            self._at = len(data)
-            return data
-        piece = data[at : at + limit]
-        self._at = at + len(piece)
+        if self._at == 0 and self.unread <= limit:
+            self._at, self.unread = self.unread, 0
+            return self._data
+        piece = self._data[self._at : self._at + limit]
+        self._at += len(piece)
+        self.unread -= len(piece)
         return piece
 
     def give_back(self, count: int) -> None:
         """Makes the last ``count`` bytes of the last ``take`` unread again."""
-        self._at -= count
+        self._keep_from(self._at - count)
 
     def line(self, limit: int) -> bytes | LineFault | None:
         """The next line without its CR LF, what is wrong with it, or None: its end is not here.
 
-        Args:
-            limit: most bytes of one line, its CR LF included.
+        ``limit`` is the most bytes of one line, its CR LF included.
         """
         data, start = self._data, self._at
-        if start == len(data):
-            return None
         end = data.find(b"\n", start)
         if end < 0:
-            return self._unfinished(limit)
+            return self._unfinished(limit) if self.unread else None
         line = data[start : end - 1]
         if (
             end > start
@@ -90,8 +89,19 @@ class InputBuffer:
             and b"\r" not in line
         ):
             self._at = end + 1
+            self.unread = unread = len(data) - end - 1
+            if not unread:
+                self._data, self._at = b"", 0
             return line
         return self._faulty(end, limit)
+
+    def _keep_from(self, at: int) -> None:
+        """Marks all before ``at`` as read; an idle connection keeps no buffer that was read."""
+        self.unread = len(self._data) - at
+        if self.unread:
+            self._at = at
+        else:
+            self._data, self._at = b"", 0
 
     def _unfinished(self, limit: int) -> LineFault | None:
         """Keeps the start of a line, or drops what is already too long to be one."""
@@ -101,14 +111,14 @@ class InputBuffer:
         length = self._dropped_bytes + len(data) - start
         if length >= MAX_LINE_BYTES:
             return LineFault.ENDLESS
+        end = start
         if length >= limit:
             # A final CR stays: only the next byte tells whether it is bare.
             end = len(data) - 1 if data.endswith(b"\r") else len(data)
             self._bare_cr = self._bare_cr or data.find(b"\r", start, end) >= 0
             self._dropped_bytes += end - start
-            self._data, self._at = data[end:], 0
-        elif start:
-            self._data, self._at = data[start:], 0
+        self._data, self._at = data[end:], 0
+        self.unread = len(self._data)
         return None
 
     def _faulty(self, end: int, limit: int) -> LineFault:
@@ -117,7 +127,7 @@ class InputBuffer:
         length = self._dropped_bytes + len(line)
         bare_cr = self._bare_cr or b"\r" in line[:-1]
         first_is_tls = not self._dropped_bytes and line[:1] == bytes([_TLS_HANDSHAKE])
-        self._at = end + 1
+        self._keep_from(end + 1)
         self._dropped_bytes = 0
         self._bare_cr = False
         if first_is_tls:

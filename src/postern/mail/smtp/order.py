@@ -20,13 +20,14 @@ IN_TRANSACTION = frozenset({Phase.MAIL, Phase.RCPT, Phase.CHUNKS})
 
 
 class Mode(IntEnum):
-    """What the next bytes are."""
+    """What the next bytes are. Modes up to ``LOGIN`` have nothing to do where there are none."""
 
     NOTHING = 0  # not greeted yet: nothing is read
     COMMAND = 1
-    BODY = 2
-    SKIP = 3  # a refused chunk
-    LOGIN = 4  # a line of an authentication exchange
+    DATA = 2
+    LOGIN = 3  # a line of an authentication exchange
+    CHUNK = 4
+    SKIP = 5  # a refused chunk
 
 
 class Ask(IntEnum):

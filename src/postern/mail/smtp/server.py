@@ -96,7 +96,10 @@ class ServerMachine(Transaction):
         while not (self._asked or self.closing):
             if self._deaf:
                 return self._refuse(replies.BACKLOG, hopeless=True) if self._flooded else None
-            outcome = _READERS[self._mode](self)
+            mode = self._mode
+            if mode <= Mode.LOGIN and not self._input.unread:
+                return None
+            outcome = _READERS[mode](self)
             if outcome is not GO_ON:
                 return outcome
         return None
@@ -138,7 +141,7 @@ class ServerMachine(Transaction):
     @property
     def talked_early(self) -> bool:
         """True when the client spoke before its greeting (RFC 5321 §4.3.1)."""
-        return self._mode is Mode.NOTHING and len(self._input) > 0
+        return self._mode is Mode.NOTHING and self._input.unread > 0
 
     @property
     def with_keyword(self) -> str:

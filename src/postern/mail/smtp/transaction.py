@@ -127,7 +127,7 @@ class Transaction(Wire):
         if reply.code < 400:
             self._send(_GO_AHEAD)
             self._intake = DataIntake(self.settings)
-            self._mode = Mode.BODY
+            self._mode = Mode.DATA
         else:
             self._say(reply)
             self._end_transaction()
@@ -156,9 +156,12 @@ class Transaction(Wire):
     def _open_chunk(self, chunk: Chunk) -> None:
         assert isinstance(self._intake, ChunkIntake)
         self._intake.begin(chunk)
-        self._mode = Mode.BODY
+        self._mode = Mode.CHUNK
 
-    def _read_body(self) -> Outcome:
+    def _read_chunk(self) -> Outcome:
+        return self._read_data()
+
+    def _read_data(self) -> Outcome:
         """The next piece of a message, by whichever way it comes."""
         intake = self._intake
         assert intake is not None

@@ -100,17 +100,19 @@ class Wire:
     @property
     def backlog_bytes(self) -> int:
         """How much was received and not read yet."""
-        return len(self._input)
+        return self._input.unread
 
     def _say(self, reply: Reply, *, with_trace: bool = False) -> None:
         """Queues a reply; 4xx and 5xx always show the trace code."""
         if with_trace or reply.code >= 400:
-            trace = self.trace if self.trace_source is None else self.trace_source()
-            self._send(reply.encode(trace))
+            wire = reply.encode(self.trace if self.trace_source is None else self.trace_source())
         else:
-            self._send(reply.encode())
+            wire = reply.encode()
+        self._output.append(wire)
+        self.dialogue.add(self._now, "S", wire)
 
     def _send(self, wire: bytes) -> None:
+        """Queues a reply that was encoded before and has no trace code."""
         self._output.append(wire)
         self.dialogue.add(self._now, "S", wire)
 
