@@ -35,7 +35,7 @@ def _fits(clue: Clue, c: Conversation) -> bool:
         case Kind.NETWORK:
             return _in_network(clue, c)
         case Kind.WORD:
-            return clue.text in words(c.subject)
+            return _has_word(clue.text, c.subject)
         case Kind.NAME:
             return _has_words(clue.text, c.subject) or _is_host(clue.text, c.helo)
         case Kind.HELO:
@@ -84,6 +84,12 @@ def _is_within(domain: str, host: str) -> bool:
 
 def _is_host(name: str, host: str) -> bool:
     return bool(host) and reversed_host(name) == reversed_host(host)
+
+
+def _has_word(word: str, subject: str) -> bool:
+    found = words(subject)
+    # A single ideograph fits the pairs that begin with it, as in the index.
+    return word in found or (len(word) == 1 and any(other.startswith(word) for other in found))
 
 
 def _has_words(text: str, subject: str) -> bool:

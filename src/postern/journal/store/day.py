@@ -61,6 +61,14 @@ class DayStore:
         if self._waiting_entries >= index.MERGE_AT:
             self._merge()
 
+    def tidy(self) -> bool:
+        """Do a step of making the index one run, for a day that is over; whether more is left."""
+        if self._waiting_entries:
+            self._merge()
+            return True
+        with _transaction(self._connection):
+            return index.tidy(self._connection)
+
     def write_change(self, change: ChangeRecord) -> None:
         """Commit one change."""
         with _transaction(self._connection):

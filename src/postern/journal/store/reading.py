@@ -17,7 +17,7 @@ from postern.journal.query import Kind, Network, Query
 from postern.journal.record import ChangeRecord, Conversation, FoldedRecord, Line
 from postern.journal.store import index
 from postern.journal.store.ranges import is_narrow, ranges_of
-from postern.journal.store.schema import open_for_reading
+from postern.journal.store.schema import is_at_rest, open_for_reading
 
 MAX_CANDIDATES = 20_000
 """Conversations of one file that the index offers and that are looked at before giving up."""
@@ -52,14 +52,10 @@ class DayReading:
         self.file = file
         self.damage: DamagedFile | None = None
         self._connection: sqlite3.Connection | None = None
+        self._at_rest = False
 
     def __enter__(self) -> "DayReading":
-        try:
-            self._connection = open_for_reading(self.file.path)
-        except sqlite3.Error as error:
-            # A file that retention unlinked a moment ago is no damage.
-            if self.file.path.exists():
-                self._note(error)
+        self._open()
         return self
 
     def __exit__(
@@ -68,8 +64,21 @@ class DayReading:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._close()
+
+    def _open(self) -> None:
+        self._at_rest = is_at_rest(self.file.path)
+        try:
+            self._connection = open_for_reading(self.file.path, at_rest=self._at_rest)
+        except sqlite3.Error as error:
+            # A file that retention unlinked a moment ago is no damage.
+            if self.file.path.exists():
+                self._note(error)
+
+    def _close(self) -> None:
         if self._connection is not None:
             self._connection.close()
+            self._connection = None
 
     def find(self, query: Query) -> list[Conversation]:
         """Up to ``query.limit`` conversations that fit, the newest of this file first."""
@@ -148,6 +157,11 @@ class DayReading:
         try:
             return read(self._connection)
         except (sqlite3.Error, msgspec.MsgspecError, ValueError) as error:
+            if self._at_rest and not is_at_rest(self.file.path):
+                # A writer came back to an old day while we read it as immutable: read it again.
+                self._close()
+                self._open()
+                return self._read(otherwise, read)
             self._note(error)
             return otherwise
 
@@ -191,6 +205,5 @@ def _candidates(connection: sqlite3.Connection, query: Query) -> Iterator[int]:
     wanted = [ranges for clue in clues if (ranges := ranges_of(clue))]
     if not wanted:
         return
-    with contextlib.closing(index.groups(connection, wanted)) as groups:
-        for group in groups:
-            yield from group
+    with contextlib.closing(index.numbers(connection, wanted)) as numbers:
+        yield from numbers

@@ -54,27 +54,23 @@ def open_transcripts(path: Path) -> sqlite3.Connection:
     return _open(path, _TRANSCRIPTS, TRANSCRIPT_SCHEMA_VERSION, synchronous="NORMAL")
 
 
-def open_for_reading(path: Path) -> sqlite3.Connection:
+def is_at_rest(path: Path) -> bool:
+    """Whether nobody has the file open to write: then it is complete in itself."""
+    return not path.with_name(path.name + "-wal").exists()
+
+
+def open_for_reading(path: Path, *, at_rest: bool) -> sqlite3.Connection:
     """Open a day file read-only; ``sqlite3.Error`` where it cannot be.
 
-    In a folder that may not be written SQLite cannot make the ``-shm`` file a WAL database needs.
-    A file without ``-wal`` is complete in itself, so it is then opened as immutable.
+    A file at rest is opened as immutable: no locks, and no ``-shm`` and ``-wal`` left beside it,
+    which SQLite would make even to read and which a reader without rights to the folder cannot.
     """
-    address = f"file:{quote(str(path))}?mode=ro"
-    connection = _connect_to_read(address)
-    try:
-        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-    except sqlite3.OperationalError:
-        connection.close()
-        if path.with_name(path.name + "-wal").exists():
-            raise
-        connection = _connect_to_read(address + "&immutable=1")
-    return connection
-
-
-def _connect_to_read(address: str) -> sqlite3.Connection:
     return sqlite3.connect(
-        address, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        f"file:{quote(str(path))}?mode=ro{'&immutable=1' if at_rest else ''}",
+        uri=True,
+        timeout=_BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
     )
 
 

@@ -5,8 +5,9 @@ import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import TracebackType
 
-from postern.journal.days import day_file, day_of, filed_day
+from postern.journal.days import day_file, day_of, filed_day, list_files
 from postern.journal.flood import FloodGate, Pressure
 from postern.journal.record import ChangeRecord, Conversation
 from postern.journal.retention import CORRUPT_FOLDER
@@ -17,6 +18,9 @@ from postern.runtime.clock import Clock
 MAX_OPEN_DAYS = 8
 """Today's file, and those of days on which mail began that ends only now (5 days of retry)."""
 
+
+TIDY_DAYS = 3
+"""So many days back unfinished order is looked for, at the start and at midnight."""
 
 _DAMAGE_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -39,6 +43,8 @@ class JournalWriter:
         self._days: OrderedDict[int, DayStore] = OrderedDict()
         self._transcripts: TranscriptStore | None = None
         self._set_aside: list[Path] = []
+        self._today = -1
+        self._untidy: list[int] = []
 
     @property
     def set_aside(self) -> tuple[Path, ...]:
@@ -62,6 +68,7 @@ class JournalWriter:
         today = day_of(self._clock.now())
         for day, batch in by_day.items():
             self._append_day(day, batch, is_today=day == today)
+        self._tidy(today)
 
     def append_change(self, change: ChangeRecord) -> None:
         """Make a change durable, in the file of the day it was made.
@@ -71,6 +78,17 @@ class JournalWriter:
         """
         day = day_of(change.at)
         self._write(day, lambda: self._store(day).write_change(change))
+
+    def __enter__(self) -> "JournalWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close all files; what SQLite keeps beside them is folded in."""
@@ -90,6 +108,32 @@ class JournalWriter:
             batch = whole
         self._write_transcripts(day, batch)
         self._write(day, lambda: self._store(day).write(batch, folded))
+
+    def _tidy(self, today: int) -> None:
+        """One step of bringing order into the files of days that are over.
+
+        A step with each batch, because a whole day at once would hold the hand-over up for seconds
+        at midnight.
+        """
+        if today != self._today:
+            self._today = today
+            self._untidy = [
+                file.day
+                for file in list_files(self._folder)
+                if file.worker == self._worker
+                and not file.is_transcripts
+                and today - TIDY_DAYS <= file.day < today
+            ]
+        if not self._untidy:
+            return
+        day = self._untidy[-1]
+        more = False
+        # It is a comfort for readers: where it fails, the records are whole all the same.
+        with contextlib.suppress(sqlite3.Error, OSError):
+            more = self._store(day).tidy()
+        if not more:
+            self._untidy.pop()
+            self._close_day(day)
 
     def _write_transcripts(self, day: int, batch: list[Conversation]) -> None:
         talks = [conversation for conversation in batch if conversation.transcript]
