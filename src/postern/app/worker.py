@@ -114,7 +114,14 @@ class Worker:
             queue_settings(config, setup.of),
             self._clock,
         )
-        self._commands = Commands(self._site.database, setup.number, self._queue, self._spool)
+        self._commands = Commands(
+            self._site.database,
+            ChangeWatch(data_dir / FILE_NAME),
+            setup.number,
+            self._queue,
+            self._spool,
+            self._clock,
+        )
         call_ahead = CallAhead(router, self._smtp, self._clock)
         self._services = Services(
             reception_settings(config, setup),
