@@ -165,8 +165,8 @@ def numbers(
 ) -> Generator[int, None, None]:
     """Numbers of conversations that fit every clue, the newest stretch of the index first.
 
-    Within a stretch the highest numbers come first. A clue is fitted by any of its ranges. A conversation may come twice when it was handed over
-    twice.
+    Within a stretch the highest numbers come first. A clue is fitted by any of its ranges. A
+    conversation may come twice when it was handed over twice.
     """
     # One snapshot: a merge meanwhile would otherwise move entries between the two readings.
     connection.execute("BEGIN")
