@@ -27,8 +27,8 @@ def trace(
     Exit: 0 delivered, 1 waiting or held, 2 refused or returned, 3 couldn't tell, 4 not found.
     """
     from postern.diagnosis.trace import trace as look_up  # noqa: PLC0415 - "--help" does without
-    from postern.diagnosis.trace import trace_as_json, trace_text  # noqa: PLC0415
-    from postern.journal.search import JournalReader  # noqa: PLC0415
+    from postern.diagnosis.trace import trace_as_json, trace_text  # noqa: PLC0415 - as above
+    from postern.journal.search import JournalReader  # noqa: PLC0415 - as above
 
     config = load(None)
     codes = open_codes(config)

@@ -66,9 +66,9 @@ def why(
     Exit: 0 delivered, 1 waiting or held, 2 refused or returned, 3 couldn't tell, 4 not found.
     """
     from postern.diagnosis.why import explain  # noqa: PLC0415 - "--help" does without
-    from postern.diagnosis.why_json import why_json  # noqa: PLC0415
-    from postern.diagnosis.why_text import why_plain, why_text  # noqa: PLC0415
-    from postern.journal.search import JournalReader  # noqa: PLC0415
+    from postern.diagnosis.why_json import why_json  # noqa: PLC0415 - as above
+    from postern.diagnosis.why_text import why_plain, why_text  # noqa: PLC0415 - as above
+    from postern.journal.search import JournalReader  # noqa: PLC0415 - as above
 
     config = load(None)
     codes = open_codes(config)
@@ -95,7 +95,7 @@ def why(
 
 def open_codes(config: Config) -> TraceCodes:
     """The trace codes of this site, by the key in ``site.db``."""
-    from postern.diagnosis.store import read_trace_key  # noqa: PLC0415
+    from postern.diagnosis.store import read_trace_key  # noqa: PLC0415 - "--help" does without
 
     if key := read_trace_key(config.data_dir / "site.db"):
         return TraceCodes(key)
@@ -106,17 +106,16 @@ def open_codes(config: Config) -> TraceCodes:
 
 
 def open_waiting(config: Config) -> "WaitingMail":
-    """The mail that still waits. The one place where the spools are plugged in."""
-    from postern.diagnosis.why import NothingWaits  # noqa: PLC0415
+    """The mail that still waits in the workers' spools, whether the server runs or not."""
+    from postern.app.waiting import SpooledMail  # noqa: PLC0415 - "--help" does without
 
-    del config
-    return NothingWaits()
+    return SpooledMail(config.data_dir / "spool")
 
 
 def paper(codes: TraceCodes, *, is_ascii: bool) -> "Paper":
     """What to write on: this terminal's width, colours and marks."""
-    from postern.diagnosis.conversation_text import Paper  # noqa: PLC0415
-    from postern.diagnosis.terminal import Style  # noqa: PLC0415
+    from postern.diagnosis.conversation_text import Paper  # noqa: PLC0415 - "--help" does without
+    from postern.diagnosis.terminal import Style  # noqa: PLC0415 - as above
 
     columns = shutil.get_terminal_size((100, 24)).columns
     encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")

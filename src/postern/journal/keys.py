@@ -178,7 +178,7 @@ def _encoded(text: str) -> bytes:
 def _a_labels(name: str) -> str:
     """A-labels of a name that is not ASCII, or the name itself where it has none."""
     # Lazily: the tables of idna take 15 ms to load, and almost every name is ASCII.
-    import idna  # noqa: PLC0415
+    import idna  # noqa: PLC0415 - 15 ms, seldom needed
 
     try:
         return idna.encode(name, uts46=True).decode("ascii")
