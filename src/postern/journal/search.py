@@ -101,6 +101,8 @@ class JournalReader:
     def folded(self, query: Query) -> list[FoldedRecord]:
         """Conversations of the asked-for clients that a flood made us only count."""
         networks = [clue.network for clue in query.clues if clue.network is not None]
+        if not networks:
+            return []
         counted: list[FoldedRecord] = []
         for file in self._records(query.since, query.until):
             with DayReading(file) as reading:
