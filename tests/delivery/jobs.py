@@ -1,0 +1,73 @@
+"""Short ways to say a job, a route, settings."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from postern.delivery.job import Job
+from postern.delivery.settings import DeliverySettings
+from postern.mail.address import Address
+from postern.mail.content import BytesContent, Content
+from postern.mail.envelope import Recipient, Sender
+from postern.mail.route import Egress, SmtpRoute, Target, TlsPolicy
+from postern.runtime.clock import FakeClock
+
+BODY = b"Subject: hello\r\n\r\none\r\n.two\r\n"
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """Content made up as it is read: ``count`` times ``piece``, each moving ``clock`` on."""
+
+    piece: bytes
+    count: int
+    error_after: int = -1
+    clock: FakeClock | None = None
+    seconds_per_piece: float = 0.0
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.piece) * self.count
+
+    @property
+    def in_memory(self) -> None:
+        return None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for number in range(self.count):
+            if number == self.error_after:
+                raise OSError(5, "Input/output error")
+            if self.clock is not None:
+                self.clock.advance(self.seconds_per_piece)
+            yield self.piece
+
+
+def job(*locals_: str, content: Content | None = None, sender: Sender | None = None) -> Job:
+    recipients = tuple(Recipient(Address(local, "peer.test")) for local in locals_ or ("bob",))
+    return Job(
+        "PT-1",
+        sender or Sender(Address("ann", "us.test")),
+        recipients,
+        content or BytesContent(BODY),
+    )
+
+
+def route(
+    *targets: Target,
+    tls: TlsPolicy = TlsPolicy.OPPORTUNISTIC,
+    egress: Egress | None = None,
+) -> SmtpRoute:
+    return SmtpRoute("peer.test", egress or Egress("direct"), targets, tls)
+
+
+def settings(**changes: object) -> DeliverySettings:
+    values: dict[str, object] = {"helo": "us.test", "tick_s": 0.02, "quit_timeout_s": 1.0}
+    return DeliverySettings(**(values | changes))  # type: ignore[arg-type]  # a test's shorthand
+
+
+async def until(condition: object, within_s: float = 10.0) -> None:
+    """Wait for a condition (a callable) to hold; let the loop run meanwhile."""
+    assert callable(condition)
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event to await
+            await asyncio.sleep(0.005)
