@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from postern.mail.content import BytesContent, Content
+from postern.runtime.durable import fsync_directory, make_directory
 
 CHUNK_BYTES = 256 * 1024
 PART = ".part"
@@ -33,10 +34,14 @@ class FileContent:
         return
 
     def is_whole(self) -> bool:
-        """True when the file is there with its full length."""
+        """True when the file is there with its full length.
+
+        Raises:
+            OSError: the disk can't tell; that is no reason to think it damaged.
+        """
         try:
             return self.path.stat().st_size == self.size_bytes
-        except OSError:
+        except FileNotFoundError:
             return False
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -60,7 +65,7 @@ class BodyFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._present: set[int] = set()
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_directory(folder, 0o700)
 
     def path_of(self, number: int) -> Path:
         """Where the body of message ``number`` is."""
@@ -176,7 +181,7 @@ class BodyWriter:
         return FileContent(self._folder.path_of(self._number), self.size_bytes)
 
     async def abandon(self) -> None:
-        """Throw away what came."""
+        """Throw away what came, finished or not; only while no row needs it."""
         self._pieces.clear()
         if self._tail is not None:
             await asyncio.wait([self._tail])
@@ -214,7 +219,7 @@ class BodyWriter:
         self._file.close()
         self._file = None
         self._part().rename(self._folder.path_of(self._number))
-        sync_folder(self._folder.folder)
+        fsync_directory(self._folder.folder)
         self._folder.sealed(self._number)
 
     def _remove(self) -> None:
@@ -222,6 +227,7 @@ class BodyWriter:
             self._file.close()
             self._file = None
         self._part().unlink(missing_ok=True)
+        self._folder.discard([self._number])
 
     def _part(self) -> Path:
         path = self._folder.path_of(self._number)
@@ -230,12 +236,3 @@ class BodyWriter:
     def _raise_failure(self) -> None:
         if self.failed is not None:
             raise self.failed
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename in ``folder`` durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

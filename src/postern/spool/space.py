@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -54,22 +55,25 @@ class Ballast:
         return self.path.exists()
 
     def lay(self, reserve_bytes: int) -> None:
-        """Take the room, if the disk has plenty and it is not taken yet."""
-        if self.is_there or shutil.disk_usage(self.path.parent).free < reserve_bytes:
-            return
+        """Take the room, if ``reserve_bytes`` stay free beside it and it is not taken yet."""
         part = self.path.with_suffix(".part")
         try:
+            free_bytes = shutil.disk_usage(self.path.parent).free
+            if self.is_there or free_bytes < reserve_bytes + self._size_bytes:
+                return
             with part.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, self._size_bytes)
             part.rename(self.path)
         except OSError as error:
-            part.unlink(missing_ok=True)
             log.warning("spool.no_ballast", error=str(error))
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
 
     def drop(self) -> bool:
         """Give the room up; True when there was some."""
-        if not self.is_there:
+        try:
+            self.path.unlink()
+        except OSError:
             return False
-        self.path.unlink(missing_ok=True)
         log.error("spool.ballast_dropped", text="the disk is full: mail goes out, none comes in")
         return True

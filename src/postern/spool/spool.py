@@ -7,14 +7,14 @@ from typing import TypeVar
 
 import structlog
 
-from postern.journal.record import Conversation
+from postern.journal.record import ChangeRecord, Conversation
 from postern.runtime.clock import Clock
 from postern.spool.adopt import (
-    adopt,
+    adopt_all,
     bodies_path,
     database_path,
     open_or_salvage,
-    orphans,
+    salvage,
     set_aside,
 )
 from postern.spool.body import BodyFolder, BodyWriter
@@ -25,13 +25,16 @@ from postern.spool.rows import DamagedRowError, delivery_row
 from postern.spool.settings import SpoolSettings
 from postern.spool.space import Ballast, Space
 from postern.spool.store.file import SpoolFile
-from postern.spool.writer import Accept, Call, Done, Forget, Record, SpoolWriter
+from postern.spool.writer import Accept, Call, Done, Forget, Hooks, Record, SpoolWriter
 
 log = structlog.get_logger("postern.spool")
 
 T = TypeVar("T")
 
 BODY_THREADS = 4
+REFILL = 200
+"""Finished messages read back for the journal in one go; others wait for the thread meanwhile."""
+TEND_S = 60.0
 
 
 class Spool:
@@ -49,8 +52,12 @@ class Spool:
         self.ballast = Ballast(settings.folder, settings.ballast_bytes)
         self._bodies = BodyFolder(bodies_path(settings.folder, worker))
         self._executor = ThreadPoolExecutor(BODY_THREADS, thread_name_prefix="body")
-        self._handover = Handover(journal, self._forget, settings.handover_s)
+        self._handover = Handover(
+            journal, self._forget, self._refill, self.ballast.drop, settings.handover_s
+        )
         self._writer: SpoolWriter | None = None
+        self._tending: asyncio.TimerHandle | None = None
+        self._refilled = -1
 
     async def open(self) -> list[GroupLine]:
         """Open the file, take over what was left behind, and say what waits, by group.
@@ -59,27 +66,38 @@ class Spool:
         """
         loop = asyncio.get_running_loop()
         spool = await loop.run_in_executor(self._executor, self._prepare)
-        self._writer = SpoolWriter(spool, loop, self._settings.ride_s, self.ballast.drop)
+        hooks = Hooks(self.ballast.drop, self._salvage, self._finished, self._handover.leave)
+        self._writer = SpoolWriter(spool, loop, self._settings.ride_s, hooks)
         self._writer.start()
+        self._handover.leave()  # what a crash kept from the journal
         self._handover.start()
-        for number in await self._call(SpoolFile.done_ids):
-            message = await self.load(number)
-            if message is not None:
-                self._handover.add(outline(message), spooled=True)
-        return await self._call(SpoolFile.groups)
+        self._tending = loop.call_later(TEND_S, self._tend)
+        return await self.groups()
 
     def _prepare(self) -> SpoolFile:
         folder = self._settings.folder
         path = database_path(folder, self._worker)
         spool = open_or_salvage(path, self._bodies, self._settings.corrupt_folder)
-        for number in orphans(folder, self._workers):
-            if number % self._workers == self._worker:
-                adopt(spool, folder, number)
+        adopt_all(spool, folder, self._workers, self._worker, self._settings.corrupt_folder)
         spool.wake_fresh(self._clock.now())
         self._bodies.sweep(spool.has_file_body)
+        self.lay_ballast()
+        return spool
+
+    def _salvage(self, damaged: SpoolFile) -> SpoolFile:
+        """Replace a file that turned out damaged; called on the writer's thread."""
+        damaged.close()
+        return salvage(damaged.path, self._bodies, self._settings.corrupt_folder)
+
+    def lay_ballast(self) -> None:
+        """Take the room that outcomes need on a full disk, once there is plenty again."""
         if self._worker == 0:
             self.ballast.lay(self._settings.reserve_bytes)
-        return spool
+
+    def _tend(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.run_in_executor(self._executor, self.lay_ballast)
+        self._tending = loop.call_later(TEND_S, self._tend)
 
     @property
     def is_writable(self) -> bool:
@@ -99,7 +117,7 @@ class Spool:
         """``accept`` for those who can wait.
 
         Raises:
-            sqlite3.Error, OSError: the disk said no; nothing was kept.
+            Exception: the disk said no; nothing was kept.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.accept(message, _resolver(future))
@@ -114,17 +132,21 @@ class Spool:
     ) -> None:
         """Write how ``deliveries`` stand now, with ``notices`` in the same transaction.
 
-        A message with nothing left to do goes to the journal and is then forgotten.
+        A message with nothing left to do goes to the journal once that is durable, and is then
+        forgotten.
         """
         assert self._writer is not None
         rows = [delivery_row(message.id, d) for d in deliveries]
-        self._writer.put(Record(rows, notices, done))
-        if message.is_done:
-            self._handover.add(outline(message), spooled=True)
+        finished = outline(message) if message.is_done else None
+        self._writer.put(Record(rows, notices, done, finished))
 
     def ended(self, conversation: Conversation) -> None:
         """A conversation without a message goes to the journal."""
         self._handover.add(conversation, spooled=False)
+
+    def changed(self, change: ChangeRecord) -> None:
+        """A change that a person made goes to the journal."""
+        self._handover.add_change(change)
 
     async def claim(self, group: str, limit: int, known: Collection[int]) -> Claim:
         """Deliveries of ``group`` that are due, with the messages of those not in ``known``."""
@@ -154,18 +176,37 @@ class Spool:
 
         return await self._call(search)
 
+    async def browse(
+        self, after: tuple[int, int], limit: int, fits: Callable[[Delivery], bool]
+    ) -> tuple[list[Message], tuple[int, int] | None]:
+        """Messages among the next ``limit`` deliveries with one that fits, and where to go on.
+
+        ``fits`` is called on the spool's thread. Begin after ``(-1, -1)``; None means the end.
+        """
+
+        def look(spool: SpoolFile) -> tuple[list[Message], tuple[int, int] | None]:
+            numbers, following = spool.browse(after, limit, fits)
+            loaded = [self._load(spool, number) for number in numbers]
+            return [message for message in loaded if message is not None], following
+
+        return await self._call(look)
+
     async def totals(self) -> tuple[int, int, float | None]:
         """Waiting and held deliveries on disk, and when the oldest message was accepted."""
-        return await self._call(SpoolFile.totals)
+        return await self._call(SpoolFile.totals, shows_states=False)
 
     async def groups(self) -> list[GroupLine]:
         """What waits on disk, by group."""
-        return await self._call(SpoolFile.groups)
+        return await self._call(SpoolFile.groups, shows_states=False)
 
     async def close(self) -> None:
         """Finish what was asked, hand over what is done, close the files."""
         loop = asyncio.get_running_loop()
+        if self._tending is not None:
+            self._tending.cancel()
         if self._writer is not None:
+            # Outcomes first: only what is on disk may be told to the journal.
+            await self._call(lambda _: None, shows_states=False)
             self._handover.stop()
             await loop.run_in_executor(self._executor, self._handover.join)
             self._writer.stop()
@@ -184,7 +225,32 @@ class Spool:
         assert self._writer is not None
         self._writer.put(Forget(ids))
 
-    async def _call(self, run: Callable[[SpoolFile], T]) -> T:
+    def _finished(self, conversation: Conversation) -> None:
+        """Called on the writer's thread, once a message's last outcome is durable."""
+        self._handover.add(conversation, spooled=True)
+
+    def _refill(self) -> None:
+        """Called on the journal's thread: read back finished messages that it was never given."""
+        assert self._writer is not None
+
+        def read(spool: SpoolFile) -> None:
+            numbers = spool.done_ids(self._refilled, REFILL)
+            for number in numbers:
+                message = self._load(spool, number)
+                if message is not None:
+                    self._handover.add(outline(message), spooled=True)
+            # From the start again after the end: what was pending the first time may be left.
+            self._refilled = numbers[-1] if len(numbers) == REFILL else -1
+            if len(numbers) == REFILL:
+                self._handover.leave()
+
+        def done(_: object, error: Exception | None) -> None:
+            if error is not None:
+                self._handover.leave()
+
+        self._writer.put(Call(read, done))
+
+    async def _call(self, run: Callable[[SpoolFile], T], *, shows_states: bool = True) -> T:
         assert self._writer is not None
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
@@ -196,7 +262,7 @@ class Spool:
             else:
                 future.set_result(result)  # type: ignore[arg-type]  # what run returned
 
-        self._writer.put(Call(run, done))
+        self._writer.put(Call(run, done, shows_states))
         return await future
 
 

@@ -6,8 +6,8 @@ touches an index. Rows of finished messages stay (state DONE) until the journal 
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from postern.mail.content import BytesContent, Content
@@ -20,6 +20,7 @@ from postern.spool.rows import (
     read_delivery,
     read_message,
 )
+from postern.spool.store.trouble import NewerSpoolError
 
 SCHEMA_VERSION = 1
 SCHEMA = """
@@ -70,11 +71,17 @@ NEXT_DUE = (
 GROUPS = "SELECT grp, count(*), min(due) FROM delivery WHERE state = 1 GROUP BY grp"
 WAKE_FRESH = "UPDATE delivery SET state = 1, due = ?, grp = '' WHERE state = 0"
 DONE_MESSAGES = (
-    "SELECT DISTINCT message FROM delivery d WHERE state = 3 AND NOT EXISTS "
-    "(SELECT 1 FROM delivery o WHERE o.message = d.message AND o.state != 3)"
+    "SELECT message FROM delivery d WHERE state = 3 AND message > ? AND NOT EXISTS "
+    "(SELECT 1 FROM delivery o WHERE o.message = d.message AND (o.state != 3 OR o.n < d.n)) "
+    "ORDER BY message LIMIT ?"
 )
 NEXT_ID = "SELECT id FROM message WHERE id > ? ORDER BY id LIMIT 1"
+BROWSE = (
+    "SELECT message, n, state, due, grp, tries, record FROM delivery "
+    "WHERE (message, n) > (?, ?) ORDER BY message, n LIMIT ?"
+)
 MAX_UNREADABLE = 100_000
+SALVAGE_AT_ONCE = 500
 CACHE_KIB = 16_384
 CHECKPOINT_PAGES = 4096
 
@@ -85,17 +92,29 @@ class SpoolFile:
     """One worker's spool on disk. Every method may raise ``sqlite3.Error``."""
 
     def __init__(self, path: Path, bodies: BodyFolder) -> None:
-        """Open or create the file, with every commit synced to disk (``synchronous=FULL``)."""
+        """Open or create the file, with every commit synced to disk (``synchronous=FULL``).
+
+        Raises:
+            NewerSpoolError: a newer Postern wrote it.
+        """
         self.path = path
         self.bodies = bodies
+        # Opened on one thread and then used by the writer's alone: never by two at once.
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+        try:
+            self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         self._db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA_VERSION:
-            raise sqlite3.DatabaseError(f"{path} was written by a newer Postern")
+            raise NewerSpoolError(f"{self.path} was written by a newer Postern")
         self._db.executescript(SCHEMA)
         self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
@@ -109,11 +128,12 @@ class SpoolFile:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            # A COMMIT that fails may leave the transaction open, and no other could begin.
+            self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
 
     def insert(self, messages: Iterable[Message]) -> None:
         """Add messages with their deliveries."""
@@ -148,9 +168,9 @@ class SpoolFile:
         oldest = self._db.execute("SELECT accepted_at FROM message ORDER BY id LIMIT 1").fetchone()
         return waiting, held, None if oldest is None else oldest[0]
 
-    def done_ids(self) -> list[int]:
-        """Finished messages that the journal may not have yet."""
-        return [number for (number,) in self._db.execute(DONE_MESSAGES)]
+    def done_ids(self, after: int, limit: int) -> list[int]:
+        """Finished messages that the journal may not have yet, with ids above ``after``."""
+        return [number for (number,) in self._db.execute(DONE_MESSAGES, (after, limit))]
 
     def ids(self) -> list[int]:
         """Every message in the file, oldest first."""
@@ -177,10 +197,14 @@ class SpoolFile:
 
         Raises:
             DamagedRowError: a row or the body's file can't be read back.
+            OSError: the disk can't tell whether the body is there.
         """
         row = self._db.execute(READ_MESSAGE, (number,)).fetchone()
-        if row is None:
+        deliveries = self.deliveries(number)
+        if row is None and not deliveries:
             return None
+        if row is None or any(d.n != place for place, d in enumerate(deliveries)):
+            raise DamagedRowError(f"message {number:x}: rows of it are missing")
         body: bytes | None = row[6]
         content: Content
         if body is not None:
@@ -189,11 +213,30 @@ class SpoolFile:
             content = FileContent(self.bodies.path_of(number), row[3])
             if not content.is_whole():
                 raise DamagedRowError(f"message {number:x}: its file is missing or cut short")
-        return read_message(row[:6], content, self.deliveries(number))
+        return read_message(row[:6], content, deliveries)
 
     def deliveries(self, number: int) -> list[Delivery]:
         """All deliveries of one message."""
         return [read_delivery(*row) for row in self._db.execute(READ_DELIVERIES, (number,))]
+
+    def browse(
+        self, after: tuple[int, int], limit: int, fits: Callable[[Delivery], bool]
+    ) -> tuple[list[int], tuple[int, int] | None]:
+        """Look at ``limit`` deliveries after one, in order: messages with one that fits.
+
+        Also where to go on, or None at the end. A delivery that is done, or can't be read, does
+        not fit. The cost of a call does not grow with the spool.
+        """
+        rows = self._db.execute(BROWSE, (*after, limit)).fetchall()
+        found: dict[int, None] = {}
+        for number, n, state, *rest in rows:
+            if state == DeliveryState.DONE or number in found:
+                continue
+            with suppress(DamagedRowError):
+                if fits(read_delivery(n, state, *rest)):
+                    found[number] = None
+        following = (rows[-1][0], rows[-1][1]) if len(rows) == limit else None
+        return list(found), following
 
     def raw(self, number: int) -> tuple[list[object], list[list[object]]]:
         """The columns of a damaged message and of its deliveries, as they are."""
@@ -207,7 +250,8 @@ class SpoolFile:
         Raises:
             sqlite3.DatabaseError: the file is not a database, or its pages don't fit together.
         """
-        self._db.execute("SELECT count(*) FROM message").fetchone()
+        # Not the messages: they may be gigabytes. Damage there is met when one is read.
+        self._db.execute("SELECT max(id) FROM message").fetchone()
         self._db.execute("SELECT sum(state) FROM delivery").fetchone()
 
     def take_rows_of(self, path: Path) -> int:
@@ -226,39 +270,15 @@ class SpoolFile:
     def save_rows_of(self, path: Path) -> tuple[int, int]:
         """Copy what can be read of a damaged file, row by row: (saved, unreadable)."""
         damaged = sqlite3.connect(path, isolation_level=None)
-        saved = lost = 0
+        salvage = _Salvage(damaged, self._db)
         try:
             (highest,) = damaged.execute("SELECT max(id) FROM message").fetchone()
-            number = -1
-            while highest is not None and number < highest:
-                try:
-                    found = damaged.execute(NEXT_ID, (number,)).fetchone()
-                    if found is None:
-                        break
-                    number = found[0]
-                    self._save_message(damaged, number)
-                    saved += 1
-                except sqlite3.DatabaseError:
-                    lost += 1
-                    number += 1
-                    if lost > MAX_UNREADABLE:
-                        break
+            while highest is not None and salvage.number < highest and not salvage.is_hopeless:
+                with self.transaction():
+                    salvage.copy_some(highest)
         finally:
             damaged.close()
-        return saved, lost
-
-    def _save_message(self, damaged: sqlite3.Connection, number: int) -> None:
-        row = damaged.execute(READ_MESSAGE, (number,)).fetchone()
-        deliveries = damaged.execute(READ_DELIVERIES, (number,)).fetchall()
-        with self.transaction():
-            self._db.execute(INSERT_MESSAGE, row)
-            self._db.executemany(
-                INSERT_DELIVERY,
-                [
-                    (number, n, state, due, group, tries, record)
-                    for n, state, due, group, tries, record in deliveries
-                ],
-            )
+        return salvage.saved, salvage.lost
 
     def waiting_ids(self, states: Sequence[DeliveryState], group: str | None) -> list[int]:
         """Messages with a delivery in one of ``states`` (of one group, when given)."""
@@ -269,3 +289,41 @@ class SpoolFile:
             sql += " AND grp = ?"
             values.append(group)
         return [number for (number,) in self._db.execute(sql, values)]
+
+
+class _Salvage:
+    """Walks through a damaged file, message by message, over what can't be read."""
+
+    def __init__(self, damaged: sqlite3.Connection, new: sqlite3.Connection) -> None:
+        self._damaged = damaged
+        self._new = new
+        self.number = -1
+        self.saved = 0
+        self.lost = 0
+
+    @property
+    def is_hopeless(self) -> bool:
+        """True when nothing has been readable for a long way."""
+        return self.lost > MAX_UNREADABLE
+
+    def copy_some(self, highest: int) -> None:
+        """Copy up to ``SALVAGE_AT_ONCE`` messages; for one transaction of the new file."""
+        for _ in range(SALVAGE_AT_ONCE):
+            if self.number >= highest:
+                return
+            before = self.number
+            try:
+                found = self._damaged.execute(NEXT_ID, (before,)).fetchone()
+                if found is None:
+                    self.number = highest
+                    return
+                self.number = found[0]
+                row = self._damaged.execute(READ_MESSAGE, (self.number,)).fetchone()
+                deliveries = self._damaged.execute(READ_DELIVERIES, (self.number,)).fetchall()
+            except sqlite3.DatabaseError:
+                self.lost += 1
+                self.number = max(self.number, before + 1)
+                continue
+            self._new.execute(INSERT_MESSAGE, row)
+            self._new.executemany(INSERT_DELIVERY, [(self.number, *d) for d in deliveries])
+            self.saved += 1
