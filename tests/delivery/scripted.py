@@ -193,7 +193,7 @@ async def peer(script: Script | None = None, *, path: str = "") -> AsyncIterator
     if path:
         server: asyncio.Server = await asyncio.start_unix_server(made.serve, path)
     else:
-        server = await asyncio.start_server(made.serve, "127.0.0.1", 0, limit=1 << 20)
+        server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
         made.port = server.sockets[0].getsockname()[1]
     try:
         yield made

@@ -499,7 +499,7 @@ async def test_memory_stays_small_while_a_large_message_streams() -> None:
                 await asyncio.sleep(0.1)
         finally:
             tracemalloc.stop()
-        assert stalled_at < 2_500_000  # both ends of the line are in here, ours with at most 1 MB
+        assert stalled_at < 1_000_000  # with what the peer has read ahead
         sending.cancel()
         await asyncio.wait([sending])
 

@@ -75,14 +75,18 @@ class Pool(Generic[Key]):
         self._is_closing = True
         for connection in list(self._keys):
             connection.close()
-        if self._open:
-            self._empty = asyncio.get_running_loop().create_future()
-            await asyncio.wait([self._empty], timeout=grace_s)
+        await self._wait_empty(grace_s)
         for connection in list(self._open):
             connection.abort()
+        await self._wait_empty(1.0)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    async def _wait_empty(self, timeout_s: float) -> None:
+        if self._open:
+            self._empty = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._empty], timeout=timeout_s)
 
     def _forget(self, connection: SmtpConnection) -> None:
         self._open.discard(connection)

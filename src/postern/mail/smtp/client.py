@@ -43,7 +43,7 @@ class ClientMachine:
     """One connection's state.
 
     ``want`` is up to date after every call. ``failure`` tells why the session ended, once
-    ``want`` is CLOSE; None when it ended by quit().
+    ``want`` is CLOSE; None when it ended by quit() or by a reply that ``outcomes`` tell of.
     """
 
     __slots__ = (
