@@ -6,52 +6,49 @@ wakes at the earliest due time and claims only as much as it has lanes for.
 
 import asyncio
 import random
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
 
 from postern.delivery.job import JobResult
-from postern.mail.address import Address
 from postern.mail.envelope import Notify
-from postern.mail.route import LmtpRoute, NoRoute, Route, SmtpRoute
-from postern.queue.courier import Courier
+from postern.queue.claims import Claims
+from postern.queue.courier import Attempts
+from postern.queue.desk import Desk
 from postern.queue.groups import UNSORTED, Group, Groups, Work
 from postern.queue.settings import QueueSettings
-from postern.queue.settle import Settled, bug_outcome, settle
+from postern.queue.settle import Settled, bug_outcome, give_up, settle
+from postern.queue.tidings import expansions
+from postern.queue.ways import Router, Ways
 from postern.routing.group import LOCAL
 from postern.runtime.clock import Clock
-from postern.spool.message import Claim, Delivery, DeliveryState, GroupLine, Message
+from postern.spool.message import Delivery, DeliveryState, GroupLine, Message
 from postern.spool.spool import Spool
-from postern.spool.writer import Done
 
 log = structlog.get_logger("postern.queue")
 
-CLAIM_PER_LANE = 4
-SORT_AT_ONCE = 200
-PATIENCE_S = 5.0
+MAX_SLEEP_S = 60.0
+"""The wall clock may be set: the calendar is looked at once a minute at least."""
 
-
-class Router(Protocol):
-    """Says where a recipient's mail goes."""
-
-    def cached_route(self, address: Address) -> Route | None:
-        """The route when it is known without asking anyone."""
-        ...
-
-    async def route(self, address: Address, via: str | None = None) -> Route:
-        """The route, after asking."""
-        ...
+OVERDUE_S = 3600.0
+"""Past its expiry, and this long without its turn: it is given up without another try."""
 
 
 class Tidings(Protocol):
     """Writes what the sender is owed of an attempt's end."""
 
-    async def compose(self, message: Message, settled: Settled) -> list[Message]:
+    async def compose(
+        self, message: Message, settled: Settled, *, is_blocked: bool = False
+    ) -> list[Message]:
         """Notices, ready for the spool; may hold a delivery instead of telling a stranger."""
         ...
 
-    def moment_of_delay(self, message: Message) -> float:
+    async def expand(self, message: Message) -> list[Message]:
+        """Notices that end the reports of aliases with several targets."""
+        ...
+
+    def moment_of_delay(self, message: Message, *, is_blocked: bool = False) -> float:
         """When the sender would be told of a delay: worth a try of its own."""
         ...
 
@@ -63,13 +60,13 @@ class QueueWorker:
         self,
         spool: Spool,
         router: Router,
-        courier: Courier,
+        courier: Attempts,
         tidings: Tidings,
         settings: QueueSettings,
         clock: Clock,
     ) -> None:
         self._spool = spool
-        self._router = router
+        self._ways = Ways(router, settings.recipients_per_transaction)
         self._courier = courier
         self._tidings = tidings
         self._settings = settings
@@ -77,11 +74,14 @@ class QueueWorker:
         self.groups = Groups(
             settings.worker_slots, settings.group_slots, {LOCAL: settings.local_lanes}
         )
-        self._active: dict[int, Message] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._desk = Desk(settings.fresh_bytes, self._feed)
+        self._claims = Claims(
+            spool, self.groups, self._desk, clock, self._claimed, self._spawn, self._set_timer
+        )
+        self._tasks: set[asyncio.Future[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._stopping = False
-        self._memory_bytes = 0
+        self._started_at = clock.now()
         self.attempts: dict[str, int] = {"delivered": 0, "deferred": 0, "refused": 0}
 
     # --- mail comes in -------------------------------------------------------------------------
@@ -94,7 +94,7 @@ class QueueWorker:
 
     def prepare(self, message: Message) -> None:
         """Before a message is made durable: too much in memory already, and it waits on disk."""
-        if self._memory_bytes > self._settings.fresh_bytes:
+        if self._desk.is_full:
             now = self._clock.now()
             for delivery in message.deliveries:
                 if delivery.state is DeliveryState.FRESH:
@@ -107,24 +107,16 @@ class QueueWorker:
         if not fresh:
             self._note_waiting(d for d in message.deliveries if d.state is DeliveryState.WAITING)
         elif not self._stopping:
-            self._adopt(message)
+            self._desk.take(message)
             self._dispatch(message, fresh)
-
-    def _adopt(self, message: Message) -> None:
-        if message.id not in self._active:
-            self._active[message.id] = message
-            self._memory_bytes += len(message.content.in_memory or b"")
-
-    def _release(self, message: Message) -> None:
-        if message.id in self._active and not any(d.busy for d in message.deliveries):
-            del self._active[message.id]
-            self._memory_bytes -= len(message.content.in_memory or b"")
 
     @property
     def fresh(self) -> int:
         """Messages at their first attempt, in memory."""
         return sum(
-            d.state is DeliveryState.FRESH for m in self._active.values() for d in m.deliveries
+            d.state is DeliveryState.FRESH
+            for m in self._desk.messages.values()
+            for d in m.deliveries
         )
 
     # --- the way ---------------------------------------------------------------------------------
@@ -133,46 +125,26 @@ class QueueWorker:
         """Send deliveries to their groups, at once where every route is known."""
         for delivery in deliveries:
             delivery.busy = True
-        if len(deliveries) == 1 and not deliveries[0].via:
-            route = self._router.cached_route(deliveries[0].recipient.address)
-            if route is not None:
-                self._make_ready(Work(message, list(deliveries), route))
-                return
-        self._spawn(self._route_all(message, deliveries))
-
-    async def _route_all(self, message: Message, deliveries: Sequence[Delivery]) -> None:
-        together: dict[object, Work] = {}
-        for delivery in deliveries:
-            route = await self._route(message, delivery)
-            self._gather(together, Work(message, [delivery], route))
-        for work in together.values():
+        if len(message.deliveries) > 1 and expansions(message):
+            self._spawn(self._expand(message, deliveries))
+            return
+        works = self._ways.known(message, deliveries)
+        if works is None:
+            self._spawn(self._ways.find(message, deliveries, self._make_ready))
+            return
+        for work in works:
             self._make_ready(work)
 
-    async def _route(self, message: Message, delivery: Delivery) -> Route:
-        address = delivery.recipient.address
+    async def _expand(self, message: Message, deliveries: Sequence[Delivery]) -> None:
+        """Tell the sender that his reports end at an alias, then go on."""
         try:
-            route = None if delivery.via else self._router.cached_route(address)
-            return route or await self._router.route(address, delivery.via or None)
+            notices = await self._tidings.expand(message)
         except Exception:
-            log.exception("queue.route_bug", trace=message.trace)
-            return NoRoute(delivery.group, bug_outcome())
-
-    def _gather(self, together: dict[object, Work], work: Work) -> None:
-        """Recipients that share a group and a kind of transaction share one."""
-        route = work.route
-        key: object = id(work)
-        if isinstance(route, SmtpRoute):
-            key = (route.group, route.egress.name)
-        elif isinstance(route, LmtpRoute):
-            key = (route.group, route.endpoint)
-        found = together.get(key)
-        if found is None:
-            together[key] = work
-        elif len(found.deliveries) >= self._settings.recipients_per_transaction:
-            self._make_ready(found)
-            together[key] = work
+            # Each target then reports for itself: more than was owed, and nothing less.
+            log.exception("queue.notice_bug", trace=message.trace)
         else:
-            found.deliveries += work.deliveries
+            self._write(message, message.deliveries, notices)
+        await self._ways.find(message, deliveries, self._make_ready)
 
     def _make_ready(self, work: Work) -> None:
         group = self.groups[work.route.group]
@@ -190,7 +162,12 @@ class QueueWorker:
         """One session's worth of work for a group, until nothing is ready or others wait."""
         try:
             while group.ready and not self._stopping:
-                await self._attempt(group, group.ready.popleft())
+                work = group.ready.popleft()
+                try:
+                    await self._attempt(group, work)
+                except Exception:
+                    log.exception("queue.bug", trace=work.message.trace)
+                    self._unstick(group, work)
                 if self.groups.is_line:
                     break
         finally:
@@ -199,61 +176,126 @@ class QueueWorker:
         if following is not None:
             self._pump(following)
         self._pump(group)
-        if group.has_more and not group.ready:
-            self._start_claim(group)
+        self._claims.want_more(group)
         self.groups.drop_idle(group)
 
     async def _attempt(self, group: Group, work: Work) -> None:
+        message, deliveries = work.message, work.deliveries
+        bug = JobResult((bug_outcome(),) * len(deliveries), ())
         try:
             result = await self._courier.attempt(work)
         except Exception:
-            log.exception("queue.attempt_bug", trace=work.message.trace)
-            result = JobResult((bug_outcome(),) * len(work.deliveries), ())
-        chance = random.random()  # noqa: S311 - jitter, not a secret
+            log.exception("queue.attempt_bug", trace=message.trace)
+            result = bug
+        if len(result.outcomes) != len(deliveries):
+            log.error("queue.outcomes_missing", trace=message.trace)
+            result = bug
         now = self._clock.now()
-        message, settings = work.message, self._settings
-        settled = settle(message, work.deliveries, result, now, settings, chance)
-        told_at = self._tidings.moment_of_delay(message)
+        group.note_outcomes(result.outcomes, now)
+        chance = random.random()  # noqa: S311 - jitter, not a secret
+        settled = settle(message, deliveries, result, now, self._settings, chance)
+        is_blocked = group.is_blocked(now)
+        told_at = self._tidings.moment_of_delay(message, is_blocked=is_blocked)
         for delivery, _ in settled.waiting:
             if not delivery.delay_told and now < told_at < delivery.due:
                 delivery.due = told_at
-        await self._conclude(group, work, settled)
+        await self._conclude(group, work, settled, is_blocked=is_blocked)
 
-    async def _conclude(self, group: Group, work: Work, settled: Settled) -> None:
+    async def _conclude(
+        self, group: Group, work: Work, settled: Settled, *, is_blocked: bool
+    ) -> None:
         message = work.message
-        notices: list[Message] = []
-        if settled.failed or settled.waiting or _wants_success(settled):
-            try:
-                notices = await self._tidings.compose(message, settled)
-            except Exception:
-                log.exception("queue.notice_bug", trace=message.trace)
-                _keep_untold(settled, self._clock.now() + self._settings.first_retry_s)
-        self.attempts["delivered"] += len(settled.delivered)
-        self.attempts["deferred"] += len(settled.waiting)
-        self.attempts["refused"] += len(settled.failed)
+        notices = await self.notices_for(message, settled, is_blocked=is_blocked)
+        self._count(settled)
         group.busy -= len(work.deliveries)
         for delivery in work.deliveries:
             delivery.busy = False
-        self._spool.record(
-            message, work.deliveries, notices, self._submitter(notices) if notices else None
-        )
-        self._note_waiting(d for d in work.deliveries if d.state is DeliveryState.WAITING)
-        self._release(message)
+        self.record(message, work.deliveries, notices)
 
-    def _submitter(self, notices: Sequence[Message]) -> Done:
+    def _count(self, settled: Settled) -> None:
+        self.attempts["delivered"] += len(settled.delivered)
+        self.attempts["deferred"] += len(settled.waiting)
+        self.attempts["refused"] += len(settled.failed)
+
+    def _unstick(self, group: Group, work: Work) -> None:
+        """An error of our own where none was foreseen: what is not decided is tried again."""
+        due = self._clock.now() + self._settings.first_retry_s
+        stuck = [d for d in work.deliveries if d.busy]
+        group.busy -= len(stuck)
+        for delivery in stuck:
+            delivery.busy = False
+            if delivery.end != "delivered":
+                delivery.state, delivery.end, delivery.due = DeliveryState.WAITING, "", due
+        try:
+            self.record(work.message, work.deliveries)
+        except Exception:
+            # Its row can't even be written: what is on disk holds, and the next start reads it.
+            log.exception("queue.unrecorded", trace=work.message.trace)
+
+    async def notices_for(
+        self, message: Message, settled: Settled, *, is_blocked: bool = False
+    ) -> list[Message]:
+        """What the sender is owed; where it can't be written, failed deliveries wait instead."""
+        if settled.failed or settled.waiting or _wants_success(settled):
+            try:
+                return await self._tidings.compose(message, settled, is_blocked=is_blocked)
+            except Exception:
+                log.exception("queue.notice_bug", trace=message.trace)
+                _keep_untold(settled, self._clock.now() + self._settings.first_retry_s)
+        return []
+
+    def record(
+        self, message: Message, deliveries: Sequence[Delivery], notices: Sequence[Message] = ()
+    ) -> None:
+        """Write how deliveries stand now; notices are sent, and the message let go, once it holds.
+
+        ``message`` must be the copy in memory, see ``take``.
+        """
+        self._write(message, deliveries, notices)
+        self._claims.concluded(message, deliveries)
+        self._note_waiting(d for d in deliveries if d.state is DeliveryState.WAITING)
+
+    def _write(
+        self, message: Message, deliveries: Sequence[Delivery], notices: Sequence[Message]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+
         def durable(error: Exception | None) -> None:
+            self._desk.written(message)
             if error is None:
                 for notice in notices:
                     self.submit(notice)
+            # One turn later: who was given an older copy from disk just before takes it up first,
+            # and still finds this one in its place.
+            loop.call_soon(self._desk.let_go, message)
 
-        return durable
+        self._spool.record(message, deliveries, notices, durable)
+        self._desk.writing(message)
+
+    # --- a person's hand --------------------------------------------------------------------------
+
+    @property
+    def active(self) -> Mapping[int, Message]:
+        """The messages in memory, by number: the only copies of them that may be changed."""
+        return self._desk.messages
+
+    def take(self, message: Message) -> Message:
+        """The copy to work on of a message just read from disk, with no wait in between.
+
+        It stays until ``let_go`` or ``record``, or while a delivery of it is ``busy``.
+        """
+        return self._desk.take(message)
+
+    def let_go(self, message: Message) -> None:
+        """A message is not worked on any more."""
+        self._desk.let_go(message)
 
     # --- the calendar ----------------------------------------------------------------------------
 
     def run_due(self) -> None:
         """Claim for every group whose time has come; the timer calls this, and so may a test."""
         for group in self.groups.pop_due(self._clock.now()):
-            self._start_claim(group)
+            self._claims.start(group)
         self._set_timer()
 
     def _note_waiting(self, deliveries: Iterable[Delivery]) -> None:
@@ -269,73 +311,51 @@ class QueueWorker:
             self._timer = None
         due = self.groups.next_due()
         if due is not None and not self._stopping:
-            delay_s = max(0.0, due - self._clock.now())
+            delay_s = min(max(0.0, due - self._clock.now()), MAX_SLEEP_S)
             self._timer = asyncio.get_running_loop().call_later(delay_s, self.run_due)
 
-    def _start_claim(self, group: Group) -> None:
-        if group.name != UNSORTED and group.lanes >= group.most_lanes:
-            group.has_more = True
-        elif not group.is_claiming and not self._stopping:
-            group.is_claiming = True
-            self._spawn(self._claim(group))
+    def _feed(self) -> None:
+        self._claims.feed()
 
-    async def _claim(self, group: Group) -> None:
-        """Bring what is due from disk: as much as the group's lanes can take."""
-        most = group.most_lanes * CLAIM_PER_LANE if group.name != UNSORTED else SORT_AT_ONCE
-        limit = most + group.busy
-        try:
-            claim = await self._spool.claim(group.name, limit, self._active.keys())
-        except Exception:
-            log.exception("queue.claim_failed", group=group.name)
-            self.groups.note_due(group.name, self._clock.now() + 10.0)
-            self._set_timer()
-            return
-        finally:
-            group.is_claiming = False
-        for message in claim.loaded:
-            self._adopt(message)
-        due = self._claimable(claim)
-        group.has_more = len(claim.due) >= limit
+    def _claimed(
+        self, group: Group, message: Message, deliveries: Sequence[Delivery], now: float
+    ) -> None:
+        """Sort, or make the next attempt; what waited past its time goes back at once."""
         if group.name == UNSORTED:
-            await self._sort(due)
-        else:
-            for message, deliveries in due:
-                self._dispatch(message, deliveries)
-        for message in claim.loaded:
-            self._release(message)
-        if claim.next_due is not None:
-            self.groups.note_due(group.name, claim.next_due)
-        if group.has_more and not (group.ready or group.lanes):
-            # Nobody's end will ask for the rest: more to sort, or all of it is at work elsewhere.
-            pause_s = 0.0 if group.name == UNSORTED else PATIENCE_S
-            self.groups.note_due(group.name, self._clock.now() + pause_s)
-        self._set_timer()
+            self._spawn(self._sort(message, deliveries))
+            return
+        late = [d for d in deliveries if self._is_overdue(message, d, now)]
+        ready = [d for d in deliveries if not self._is_overdue(message, d, now)]
+        if late:
+            self._spawn(self._give_up(message, late))
+        if ready:
+            self._dispatch(message, ready)
 
-    def _claimable(self, claim: Claim) -> list[tuple[Message, list[Delivery]]]:
-        """The deliveries of a claim that nobody is at work on, by message."""
-        due: dict[int, list[Delivery]] = {}
-        for number, n in claim.due:
-            message = self._active.get(number)
-            if message is None:
-                continue
-            delivery = message.deliveries[n]
-            if delivery.state is DeliveryState.WAITING and not delivery.busy:
-                due.setdefault(number, []).append(delivery)
-        return [(self._active[number], deliveries) for number, deliveries in due.items()]
+    def _is_overdue(self, message: Message, delivery: Delivery, now: float) -> bool:
+        waits_since = max(delivery.due, self._started_at)
+        return now >= message.expires_at and now - waits_since > OVERDUE_S
 
-    async def _sort(self, due: Iterable[tuple[Message, list[Delivery]]]) -> None:
+    async def _give_up(self, message: Message, deliveries: Sequence[Delivery]) -> None:
+        settled = give_up(deliveries)
+        notices = await self.notices_for(message, settled)
+        self._count(settled)
+        for delivery in deliveries:
+            delivery.busy = False
+        self.record(message, deliveries, notices)
+
+    async def _sort(self, message: Message, deliveries: Sequence[Delivery]) -> None:
         """Give deliveries without a group theirs, on disk too, and let the group claim them."""
-        for message, deliveries in due:
-            for delivery in deliveries:
-                delivery.group = (await self._route(message, delivery)).group or "?"
-            self._spool.record(message, deliveries)
-            self._note_waiting(deliveries)
+        groups = [await self._ways.group_of(message, delivery) for delivery in deliveries]
+        for delivery, group in zip(deliveries, groups, strict=True):
+            delivery.group = group
+            delivery.busy = False
+        self.record(message, deliveries)
 
     # --- the end ---------------------------------------------------------------------------------
 
     async def stop(self, grace_s: float) -> None:
         """Let sessions finish for ``grace_s``, then cut them; what is unfinished stays spooled."""
-        self._stopping = True
+        self._stopping = self._claims.stopped = True
         if self._timer is not None:
             self._timer.cancel()
         if self._tasks:
@@ -345,10 +365,15 @@ class QueueWorker:
             if late:
                 await asyncio.wait(late, timeout=1.0)
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Future[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("queue.bug", error=repr(error), exc_info=error)
 
 
 def _wants_success(settled: Settled) -> bool:
