@@ -12,7 +12,8 @@ class Client:
 
     ``ip`` is empty for a program of this machine on a unix socket; ``tls`` is
     ``"TLS1.3 TLS_AES_256_GCM_SHA384"`` once the line is encrypted; ``is_relay``: it may send to
-    anyone without logging in (``relay_from``, or this machine's own programs).
+    anyone without logging in (``relay_from``, or this machine's own programs); ``wrong_logins``
+    counts passwords that were wrong.
     """
 
     ip: str
@@ -22,6 +23,7 @@ class Client:
     tls: str = ""
     account: Account | None = None
     local_user: str = ""
+    wrong_logins: int = 0
 
     @property
     def is_trusted(self) -> bool:

@@ -1,21 +1,23 @@
 """Takes one message's octets, makes it durable, and says how that went."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
 
 from postern.journal.record import Because
 from postern.mail.content import Content
-from postern.mail.finding import Result, Whose
+from postern.mail.finding import Finding, Result, Whose
 from postern.mail.message.summary import Summary, summarise
 from postern.mail.received import received_header
 from postern.mail.reply import Reply, reply
 from postern.mail.smtp.server import ServerMachine
+from postern.reception import replies
+from postern.reception.admission import Refusal, author_refusal
 from postern.reception.client import Client
 from postern.reception.record import Record
 from postern.reception.services import Services
-from postern.reception.transaction import Mending, Transaction
+from postern.reception.tasks import spawn
+from postern.reception.transaction import Mending, Transaction, because_of
 from postern.spool.message import Message, Origin
 
 log = structlog.get_logger("postern.reception")
@@ -23,14 +25,17 @@ log = structlog.get_logger("postern.reception")
 BACKLOG_BYTES = 1024 * 1024
 """Octets that may wait for the disk before the client is asked to wait as well."""
 
-ACCEPTED = reply(250, "2.0.0", "Accepted")
-NOT_STORED = reply(451, "4.3.0", "Not accepted for now: our disk could not take the message")
-
 Answered = Callable[[Reply, Because | None], None]
 
 
 class Intake:
-    """From DATA to the answer after the last octet."""
+    """From DATA to the answer after the last octet.
+
+    Attributes:
+        is_committing: the disk is at work; the message may be ours already.
+        is_over: it was accepted, or thrown away.
+        summary: what its header says, once all of it is there.
+    """
 
     __slots__ = (
         "_answered",
@@ -40,7 +45,9 @@ class Intake:
         "_services",
         "_transaction",
         "is_committing",
+        "is_over",
         "size_bytes",
+        "summary",
     )
 
     def __init__(
@@ -53,7 +60,9 @@ class Intake:
         self._opened = services.clock.monotonic()
         self._answered: Answered | None = None
         self.is_committing = False
+        self.is_over = False
         self.size_bytes = 0
+        self.summary: Summary | None = None
 
     def open(self, machine: ServerMachine) -> None:
         """Begin the message with our Received line."""
@@ -87,44 +96,57 @@ class Intake:
     def finish(self, answered: Answered) -> None:
         """The last octet has come; ``answered`` gets the reply, once it may be given."""
         self._answered = answered
-        refusal = self._transaction.end()
+        transaction = self._transaction
+        transaction.end()
+        self.summary = summary = summarise(transaction.head)
+        refusal = self._refusal(summary)
         if refusal is not None:
-            text = "the header is longer than what is read here"
-            self._refuse(refusal, Because("size.too-big", text, Whose.SENDER.value))
+            self._record.refused(refusal.finding, transaction.trace)
+            self._refuse(refusal.reply, because_of(refusal.finding))
             return
-        summary = summarise(self._transaction.head)
-        if summary.received_count > self._services.settings.max_hops:
-            text = f"the message went through {summary.received_count} servers: it is in a loop"
-            self._refuse(
-                reply(554, "5.4.6", f"Not accepted: {text}"),
-                Because("loop.detected", text, Whose.SENDER.value),
-            )
-            return
-        body = self._transaction.body
+        body = transaction.body
         assert body is not None
         if body.is_inline:
             self._commit(body.inline_content(), summary)
         else:
-            self._later(self._commit_file(summary))
+            self.is_committing = True
+            spawn(self._commit_file(summary))
+
+    def _refusal(self, summary: Summary) -> Refusal | None:
+        """Why the message can't be taken as it is."""
+        if summary.is_overlong:
+            text = "the header is longer than what is read here"
+            return Refusal(Finding("standards.header", Result.FAIL, text), replies.HEADER_TOO_LONG)
+        if summary.received_count > self._services.settings.max_hops:
+            text = f"the message went through {summary.received_count} servers: it is in a loop"
+            finding = Finding("loop.detected", Result.FAIL, text, Whose.BETWEEN)
+            return Refusal(finding, reply(554, "5.4.6", f"Not accepted: {text}"))
+        account = self._client.account
+        if account is None:
+            return None
+        return author_refusal(self._services.directory, account, self._transaction.head)
 
     async def abandon(self) -> None:
         """Throw away what came."""
-        if self._transaction.body is not None:
-            await self._transaction.body.abandon()
+        self.is_over = True
+        self.is_committing = False
+        body = self._transaction.body
+        if body is None:
+            return
+        try:
+            await body.abandon()
+        except OSError as error:  # the start sweeps up what is left
+            log.warning("reception.not_removed", trace=self._transaction.trace, error=str(error))
 
     async def _commit_file(self, summary: Summary) -> None:
         body = self._transaction.body
         assert body is not None
-        self.is_committing = True
         try:
-            content = await body.finish()
-        except OSError as error:
+            self._commit(await body.finish(), summary)
+        except Exception as error:  # noqa: BLE001 - answered 451 and journaled
             self._not_stored(error)
-        else:
-            self._commit(content, summary)
 
     def _commit(self, content: Content, summary: Summary) -> None:
-        self.is_committing = True
         message = self._message(content, summary)
         self._services.outgoing.prepare(message)
 
@@ -132,10 +154,14 @@ class Intake:
             if error is not None:
                 self._not_stored(error)
                 return
+            self.is_over = True
             self._services.tally.accepted += 1
-            self._tell(ACCEPTED, None)
-            self._services.outgoing.submit(message)
+            try:
+                self._tell(replies.ACCEPTED, None)
+            finally:
+                self._services.outgoing.submit(message)
 
+        self.is_committing = True
         self._services.spool.accept(message, done)
 
     def _message(self, content: Content, summary: Summary) -> Message:
@@ -170,26 +196,17 @@ class Intake:
     def _not_stored(self, error: Exception) -> None:
         log.error("reception.not_stored", trace=self._transaction.trace, error=str(error))
         text = "our disk or database could not take the message"
-        self._refuse(NOT_STORED, Because("system.overloaded", text, Whose.US.value))
+        finding = Finding("system.overloaded", Result.COULDNT_TELL, text, Whose.US)
+        self._record.refused(finding, self._transaction.trace)
+        self._refuse(replies.NOT_STORED, because_of(finding))
 
     def _refuse(self, answer: Reply, because: Because) -> None:
-        self.is_committing = False
-        for record in self._transaction.accepted:
-            record.state = "refused" if answer.is_permanent else "refused-for-now"
-            record.because = because
-            record.reply = str(answer)
-        self._later(self.abandon())
+        self._record.because = because  # it decides, whatever was refused for single recipients
+        self._transaction.refuse_accepted(answer, because)
+        self.is_over = True
+        spawn(self.abandon())
         self._tell(answer, because)
 
     def _tell(self, answer: Reply, because: Because | None) -> None:
         assert self._answered is not None
         self._answered(answer, because)
-
-    def _later(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        _RUNNING.add(task)
-        task.add_done_callback(_RUNNING.discard)
-
-
-_RUNNING: set[asyncio.Future[None]] = set()
-"""Tasks that outlive their connection: the loop keeps only weak references."""

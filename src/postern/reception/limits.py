@@ -24,6 +24,14 @@ def parse_ip(ip: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     return address
 
 
+def plain_ip(ip: str) -> str:
+    """The address as people write it: IPv4 that came over an IPv6 socket is IPv4."""
+    if ":" not in ip:
+        return ip
+    address = parse_ip(ip)
+    return ip if address is None else str(address)
+
+
 class ConnectionCounts:
     """Open connections of one worker."""
 
@@ -33,6 +41,11 @@ class ConnectionCounts:
         self._by_address: dict[str, int] = {}
         self.open = 0
         self.ever = 0
+
+    def allow(self, most: int, most_per_address: int) -> None:
+        """Change the limits; connections that are open stay."""
+        self._most = most
+        self._most_per_address = most_per_address
 
     def enter(self, key: str) -> str:
         """Count a connection in; returns why it may not stay, or nothing."""

@@ -16,8 +16,8 @@ class OpenConnection(Protocol):
         """End it when it is silent or stays too long."""
         ...
 
-    def leave(self) -> bool:
-        """The server stops; True when the connection could be ended at once."""
+    def leave(self) -> None:
+        """The server stops: end at once, or after the message that is under way."""
         ...
 
     def abort(self) -> None:
@@ -58,7 +58,9 @@ class Port:
             settings.max_recipients,
             max_errors=settings.errors_per_session,
             max_commands=settings.commands_per_session,
-            offer_starttls=has_tls and self.listener.kind is not Kind.SUBMISSIONS,
+            offer_starttls=has_tls
+            and self.listener.kind is not Kind.SUBMISSIONS
+            and not self.listener.is_unix,
             offer_auth=is_submission and not self.listener.is_unix,
             normalise_bare_newlines=is_submission and settings.accept_bare_newlines,
         )

@@ -64,10 +64,11 @@ def _version1(data: bytes) -> Header | NotYet | BadHeader:
         return BadHeader("the PROXY line is not of the form TCP4|TCP6 source target ports")
     try:
         source = ipaddress.ip_address(words[2].decode("ascii"))
-        port = int(words[4])
+        port = int(words[4]) if words[4].isdigit() else -1
     except ValueError:
         return BadHeader("the PROXY line holds no proper address and port")
-    if source.version != (4 if words[1] == b"TCP4" else 6) or not 0 <= port <= 65535:
+    version = 4 if words[1] == b"TCP4" else 6
+    if source.version != version or b"%" in words[2] or not 0 <= port <= 65535:
         return BadHeader("the PROXY line holds no proper address and port")
     return Header(ProxiedClient(str(source), port), end + 2)
 

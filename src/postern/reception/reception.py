@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import structlog
 
-from postern.reception.connection import Connection
 from postern.reception.limits import ConnectionCounts
-from postern.reception.port import Port
+from postern.reception.port import OpenConnection, Port
+from postern.reception.proxied import accept
 from postern.reception.services import Services
 from postern.reception.settings import ListenerSettings
 from postern.reception.tls import Certificates
@@ -41,15 +41,17 @@ class Reception:
         for listener, sock in listeners:
             port = Port(self._services, listener, self._certificates, self.counts)
             self._ports.append(port)
-            connect = functools.partial(Connection, port)
+            connect = functools.partial(accept, port)
             create = loop.create_unix_server if listener.is_unix else loop.create_server
             self._servers.append(await create(connect, sock=sock, backlog=BACKLOG))
-        self._sweep = loop.call_later(SWEEP_S, self._look_at_clocks)
+        self._sweep = loop.call_later(SWEEP_S, self._keep_looking)
 
     def reload(self, services: Services, certificates: Certificates) -> None:
         """Serve new connections with other settings and certificates."""
         self._services = services
         self._certificates = certificates
+        settings = services.settings
+        self.counts.allow(settings.worker_connections, settings.worker_connections_per_address)
         for port in self._ports:
             port.reload(services, certificates)
 
@@ -70,12 +72,18 @@ class Reception:
         for connection in self._open():
             connection.abort()
 
-    def _open(self) -> list[Connection]:
-        return [c for port in self._ports for c in port.connections if isinstance(c, Connection)]
+    def _open(self) -> list[OpenConnection]:
+        return [connection for port in self._ports for connection in port.connections]
 
-    def _look_at_clocks(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+    def look_at_clocks(self) -> None:
+        """Send away who is silent or stays too long."""
+        now = self._services.clock.monotonic()
         for connection in self._open():
             connection.look_at_clock(now)
-        self._sweep = loop.call_later(SWEEP_S, self._look_at_clocks)
+
+    def _keep_looking(self) -> None:
+        try:
+            self.look_at_clocks()
+        except Exception:
+            log.exception("reception.bug")
+        self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._keep_looking)

@@ -5,11 +5,21 @@ import structlog
 from postern.journal.record import Because, Conversation, Line, RecipientRecord, Step
 from postern.mail.finding import Finding, Result, Whose
 from postern.mail.message.summary import Summary
+from postern.mail.smtp import replies
 from postern.reception.client import Client
 from postern.reception.tally import Tally
 
 log = structlog.get_logger("postern.reception")
 
+_LIMIT_TEXTS = frozenset(
+    said.text
+    for said in (
+        replies.BACKLOG,
+        replies.TOO_MANY_COMMANDS,
+        replies.TOO_MANY_ERRORS,
+        replies.TOO_MANY_MAILS,
+    )
+)
 _FAMILY_STEPS = frozenset({"rcpt", "quota", "size"})
 MAX_STEPS = 64
 MAX_RELATED = 64
@@ -53,22 +63,36 @@ class Record:
         step = family if family in _FAMILY_STEPS else finding.check
         self.step(step, finding.result, finding.seconds, finding.text, finding.whose.value)
         self.decided(finding.check, finding.text, finding.whose)
-        if finding.result is Result.COULDNT_TELL:
-            self._tally.unknown[finding.check] += 1
-        else:
-            self._tally.refusals[finding.check] += 1
+        self.count(finding.check, finding.result)
         client = self._client
         log.info(
             finding.check, trace=trace, rip=client.ip, user=client.account_name, text=finding.text
         )
+
+    def count(self, check: str, result: Result) -> None:
+        """One more refusal for the metrics; what we couldn't tell is counted apart."""
+        counter = self._tally.unknown if result is Result.COULDNT_TELL else self._tally.refusals
+        counter[check] += 1
 
     def decided(self, check: str, text: str, whose: Whose) -> None:
         """The first thing that speaks against the message is what decides."""
         if self.because is None:
             self.because = Because(check, text, whose.value)
 
-    def forget_transaction(self) -> None:
-        """A new transaction begins with the connection's own steps."""
+    def violated(self, check: str, text: str, *, is_last: bool) -> None:
+        """Note a breach of protocol that was answered; ``is_last``: it ends the connection."""
+        self.step("command", Result.FAIL, 0.0, text, Whose.SENDER.value)
+        if check or is_last:
+            check = check or _check_of_last(text)
+            self.decided(check, text, Whose.SENDER)
+            self._tally.refusals[check] += 1
+
+    def begin_transaction(self) -> None:
+        """What was refused before MAIL (a wrong password) stays a step, and decides nothing now."""
+        self.because = None
+
+    def end_transaction(self) -> None:
+        """What follows begins with the connection's own steps."""
         self._steps = []
         self.because = None
 
@@ -111,10 +135,16 @@ class Record:
             recipients if recipients is not None else [],
             because,
             [*self._common, *self._steps],
-            related=self.related[-MAX_RELATED:],
+            related=list(self.related),
             transcript=transcript if transcript is not None else [],
             ended_at=at,
             worker=worker,
         )
         self.related.append(number)
+        del self.related[:-MAX_RELATED]
         return conversation
+
+
+def _check_of_last(text: str) -> str:
+    """The check behind the machine's last words on a connection."""
+    return "rate.exceeded" if text in _LIMIT_TEXTS else "standards.syntax"

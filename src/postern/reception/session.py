@@ -1,51 +1,59 @@
 """What a client is answered: one connection's conversation, from greeting to goodbye.
 
 Driven by the events of the sans-IO server machine. Answers that need nobody else are given at once;
-those that wait (for a password, a customer's server, the disk) come later through ``answer``, and
-until then the machine hands out nothing more.
+those that wait (for a password, a customer's server, the disk) come later through the channel, and
+until then the machine hands out nothing more. A transaction is written down once its last reply was
+said, so that the reply stands in its transcript and nothing pipelined behind it is mixed in.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 import structlog
 
-from postern.directory.credentials import BadCredentials, CouldntTell
-from postern.directory.reader import Account
 from postern.journal.record import Because, Line
 from postern.mail.envelope import Recipient
-from postern.mail.finding import Effect, Finding, Result, Whose
-from postern.mail.reply import Reply, reply
+from postern.mail.finding import Effect, Finding, Result, Verdict, Whose
+from postern.mail.reply import Reply
 from postern.mail.smtp import events
 from postern.mail.smtp.server import ServerMachine
 from postern.reception import replies
+from postern.reception.admission import leaving_refusal, sender_refusal
+from postern.reception.channel import Channel, Ending
 from postern.reception.client import Client
 from postern.reception.intake import Intake
+from postern.reception.login import sign_in
 from postern.reception.recipients import Decision
 from postern.reception.record import Record
 from postern.reception.services import Services
-from postern.reception.transaction import Transaction
+from postern.reception.tasks import spawn
+from postern.reception.transaction import Transaction, because_of
+from postern.runtime.database.trouble import DatabaseTroubleError
 
 log = structlog.get_logger("postern.reception")
 
+MAX_REFUSED_RECIPIENTS = 100
+"""Recipients refused on one connection: past that somebody is trying names. A mailing list that
+gets so far loses nothing: those refused are settled, and it comes back with the others."""
+
 
 class Session:
-    """Answers events. ``answer`` and ``pause_until`` are the connection's."""
+    """Answers events."""
 
     __slots__ = (
-        "_answer",
         "_began",
-        "_began_at",
+        "_channel",
         "_client",
         "_clock",
+        "_ending",
         "_has_told",
         "_intake",
-        "_is_broken",
+        "_is_body_broken",
+        "_is_closed",
         "_machine",
         "_number",
-        "_pause_until",
         "_record",
+        "_refused_recipients",
         "_services",
         "_trace",
         "_transaction",
@@ -53,28 +61,24 @@ class Session:
     )
 
     def __init__(
-        self,
-        services: Services,
-        client: Client,
-        machine: ServerMachine,
-        answer: Callable[[Reply], None],
-        pause_until: Callable[[Awaitable[None]], None],
+        self, services: Services, client: Client, machine: ServerMachine, channel: Channel
     ) -> None:
         self._services = services
         self._client = client
         self._machine = machine
-        self._answer = answer
-        self._pause_until = pause_until
+        self._channel = channel
         self._clock = services.clock
         self._record = Record(client, services.settings.hostname, services.tally)
-        self._began_at = services.clock.now()
         self._began = services.clock.monotonic()
         self._transaction: Transaction | None = None
         self._intake: Intake | None = None
+        self._ending: Ending | None = None
         self._number = 0
         self._trace = ""
+        self._refused_recipients = 0
         self._has_told = False
-        self._is_broken = False
+        self._is_body_broken = False
+        self._is_closed = False
         self.is_leaving = False
         machine.trace_source = self.trace
 
@@ -84,6 +88,11 @@ class Session:
             self._number, self._trace = self._services.numbers.next()
         return self._trace
 
+    @property
+    def is_in_message(self) -> bool:
+        """True from DATA to the answer after it: worth waiting for when the server stops."""
+        return self._intake is not None
+
     def on_event(self, event: events.Event) -> Reply | None:
         """Handle one event; the reply when it asks and needs nobody else.
 
@@ -92,15 +101,30 @@ class Session:
         try:
             return self._HANDLERS[type(event)](self, event)
         except Exception as error:  # noqa: BLE001 - answered 451 and journaled
-            self._our_error(error)
-            return replies.OUR_ERROR if isinstance(event, _ASKS) else None
+            answer = self.trouble(error)
+            if isinstance(event, events.BodyData):
+                self._is_body_broken = True
+            elif isinstance(event, events.MailFrom | events.DataStart | events.BodyEnd):
+                self._refuse_message(answer)
+            return answer if isinstance(event, _ASKS) else None
 
-    def _our_error(self, error: Exception) -> None:
-        log.error("reception.bug", trace=self.trace(), rip=self._client.ip, exc_info=error)
-        text = f"an error of our own: {type(error).__name__}"
-        self._record.step("postern", Result.COULDNT_TELL, 0.0, text, Whose.US.value)
-        self._record.decided("system.overloaded", text, Whose.US)
-        self._is_broken = True
+    def replied(self) -> None:
+        """The machine has said the reply; a transaction that ended with it is written down."""
+        ending, self._ending = self._ending, None
+        if ending is not None:
+            self._conclude(ending)
+
+    def trouble(self, error: Exception) -> Reply:
+        """Note an error of ours; returns what the client is told."""
+        if isinstance(error, DatabaseTroubleError):
+            log.error("reception.database", trace=self.trace(), error=str(error))
+            text, answer = "our database did not answer", replies.NO_DATABASE
+        else:
+            log.error("reception.bug", trace=self.trace(), rip=self._client.ip, exc_info=error)
+            text, answer = f"an error of our own: {type(error).__name__}", replies.OUR_ERROR
+        finding = Finding("system.overloaded", Result.COULDNT_TELL, text, Whose.US)
+        self._record.refused(finding, self._trace)
+        return answer
 
     # --- who are you -----------------------------------------------------------------------------
 
@@ -108,9 +132,10 @@ class Session:
         """The connection stands; ``turned_away`` says why when it may not stay."""
         client = self._client
         text = client.ip or client.local_user
-        self._record.opening("connect", Result.PASS, self._elapsed(), text)
+        self._record.opening("connect", Result.PASS, 0.0, text)
         if turned_away:
-            self._record.refused(_by_sender("rate.exceeded", turned_away), self.trace())
+            finding = Finding("rate.exceeded", Result.FAIL, turned_away)
+            self._record.refused(finding, self.trace())
 
     def _hello(self, event: events.Hello) -> None:
         self._record.helo = event.name
@@ -130,103 +155,78 @@ class Session:
         self._record.opening("starttls", Result.FAIL, self._elapsed(), text)
         self._record.decided("tls.failed", f"the TLS handshake failed: {text}", Whose.BETWEEN)
 
-    @property
-    def is_in_message(self) -> bool:
-        """True from DATA to the answer after it: worth waiting for when the server stops."""
-        return self._intake is not None
-
-    def _credentials(self, event: events.Credentials) -> Reply | None:
-        self._later(self._authenticate(event))
-        return None
-
-    async def _authenticate(self, event: events.Credentials) -> Reply:
-        started = self._clock.monotonic()
-        who = await self._services.authenticator.authenticate(event.username, event.password)
-        seconds = self._clock.monotonic() - started
-        match who:
-            case Account():
-                self._client.account = who
-                self._record.opening("auth", Result.PASS, seconds, str(who.address))
-                return replies.SIGNED_IN
-            case BadCredentials():
-                self._refused_login(event, "auth.failed", Result.FAIL, seconds)
-                return replies.WRONG
-            case CouldntTell(text=text):
-                log.warning("auth.couldnt-tell", rip=self._client.ip, reason=text)
-                self._refused_login(event, "auth.couldnt-tell", Result.COULDNT_TELL, seconds)
-                return replies.AUTH_BUSY
-
-    def _refused_login(
-        self, event: events.Credentials, check: str, result: Result, seconds: float
-    ) -> None:
-        name = event.username[:100]
-        text = f"signing in as {name} did not work"
-        self._record.refused(Finding(check, result, text, Whose.SENDER, seconds), self.trace())
+    def _credentials(self, event: events.Credentials) -> None:
+        trace = self.trace()
+        self._later(sign_in(self._services, self._client, self._record, event, trace))
 
     # --- the envelope ----------------------------------------------------------------------------
 
     def _mail(self, event: events.MailFrom) -> Reply:
-        self._services.directory.refresh()
-        refusal = self._mail_refusal(event)
-        if refusal is not None:
-            finding, answer = refusal
-            self._record.refused(finding, self.trace())
-            return answer
-        self.trace()
-        self._record.step("mail", Result.PASS, self._elapsed(), str(event.sender))
+        trace = self.trace()
+        self._record.begin_transaction()
         now = self._clock.monotonic()
-        self._transaction = Transaction(self._number, self._trace, event.sender, now)
+        self._transaction = Transaction(self._number, trace, event.sender, now)
+        self._services.directory.refresh()
+        refusal = (
+            leaving_refusal()
+            if self.is_leaving
+            else sender_refusal(self._services, self._client, event.sender)
+        )
+        if refusal is not None:
+            self._record.refused(refusal.finding, trace)
+            self._ending = Ending.REFUSED
+            return refusal.reply
+        self._record.step("mail", Result.PASS, 0.0, str(event.sender))
         return replies.SENDER_OK
-
-    def _mail_refusal(self, event: events.MailFrom) -> tuple[Finding, Reply] | None:
-        """Why this client may not begin a message now, or None."""
-        client = self._client
-        if self.is_leaving:
-            return _by_us("system.overloaded", "this server is restarting"), replies.LEAVING
-        if client.must_log_in:
-            answer = replies.SIGN_IN_FIRST if client.tls else replies.TLS_FIRST
-            return _by_sender("rcpt.relay-denied", "the client has not signed in"), answer
-        if not self._services.spool.space.may_accept():
-            return _by_us("system.overloaded", "the disk is nearly full"), replies.NO_ROOM
-        address = event.sender.address
-        # MDNs and other automatic replies of our users come from <> (RFC 8098 §3).
-        if client.account is not None and address is not None:
-            account = client.account
-            if not self._services.directory.may_send_as(account, address):
-                text = f"{account.address} may not send as {address}"
-                answer = reply(
-                    553, "5.7.1", f"Not accepted: {text}; it is not one of its addresses"
-                )
-                return _by_sender("auth.sender-mismatch", text), answer
-        return None
 
     def _rcpt(self, event: events.RcptTo) -> Reply | None:
         recipient = event.recipient
-        decision = self._services.recipients.decide(
-            recipient.address, trusted=self._client.is_trusted
-        )
+        try:
+            decision = self._services.recipients.decide(
+                recipient.address, trusted=self._client.is_trusted
+            )
+        except Exception as error:  # noqa: BLE001 - 451 for this recipient, and journaled
+            return self._decided(recipient, self._couldnt_decide(error))
         if isinstance(decision, Decision):
             return self._decided(recipient, decision)
         self._later(self._decide_later(recipient, decision))
         return None
 
     async def _decide_later(self, recipient: Recipient, promise: Awaitable[Decision]) -> Reply:
-        return self._decided(recipient, await promise)
+        try:
+            decision = await promise
+        except Exception as error:  # noqa: BLE001 - 451 for this recipient, and journaled
+            decision = self._couldnt_decide(error)
+        return self._decided(recipient, decision)
+
+    def _couldnt_decide(self, error: Exception) -> Decision:
+        answer = self.trouble(error)
+        finding = Finding("rcpt.couldnt-tell", Result.COULDNT_TELL, answer.text, Whose.US)
+        return Decision(Verdict(Effect.REFUSE_FOR_NOW, answer, finding))
 
     def _decided(self, recipient: Recipient, decision: Decision) -> Reply:
-        assert self._transaction is not None
-        verdict = decision.verdict
-        self._transaction.add_recipient(recipient, verdict, decision.destinations)
+        verdict, transaction = decision.verdict, self._transaction
+        if transaction is None:
+            return verdict.reply  # the client went away while a server was asked: nobody to tell
+        if transaction.is_full(len(decision.destinations)):
+            return replies.TOO_MANY_PLACES
+        transaction.add_recipient(recipient, verdict, decision.destinations)
         finding = verdict.because
         if finding is None:
             self._record.step("rcpt", Result.PASS, self._elapsed(), str(recipient.address))
-        elif verdict.effect is Effect.ACCEPT:
+            return verdict.reply
+        if verdict.effect is Effect.ACCEPT:
             self._record.step(
                 finding.check, finding.result, finding.seconds, finding.text, finding.whose.value
             )
-        else:
-            self._record.refused(finding, self._trace)
-        return verdict.reply
+            return verdict.reply
+        self._record.refused(finding, self._trace)
+        self._refused_recipients += 1
+        if self._refused_recipients < MAX_REFUSED_RECIPIENTS:
+            return verdict.reply
+        text = f"{self._refused_recipients} recipients were refused on this connection"
+        self._record.refused(Finding("rate.exceeded", Result.FAIL, text), self._trace)
+        return replies.TOO_MANY_UNKNOWN
 
     def _verify(self, _event: events.Verify) -> Reply:
         return replies.CANNOT_VERIFY
@@ -235,42 +235,50 @@ class Session:
 
     def _data(self, _event: events.DataStart) -> Reply:
         assert self._transaction is not None
-        self._intake = Intake(self._services, self._client, self._record, self._transaction)
-        self._intake.open(self._machine)
+        intake = Intake(self._services, self._client, self._record, self._transaction)
+        intake.open(self._machine)
+        self._intake = intake
         return replies.GO_AHEAD
 
     def _body_data(self, event: events.BodyData) -> None:
-        if self._is_broken or self._intake is None:
+        if self._is_body_broken or self._intake is None:
             return
         wait = self._intake.write(event.data)
         if wait is not None:
-            self._pause_until(wait)
+            self._channel.wait_for_disk(wait)
 
     def _body_end(self, _event: events.BodyEnd) -> Reply | None:
-        if self._is_broken or self._intake is None:
+        if self._is_body_broken or self._intake is None:
             # A piece of the message was lost to an error of ours; half a message is no message.
-            self._give_up_body()
+            self._refuse_message(replies.OUR_ERROR)
             return replies.OUR_ERROR
         self._intake.finish(self._stored)
         return None
 
+    def _refuse_message(self, answer: Reply) -> None:
+        """The message can't be taken, for a reason that stands in the record."""
+        self._abandon_body()
+        if self._transaction is not None:
+            self._transaction.refuse_accepted(answer, self._record.because)
+        self._ending = Ending.REFUSED
+
     def _stored(self, answer: Reply, because: Because | None) -> None:
         """The message is durable, or could not be taken; either way it has its answer."""
-        intake, self._intake = self._intake, None
-        transaction, self._transaction = self._transaction, None
-        assert intake is not None
-        assert transaction is not None
-        if because is not None:
-            self._record.because = because
-            self._services.tally.refusals[because.check] += 1
-            self._tell_journal(transaction, intake.size_bytes)
-        self._has_told = True
-        self._answer(answer)
-        self._next_transaction()
+        ending = Ending.ACCEPTED if because is None else Ending.REFUSED
+        if self._is_closed:
+            self._conclude(ending)  # nobody hears the answer; what is durable stays ours
+            return
+        self._ending = ending
+        self._channel.answer(answer)
 
     def _body_failed(self, event: events.BodyFailed) -> None:
-        self._record.refused(_by_sender(event.check, event.text), self.trace())
-        self._give_up_body()
+        finding = Finding(event.check, Result.FAIL, event.text)
+        self._record.refused(finding, self.trace())
+        if self._transaction is not None:
+            code, enhanced = _BODY_CODES.get(event.check, (550, "5.6.0"))
+            told = Reply(code, enhanced, (event.text,))
+            self._transaction.refuse_accepted(told, because_of(finding))
+        self._end_transaction()
 
     # --- the end ---------------------------------------------------------------------------------
 
@@ -281,69 +289,65 @@ class Session:
         self._end_transaction()
 
     def _violation(self, event: events.Violation) -> None:
-        check = event.check or "standards.syntax"
-        self._record.step("command", Result.FAIL, 0.0, event.text, Whose.SENDER.value)
-        if event.check or event.hopeless:
-            self._record.decided(check, event.text, Whose.SENDER)
-            self._services.tally.refusals[check] += 1
+        self._record.violated(event.check, event.text, is_last=event.hopeless)
 
     def closed(self, reason: str) -> None:
-        """The connection is gone; what was not finished is written down and thrown away."""
-        if self._transaction is not None and reason:
+        """The connection is gone; what was not finished is written down and thrown away.
+
+        A message that is being made durable stays ours: its end is written down when it is there.
+        """
+        self._is_closed = True
+        if reason:
             self._record.step("connection", Result.NOTE, self._elapsed(), reason)
+        if self._intake is not None and self._intake.is_committing:
+            return
         self._end_transaction()
-        if not self._has_told:
-            self._tell_journal(None, 0)
+        if self._record.because is not None or not self._has_told:
+            self._tell_journal()
 
     def _end_transaction(self) -> None:
-        if self._intake is not None:
-            self._give_up_body()
-        elif self._transaction is not None or self._record.because is not None:
-            self._tell_journal(self._transaction, 0)
-            self._next_transaction()
+        """The client gave up the transaction, if there is one."""
+        self._abandon_body()
+        if self._transaction is not None:
+            self._conclude(Ending.REFUSED)
 
-    def _give_up_body(self) -> None:
-        intake, self._intake = self._intake, None
-        if intake is None or intake.is_committing:
-            # Its answer will find nobody, but what is being made durable stays ours.
-            return
-        transaction = self._transaction
-        self._spawn(intake.abandon())
-        self._tell_journal(transaction, intake.size_bytes)
-        self._next_transaction()
+    def _abandon_body(self) -> None:
+        if self._intake is not None and not self._intake.is_over:
+            spawn(self._intake.abandon())
 
-    def _next_transaction(self) -> None:
+    def _conclude(self, ending: Ending) -> None:
+        if ending is Ending.REFUSED:
+            self._tell_journal()
+        self._has_told = True
         self._transaction = None
-        self._is_broken = False
+        self._intake = None
+        self._is_body_broken = False
         self._number = 0
         self._trace = ""
-        self._record.forget_transaction()
+        self._record.end_transaction()
         self._machine.dialogue.clear()
 
-    def _tell_journal(self, transaction: Transaction | None, size: int) -> None:
+    def _tell_journal(self) -> None:
         """A conversation that left no message with us goes to the journal."""
         self.trace()
-        because = self._record.because
-        for record in () if transaction is None else transaction.accepted:
-            # Accepted at RCPT, but the message never became ours.
-            record.state = "discarded" if because is None else "refused"
-        now = self._clock.monotonic()
+        transaction, intake = self._transaction, self._intake
+        if transaction is not None:
+            transaction.discard_accepted()
         self._services.spool.ended(
             self._record.conversation(
                 self._number,
-                at=self._began_at if transaction is None else self._clock.now(),
-                seconds=now - (self._began if transaction is None else transaction.started),
+                at=self._clock.now(),
+                seconds=self._elapsed(),
                 worker=self._services.settings.worker,
                 mail_from="" if transaction is None else str(transaction.sender),
                 recipients=[] if transaction is None else transaction.records,
-                because=because,
-                size=size,
+                because=self._record.because,
+                summary=None if intake is None else intake.summary,
+                size=0 if intake is None else intake.size_bytes,
                 transcript=[Line(*entry) for entry in self._machine.dialogue],
             )
         )
         self._has_told = True
-
-    # --- small things ----------------------------------------------------------------------------
 
     def _elapsed(self) -> float:
         """Seconds since the connection (or this transaction) began."""
@@ -355,16 +359,10 @@ class Session:
             try:
                 answer = await promise
             except Exception as error:  # noqa: BLE001 - answered 451 and journaled
-                self._our_error(error)
-                answer = replies.OUR_ERROR
-            self._answer(answer)
+                answer = self.trouble(error)
+            self._channel.answer(answer)
 
-        self._spawn(wait())
-
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        _RUNNING.add(task)
-        task.add_done_callback(_RUNNING.discard)
+        spawn(wait())
 
     _HANDLERS: ClassVar[dict[type, Callable[..., Reply | None]]] = {
         events.Hello: _hello,
@@ -383,17 +381,8 @@ class Session:
     }
 
 
-def _by_sender(check: str, text: str) -> Finding:
-    return Finding(check, Result.FAIL, text, Whose.SENDER)
-
-
-def _by_us(check: str, text: str) -> Finding:
-    return Finding(check, Result.COULDNT_TELL, text, Whose.US)
-
-
-_RUNNING: set[asyncio.Future[None]] = set()
-"""Tasks that may outlive their connection: the loop itself keeps only weak references."""
-
+_BODY_CODES = {"size.too-big": (552, "5.3.4")}
+"""What the machine answered when it refused a body; it tells us only why."""
 _ASKS = (
     events.MailFrom,
     events.RcptTo,

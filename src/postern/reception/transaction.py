@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from postern.directory.resolution import Destination
 from postern.journal.record import Because, RecipientRecord
 from postern.mail.address import Address
-from postern.mail.envelope import Notify, Recipient, Sender
+from postern.mail.envelope import Recipient, Sender
 from postern.mail.finding import Effect, Finding, Verdict
 from postern.mail.message.header import HeadCollector, HeaderScan
 from postern.mail.message.submission import fix_submission
-from postern.mail.reply import Reply, reply
+from postern.mail.reply import Reply
 from postern.spool.body import BodyWriter
 from postern.spool.message import Delivery
 
@@ -20,9 +20,11 @@ STATE_WORDS = {
     Effect.HOLD: "held",
     Effect.JUNK: "junked",
 }
-OVERLONG_HEADER = reply(552, "5.3.4", "The header is longer than the 256 kB read here")
 MAX_RECORDED = 1000
 """Recipients written down for one transaction; refused ones beyond that are only counted."""
+MAX_DELIVERIES = 5000
+"""Places one message may go to, after aliases: memory is bounded, and so is what one client sets
+off. The first recipient's alone are fewer (``postern.directory.expand``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +39,14 @@ class Transaction:
     """Gathers recipients and the body of one message."""
 
     __slots__ = (
-        "_body",
+        "_accepted",
         "_deliveries",
         "_head",
         "_keys",
+        "_last_accepted",
         "_mending",
         "_received",
+        "body",
         "number",
         "records",
         "sender",
@@ -56,10 +60,12 @@ class Transaction:
         self.sender = sender
         self.started = started
         self.records: list[RecipientRecord] = []
+        self.body: BodyWriter | None = None
+        self._accepted = 0
+        self._last_accepted: Address | None = None
         self._deliveries: list[Delivery] = []
         self._keys: set[tuple[str, str]] = set()
         self._head = HeadCollector()
-        self._body: BodyWriter | None = None
         self._received = b""
         self._mending: Mending | None = None
 
@@ -69,30 +75,36 @@ class Transaction:
         return self._deliveries
 
     @property
-    def accepted(self) -> list[RecipientRecord]:
-        """Recipients that were answered 250."""
-        return [record for record in self.records if record.state == "waiting"]
-
-    @property
     def head(self) -> bytes:
-        """The first octets as the client sent them, the header block at least."""
+        """The first octets of the message, the header block at least, mended if it had to be."""
         return self._head.head
+
+    def is_full(self, more: int) -> bool:
+        """True when ``more`` destinations are too many for one message."""
+        return more > 0 and len(self._deliveries) + more > MAX_DELIVERIES
 
     def add_recipient(
         self, recipient: Recipient, verdict: Verdict, destinations: tuple[Destination, ...]
     ) -> None:
-        """Write down one RCPT and what became of it."""
-        because = None if verdict.because is None else because_of(verdict.because)
-        if verdict.effect is not Effect.ACCEPT and len(self.records) >= MAX_RECORDED:
+        """Write down one RCPT and what became of it.
+
+        A recipient whose mail goes nowhere new (named twice, or an alias of one named before) is
+        accepted without a trace of its own: its mail is the other's.
+        """
+        record = RecipientRecord(str(recipient.address), STATE_WORDS[verdict.effect], verdict.rule)
+        if verdict.effect is not Effect.ACCEPT:
+            if len(self.records) < MAX_RECORDED:
+                record.because = None if verdict.because is None else because_of(verdict.because)
+                record.reply = str(verdict.reply)
+                self.records.append(record)
             return
-        state = STATE_WORDS[verdict.effect]
-        told = "" if verdict.effect is Effect.ACCEPT else str(verdict.reply)
-        index = len(self.records)
-        self.records.append(
-            RecipientRecord(str(recipient.address), state, verdict.rule, because, told)
-        )
+        self._accepted += 1
+        self._last_accepted = recipient.address
+        before = len(self._deliveries)
         for destination in destinations:
-            self._add_delivery(recipient, destination, index)
+            self._add_delivery(recipient, destination, len(self.records))
+        if len(self._deliveries) > before:
+            self.records.append(record)
 
     def _add_delivery(self, recipient: Recipient, destination: Destination, index: int) -> None:
         address = destination.address
@@ -101,23 +113,35 @@ class Transaction:
             return
         self._keys.add(key)
         original = str(recipient.address)
-        # RFC 3461 §5.2.7.1: an address that an alias put in keeps what the sender named.
-        orcpt = recipient.orcpt or f"rfc822;{original}"
-        notify: Notify | None = recipient.notify
-        self._deliveries.append(
-            Delivery(len(self._deliveries), Recipient(address, notify, orcpt), original, index)
-        )
+        # An address that an alias put in keeps what the sender named (RFC 3461 §5.2.7.1, RFC 6533).
+        kind = "rfc822" if original.isascii() else "utf-8"
+        named = Recipient(address, recipient.notify, recipient.orcpt or f"{kind};{original}")
+        self._deliveries.append(Delivery(len(self._deliveries), named, original, index))
 
     def only_recipient(self) -> Address | None:
-        """The one recipient that may be named in Received, or None when there are several."""
-        accepted = self.accepted
-        if len(accepted) != 1 or len(self._deliveries) != 1:
-            return None
-        return self._deliveries[0].recipient.address
+        """The one recipient that may be named in Received, or None when there are several.
+
+        It is the address the client named: where an alias leads is nobody else's business.
+        """
+        return self._last_accepted if self._accepted == 1 else None
+
+    def refuse_accepted(self, answer: Reply, because: Because | None) -> None:
+        """The message was refused after its recipients had been accepted."""
+        for record in self.records:
+            if record.state == "waiting":
+                record.state = "refused" if answer.is_permanent else "refused-for-now"
+                record.because = because
+                record.reply = str(answer)
+
+    def discard_accepted(self) -> None:
+        """The client gave up: recipients were accepted, and no message came for them."""
+        for record in self.records:
+            if record.state == "waiting":
+                record.state = "discarded"
 
     def open_body(self, body: BodyWriter, received: bytes, mending: Mending | None) -> None:
         """Begin the message; ``received`` goes in front of it, after ``mending`` of its header."""
-        self._body = body
+        self.body = body
         self._received = received
         self._mending = mending
         if mending is None:
@@ -125,24 +149,22 @@ class Transaction:
 
     def write(self, data: bytes) -> None:
         """Take a piece of the message; memory stays bounded."""
-        assert self._body is not None
+        assert self.body is not None
+        head = self._head
         if self._mending is None:
-            if not self._head.is_done:
-                self._head.feed(data)
-            self._body.write(data)
-        elif self._head.feed(data):
+            if not head.is_done:
+                head.feed(data)
+            self.body.write(data)
+        elif not head.is_done and head.feed(data):
             self._mend()
 
-    def end(self) -> Reply | None:
-        """The last octet has come; a reply when the message can't be taken as it is."""
+    def end(self) -> None:
+        """The last octet has come. A header that is overlong was not mended: refuse it."""
         if self._mending is not None:
             self._mend()
-        if self._mending is not None:
-            return OVERLONG_HEADER
-        return None
 
     def _mend(self) -> None:
-        assert self._body is not None
+        assert self.body is not None
         assert self._mending is not None
         head = self._head.head
         if HeaderScan(head).is_overlong:
@@ -155,13 +177,9 @@ class Transaction:
             sender=self.sender.address,
         )
         self._mending = None
-        self._body.write(self._received)
-        self._body.write(fixes.apply(head))
-
-    @property
-    def body(self) -> BodyWriter | None:
-        """Where the message is being written, once it has begun."""
-        return self._body
+        self._head.head = mended = fixes.apply(head)
+        self.body.write(self._received)
+        self.body.write(mended)
 
 
 def because_of(finding: Finding) -> Because:
