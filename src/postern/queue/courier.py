@@ -31,6 +31,14 @@ class MaildirCourier(Protocol):
         ...
 
 
+class Attempts(Protocol):
+    """Makes one attempt, whatever the way."""
+
+    async def attempt(self, work: Work) -> JobResult:
+        """An outcome for each delivery of ``work``, in its order."""
+        ...
+
+
 class Courier:
     """Knows the three ways a message leaves."""
 

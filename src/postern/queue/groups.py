@@ -6,14 +6,24 @@ is ready is in memory; what waits is on disk and only its earliest time is kept 
 
 import heapq
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from postern.mail.outcome import Cause, Deferred, Delivered, Outcome
 from postern.mail.route import Route
 from postern.spool.message import Delivery, Message
 
 UNSORTED = ""
 """The group of deliveries that have no route yet."""
+
+CLAIM_PER_LANE = 2
+MIN_CLAIM = 16
+SORT_AT_ONCE = 200
+CALENDAR_SLACK = 64
+BLOCKED_AFTER_S = 3600.0
+_NETWORK = frozenset({Cause.REFUSED, Cause.SILENT, Cause.RESET, Cause.CLOSED, Cause.TLS})
+_OURS = frozenset({Cause.DNS, Cause.LOCAL, Cause.BUG, Cause.EXPIRED, Cause.CANCELLED})
+"""Causes that say nothing about the path."""
 
 
 @dataclass(slots=True)
@@ -25,12 +35,14 @@ class Work:
     route: Route
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Group:
     """One MX group in one worker.
 
-    ``lanes`` are sessions at work for it now, ``busy`` its deliveries in memory; ``has_more``: more
-    of it is due on disk than was claimed.
+    ``lanes`` are sessions at work for it now, ``busy`` its deliveries in memory and on their way,
+    ``taken`` those claimed from disk and not yet concluded; ``has_more``: more of it is due on disk
+    than was claimed; ``failing_since``: nothing but network trouble since then; ``reached_at``: it
+    last answered.
     """
 
     name: str
@@ -38,10 +50,40 @@ class Group:
     ready: deque[Work] = field(default_factory=deque)
     lanes: int = 0
     busy: int = 0
+    taken: int = 0
     next_due: float | None = None
     has_more: bool = False
     is_claiming: bool = False
     is_in_line: bool = False
+    failing_since: float | None = None
+    reached_at: float | None = None
+
+    @property
+    def most_taken(self) -> int:
+        """How many deliveries may be claimed from disk in one go, and before others are."""
+        if self.name == UNSORTED:
+            return SORT_AT_ONCE
+        return max(MIN_CLAIM, self.most_lanes * CLAIM_PER_LANE)
+
+    @property
+    def may_claim(self) -> bool:
+        """True when what is in memory leaves room for more from disk."""
+        return self.taken < self.most_taken and len(self.ready) < self.most_taken
+
+    def note_outcomes(self, outcomes: Iterable[Outcome], now: float) -> None:
+        """Remember whether the group could be reached."""
+        for outcome in outcomes:
+            if isinstance(outcome, Deferred) and outcome.cause in _NETWORK:
+                self.failing_since = now if self.failing_since is None else self.failing_since
+            elif isinstance(outcome, Delivered) or outcome.cause not in _OURS:
+                self.failing_since = None
+                self.reached_at = now
+
+    def is_blocked(self, now: float) -> bool:
+        """True while every try ends in network trouble and none got through within the hour."""
+        if self.failing_since is None:
+            return False
+        return self.reached_at is None or now - self.reached_at >= BLOCKED_AFTER_S
 
     @property
     def wants_lane(self) -> bool:
@@ -51,7 +93,8 @@ class Group:
     @property
     def is_idle(self) -> bool:
         """True when nothing is known of it; it may be dropped."""
-        return not (self.ready or self.lanes or self.busy) and self.next_due is None
+        at_work = self.ready or self.lanes or self.busy or self.taken or self.has_more
+        return not at_work and self.next_due is None
 
 
 class Groups:
@@ -115,6 +158,8 @@ class Groups:
         if group.next_due is not None and group.next_due <= due:
             return False
         group.next_due = due
+        if len(self._calendar) > 2 * len(self._groups) + CALENDAR_SLACK:
+            self._tidy()
         heapq.heappush(self._calendar, (due, name))
         return self._calendar[0] == (due, name)
 
@@ -137,6 +182,15 @@ class Groups:
         """Forget a group that nothing is known of; a million domains pass in a year."""
         if group.is_idle and not group.is_claiming and not group.is_in_line:
             self._groups.pop(group.name, None)
+
+    def _tidy(self) -> None:
+        """Leave out entries that were overtaken by earlier ones; they would pile up for hours."""
+        self._calendar = [
+            (group.next_due, name)
+            for name, group in self._groups.items()
+            if group.next_due is not None
+        ]
+        heapq.heapify(self._calendar)
 
     def _stand_in_line(self, group: Group) -> None:
         if not group.is_in_line:

@@ -9,7 +9,7 @@ from postern.queue.settings import QueueSettings
 from postern.runtime.clock import Instant
 
 JITTER = 0.1
-MAX_DOUBLINGS = 30
+MAX_STEPS = 1000
 
 
 def retry_delay_s(tries: int, settings: QueueSettings, chance: float) -> float:
@@ -21,8 +21,12 @@ def retry_delay_s(tries: int, settings: QueueSettings, chance: float) -> float:
         chance: 0 to 1; spreads the delay by ± 10 %, so that mail held up together does not come
             back as one wave.
     """
-    grown = settings.first_retry_s * settings.retry_growth ** min(tries - 1, MAX_DOUBLINGS)
-    return min(grown, settings.max_retry_s) * (1 + JITTER * (2 * chance - 1))
+    delay_s = settings.first_retry_s
+    for _ in range(min(tries - 1, MAX_STEPS)):
+        if delay_s >= settings.max_retry_s:
+            break
+        delay_s *= settings.retry_growth
+    return min(delay_s, settings.max_retry_s) * (1 + JITTER * (2 * chance - 1))
 
 
 def next_attempt(

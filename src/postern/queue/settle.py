@@ -18,11 +18,15 @@ from postern.spool.message import Delivery, DeliveryState, Message
 
 @dataclass(slots=True)
 class Settled:
-    """Deliveries by what became of them, each with the outcome that is to be told."""
+    """Deliveries by what became of them, each with the outcome that is to be told.
+
+    ``last``: for those given up, by the delivery's ``n``, what the last try ended with.
+    """
 
     delivered: list[tuple[Delivery, Delivered]] = field(default_factory=list)
     failed: list[tuple[Delivery, Refused]] = field(default_factory=list)
     waiting: list[tuple[Delivery, Deferred]] = field(default_factory=list)
+    last: dict[int, Deferred] = field(default_factory=dict)
 
 
 def settle(
@@ -51,11 +55,45 @@ def settle(
                 delivery.end = "bounced"
                 _note_cause(delivery, final)
                 settled.failed.append((delivery, final))
+                if isinstance(outcome, Deferred):
+                    settled.last[delivery.n] = outcome
             case Deferred():
                 delivery.state = DeliveryState.WAITING
                 _note_cause(delivery, final)
                 settled.waiting.append((delivery, final))
     return settled
+
+
+def give_up(deliveries: Sequence[Delivery]) -> Settled:
+    """End deliveries that are past their expiry without another try."""
+    settled = Settled()
+    for delivery in deliveries:
+        last = last_outcome(delivery)
+        final = expired(last)
+        delivery.state = DeliveryState.DONE
+        delivery.end = "bounced"
+        delivery.last_reply = str(final.reply)
+        _note_cause(delivery, final)
+        settled.failed.append((delivery, final))
+        settled.last[delivery.n] = last
+    return settled
+
+
+def last_outcome(delivery: Delivery) -> Deferred:
+    """What a waiting delivery's last try ended with, as far as its row tells."""
+    text = delivery.last_reply or "451 4.4.0 it was never tried"
+    code, _, rest = text.partition(" ")
+    enhanced, _, said = rest.partition(" ")
+    if not (code.isdecimal() and len(code) == 3 and enhanced.count(".") == 2):
+        code, enhanced, said = "451", "4.0.0", text
+    causes = {cause.value: cause for cause in Cause}
+    sides = {whose.value: whose for whose in Whose}
+    return Deferred(
+        Reply(int(code), enhanced, (said,)),
+        causes.get(delivery.cause, Cause.REPLY),
+        delivery.remote,
+        sides.get(delivery.whose, Whose.RECIPIENT),
+    )
 
 
 def bug_outcome() -> Deferred:
@@ -100,5 +138,7 @@ def _note_attempts(deliveries: Sequence[Delivery], attempts: Sequence[AttemptRec
     for attempt in attempts:
         places = attempt.recipients or tuple(range(len(deliveries)))
         for place in places:
+            if not 0 <= place < len(deliveries):
+                continue
             delivery = deliveries[place]
             delivery.attempts.append(msgspec.structs.replace(attempt, recipients=(delivery.index,)))

@@ -4,6 +4,7 @@
 what it answers is put back: a notice becomes a message, "hold instead" holds the delivery.
 """
 
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
@@ -11,10 +12,11 @@ import structlog
 from postern.journal.record import Conversation, RecipientRecord, Step
 from postern.mail.address import Address, parse_address
 from postern.mail.content import BytesContent, Content
-from postern.mail.envelope import Recipient
+from postern.mail.envelope import Notify, Recipient
 from postern.mail.finding import Result
 from postern.mail.message.header import MAX_HEADER_BYTES, HeadCollector, HeaderScan
-from postern.mail.outcome import Deferred, Outcome
+from postern.mail.outcome import Deferred, Delivered, Outcome
+from postern.mail.reply import reply
 from postern.notices import notice as notices
 from postern.notices.delay import delay_notice, delay_notice_due
 from postern.notices.failure import failure_notice
@@ -65,21 +67,29 @@ class NoticeTidings:
         self._homes = homes
         self._rate = RateGuard(settings)
 
-    def moment_of_delay(self, message: Message) -> float:
+    def moment_of_delay(self, message: Message, *, is_blocked: bool = False) -> float:
         """When a delay notice would be due: a try is made then, so that it tells fresh facts."""
-        return message.accepted_at + self._settings.delay_after_s
+        settings = self._settings
+        after_s = settings.delay_blocked_after_s if is_blocked else settings.delay_after_s
+        return message.accepted_at + after_s
 
-    async def compose(self, message: Message, settled: Settled) -> list[Message]:
-        """Notices for what an attempt brought; deliveries are held where no one may be told."""
-        late = [pair for pair in settled.waiting if self._is_late(message, pair[0])]
-        if not (settled.failed or settled.delivered or late):
+    async def compose(
+        self, message: Message, settled: Settled, *, is_blocked: bool = False
+    ) -> list[Message]:
+        """Notices for what an attempt brought; deliveries are held where no one may be told.
+
+        ``is_blocked``: nothing reaches the MX group of what is waiting.
+        """
+        late = [d for d in settled.waiting if self._is_late(message, d[0], is_blocked=is_blocked)]
+        arrived = [(d, outcome) for d, outcome in settled.delivered if _wants_success(d)]
+        if not (settled.failed or arrived or late):
             return []
         now = self._clock.now()
         original = await _original(message)
         answers: list[notices.Answer] = []
         ends = _Ends(message, self._homes, now)
         if settled.failed:
-            told = [ends.of(d, outcome) for d, outcome in settled.failed]
+            told = [ends.of(d, outcome, settled.last.get(d.n)) for d, outcome in settled.failed]
             others = notices.Others(
                 sum(d.end == "delivered" for d in message.deliveries),
                 sum(d.state is not DeliveryState.DONE for d in message.deliveries),
@@ -92,18 +102,43 @@ class NoticeTidings:
             answers += delay_notice(original, told, settings=self._settings, now=now)
             for delivery, _ in late:
                 delivery.delay_told = True
-        if settled.delivered:
-            told = [ends.of(d, outcome) for d, outcome in settled.delivered]
+        if arrived:
+            told = [ends.of(d, outcome) for d, outcome in arrived]
             answers += success_notice(
                 original, told, settings=self._settings, rate=self._rate, now=now
             )
         return [m for answer in answers for m in self._act(message, original, ends, answer)]
 
-    def _is_late(self, message: Message, delivery: Delivery) -> bool:
+    async def expand(self, message: Message) -> list[Message]:
+        """For aliases with several targets: the "expanded" notice that ends their reports.
+
+        The targets are then delivered without NOTIFY=SUCCESS (RFC 3461 §5.2.7.2). A crash before
+        this is durable leaves both undone: it happens at the next start.
+        """
+        targets = expansions(message)
+        now = self._clock.now()
+        ends = _Ends(message, self._homes, now)
+        told = [ends.of_alias(some[0]) for some in targets.values()]
+        before = [(d, d.recipient) for some in targets.values() for d in some]
+        for delivery, recipient in before:  # at once, so that nobody expands it a second time
+            asked = (recipient.notify or Notify.NEVER) & ~Notify.SUCCESS
+            delivery.recipient = replace(recipient, notify=asked)
+        try:
+            original = await _original(message)
+        except BaseException:
+            for delivery, recipient in before:
+                delivery.recipient = recipient
+            raise
+        answers = success_notice(
+            original, told, settings=self._settings, rate=self._rate, now=now, expanded=True
+        )
+        return [m for answer in answers for m in self._act(message, original, ends, answer)]
+
+    def _is_late(self, message: Message, delivery: Delivery, *, is_blocked: bool) -> bool:
         return message.origin is Origin.OURS and delay_notice_due(
             message.accepted_at,
             self._clock.now(),
-            group_blocked=False,
+            group_blocked=is_blocked,
             already_sent=delivery.delay_told,
             settings=self._settings,
         )
@@ -128,11 +163,9 @@ class NoticeTidings:
                     delivery = ends.delivery_of(end)
                     delivery.state = DeliveryState.HELD
                     delivery.end = ""
-                    if end.is_ours:
-                        owner = end.recipient.address
-                        letter = held_notice(
-                            original, end, owner, settings=self._settings, now=self._clock.now()
-                        )
+                    owner, now = end.recipient.address, self._clock.now()
+                    if end.is_ours and self._rate.admit_letter(owner, now):
+                        letter = held_notice(original, end, owner, settings=self._settings, now=now)
                         letters.append(self._spooled(message, letter))
                 return letters
 
@@ -170,6 +203,25 @@ class NoticeTidings:
         )
 
 
+def expansions(message: Message) -> dict[int, list[Delivery]]:
+    """Targets of aliases that lead to several, by recipient, where SUCCESS was asked for."""
+    if not any(_wants_success(d) for d in message.deliveries):
+        return {}
+    targets: dict[int, list[Delivery]] = {}
+    for delivery in message.deliveries:
+        targets.setdefault(delivery.index, []).append(delivery)
+    return {
+        index: some
+        for index, some in targets.items()
+        if len(some) > 1 and any(_wants_success(d) for d in some)
+    }
+
+
+def _wants_success(delivery: Delivery) -> bool:
+    notify = delivery.recipient.notify
+    return notify is not None and Notify.SUCCESS in notify
+
+
 class _Ends:
     """Deliveries as ``notices`` sees them, and the way back."""
 
@@ -179,8 +231,19 @@ class _Ends:
         self._now = now
         self._deliveries: dict[int, Delivery] = {}
 
-    def of(self, delivery: Delivery, outcome: Outcome) -> notices.RecipientEnd:
-        """The end of one delivery."""
+    def of_alias(self, target: Delivery) -> notices.RecipientEnd:
+        """The end of reports for the alias that one of its targets names."""
+        recipient = target.recipient
+        address = parse_address(target.original) or recipient.address
+        outcome = Delivered(reply(250, "2.1.5", "Passed on to the addresses behind it"))
+        return notices.RecipientEnd(
+            replace(recipient, address=address), outcome, 0, self._now, self._now
+        )
+
+    def of(
+        self, delivery: Delivery, outcome: Outcome, last: Deferred | None = None
+    ) -> notices.RecipientEnd:
+        """The end of one delivery; ``last``: its last try, where it was given up."""
         attempts = delivery.attempts
         original = parse_address(delivery.original)
         address = delivery.recipient.address
@@ -193,6 +256,7 @@ class _Ends:
             original if original is not None and original.key != address.key else None,
             delivery.due if isinstance(outcome, Deferred) else None,
             self._message.expires_at if isinstance(outcome, Deferred) else None,
+            last=last,
             is_ours=self._homes.home_of(address) is not None,
         )
         self._deliveries[id(end)] = delivery

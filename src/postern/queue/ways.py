@@ -1,0 +1,131 @@
+"""From deliveries to pieces of work: where each goes, and which go together."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+import structlog
+
+from postern.mail.address import Address
+from postern.mail.route import LmtpRoute, NoRoute, Route, SmtpRoute
+from postern.queue.groups import Work
+from postern.queue.settle import bug_outcome
+from postern.spool.message import Delivery, Message
+
+log = structlog.get_logger("postern.queue")
+
+TOGETHER_S = 1.0
+"""How long recipients wait for each other's route, to share a transaction."""
+SORT_S = 5.0
+
+Routed = tuple[Delivery, Route]
+
+
+class Router(Protocol):
+    """Says where a recipient's mail goes."""
+
+    def cached_route(self, address: Address) -> Route | None:
+        """The route when it is known without asking anyone."""
+        ...
+
+    async def route(self, address: Address, via: str | None = None) -> Route:
+        """The route, after asking."""
+        ...
+
+
+class Ways:
+    """Asks the router, and puts together what goes the same way."""
+
+    def __init__(self, router: Router, recipients_per_transaction: int) -> None:
+        self._router = router
+        self._most = recipients_per_transaction
+
+    def known(self, message: Message, deliveries: Sequence[Delivery]) -> list[Work] | None:
+        """The work, when every route is known without asking anyone; else None."""
+        routed: list[Routed] = []
+        for delivery in deliveries:
+            route = self._cached(delivery)
+            if route is None:
+                return None
+            routed.append((delivery, route))
+        return self._gather(message, routed)
+
+    async def find(
+        self, message: Message, deliveries: Sequence[Delivery], ready: Callable[[Work], None]
+    ) -> None:
+        """Ask for every route and call ``ready`` with the work, each delivery in one.
+
+        A domain whose DNS is slow keeps the others waiting for a second at most.
+        """
+        by_domain: dict[tuple[str, str], list[Delivery]] = {}
+        for delivery in deliveries:
+            by_domain.setdefault((delivery.recipient.address.domain, delivery.via), []).append(
+                delivery
+            )
+        asking = {asyncio.ensure_future(self._ask(message, some)) for some in by_domain.values()}
+        timeout_s: float | None = TOGETHER_S
+        until = asyncio.ALL_COMPLETED
+        try:
+            while asking:
+                done, asking = await asyncio.wait(asking, timeout=timeout_s, return_when=until)
+                timeout_s, until = None, asyncio.FIRST_COMPLETED
+                routed = [pair for task in done for pair in task.result()]
+                for work in self._gather(message, routed):
+                    ready(work)
+        finally:
+            for task in asking:
+                task.cancel()
+
+    async def group_of(self, message: Message, delivery: Delivery) -> str:
+        """The group a delivery is to wait in; its domain's name while DNS does not answer."""
+        try:
+            async with asyncio.timeout(SORT_S):
+                route = await self._route(message, delivery)
+        except TimeoutError:
+            return delivery.recipient.address.domain or "?"
+        return route.group or "?"
+
+    def _cached(self, delivery: Delivery) -> Route | None:
+        return None if delivery.via else self._router.cached_route(delivery.recipient.address)
+
+    async def _ask(self, message: Message, deliveries: Iterable[Delivery]) -> list[Routed]:
+        """Routes of one domain's recipients: the first is asked for, the others are then known."""
+        return [(delivery, await self._route(message, delivery)) for delivery in deliveries]
+
+    async def _route(self, message: Message, delivery: Delivery) -> Route:
+        try:
+            route = self._cached(delivery)
+            return route or await self._router.route(
+                delivery.recipient.address, delivery.via or None
+            )
+        except Exception:
+            log.exception("queue.route_bug", trace=message.trace)
+            return NoRoute(delivery.group or "?", bug_outcome())
+
+    def _gather(self, message: Message, routed: Iterable[Routed]) -> list[Work]:
+        """One piece of work for recipients that one transaction with one host can serve."""
+        works: list[Work] = []
+        together: dict[object, Work] = {}
+        for delivery, route in routed:
+            key = _key(route)
+            found = together.get(key) if key is not None else None
+            if found is not None and len(found.deliveries) < self._most:
+                found.deliveries.append(delivery)
+                continue
+            work = Work(message, [delivery], route)
+            works.append(work)
+            if key is not None:
+                together[key] = work
+        return works
+
+
+def _key(route: Route) -> object:
+    """Equal for routes that may share a transaction; None where none is shared.
+
+    A group's name is not enough: all tenants of a provider share it, each with hosts of its own.
+    """
+    if isinstance(route, SmtpRoute):
+        return (route.group, route.egress.name, route.tls, frozenset(route.targets))
+    if isinstance(route, LmtpRoute):
+        return (route.group, route.endpoint)
+    return None
