@@ -80,9 +80,9 @@ def main(arguments: list[str]) -> int:
 
 def print_queue(config: Config) -> int:
     """Print what waits; returns the exit code."""
-    from postern.app.waiting import waiting_messages  # noqa: PLC0415 - loads the spool
+    from postern.queue.view import queued_messages  # noqa: PLC0415 - loads the spool
 
-    for line in listing(waiting_messages(config)):
+    for line in listing(queued_messages(config.data_dir / "spool")):
         print(line)
     return 0
 

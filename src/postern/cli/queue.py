@@ -1,0 +1,209 @@
+"""``postern queue``: what waits and why; hold, release, retry, cancel, reroute."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from postern.cli.output import (
+    ExitCode,
+    JsonFlag,
+    JsonObject,
+    fail,
+    note,
+    print_json,
+    print_json_list,
+    print_table,
+    say,
+)
+from postern.cli.queue_surgery import add_actions
+from postern.config.load import load
+from postern.config.settings import Config
+from postern.queue.view import CauseLine, DeliveryLine, QueueView, groups, look, look_at_group
+from postern.runtime.clock import Instant, SystemClock, rfc3339
+from postern.runtime.lock import is_served
+
+if TYPE_CHECKING:
+    from typer._click import Context  # what TyperGroup's own signature names
+
+SHOWN_CAUSES = 20
+DAY_S = 86_400.0
+
+
+class _Queue(TyperGroup):
+    """``postern queue`` and ``postern queue GROUP`` are ``queue list`` without saying so."""
+
+    def parse_args(self, ctx: "Context", args: list[str]) -> list[str]:
+        """Put ``list`` in front unless a verb, or a call for help, is there."""
+        if not args or (args[0] not in self.commands and args[0] not in {"--help", "-h"}):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_Queue,
+    help="What waits and why; hold, release, retry, cancel, reroute it.",
+    epilog="One group: postern queue GROUP. One mail: postern why PT-.... mailq works too.",
+)
+
+
+@app.command("list")
+def list_(
+    group: Annotated[
+        str | None, typer.Argument(metavar="[GROUP]", help="Only this MX group, mail by mail.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Messages of a group.")] = 50,
+    as_json: JsonFlag = False,
+) -> int:
+    """Tell what waits, by cause; or the mail of one group. The server need not run.
+
+    postern queue
+
+    postern queue google.com
+
+    Exit: 0 nothing waits for long, 1 the oldest waits for more than 1 h, 2 for more than 4 h,
+    3 a spool could not be read, 4 nothing waits for that group.
+    """
+    config = load(None)
+    try:
+        if group is not None:
+            return _print_group(config, group, limit, as_json=as_json)
+        view = look(config.data_dir / "spool", config.run_dir, SystemClock().now())
+    except PermissionError as error:
+        fail(ExitCode.NO_PERMISSION, f"{error}; give the command as the mail's owner or as root")
+    except OSError as error:
+        fail(ExitCode.COULDNT_TELL, str(error))
+    for warning in view.warnings:
+        note(warning)
+    if as_json:
+        print_json(_as_json(view))
+    else:
+        _print_view(view, SystemClock().now(), is_running=is_served(config.data_dir))
+    return ExitCode.COULDNT_TELL if view.warnings else view.severity
+
+
+def _as_json(view: QueueView) -> JsonObject:
+    return {
+        "waiting": view.waiting,
+        "held": view.held,
+        "oldest_s": round(view.oldest_s),
+        "slots": {"used": view.slots_used, "all": view.slots_all},
+        "causes": [
+            {
+                "cause": line.cause,
+                "mx_group": line.mx_group,
+                "count": line.count,
+                "since": rfc3339(line.since),
+                "next_at": None if line.next_at is None else rfc3339(line.next_at),
+                "gives_up_at": rfc3339(line.gives_up_at),
+            }
+            for line in view.causes
+        ],
+        "more_causes": view.more_causes,
+    }
+
+
+def _print_view(view: QueueView, now: Instant, *, is_running: bool) -> None:
+    slots = f"slots {view.slots_used}/{view.slots_all}" if is_running else "server not running"
+    if not view.waiting:
+        say(f"Nothing waits.{slots:>60}")
+    else:
+        causes = len(view.causes) + view.more_causes
+        head = (
+            f"{view.waiting} waiting, oldest {span(view.oldest_s)}, "
+            f"{causes} cause{'' if causes == 1 else 's'}"
+        )
+        say(f"{head:<60}{slots:>14}")
+        print_table(
+            (" n", "cause", "since", "next try", "gives up"),
+            (_row(line, now) for line in view.causes[:SHOWN_CAUSES]),
+        )
+        if causes > SHOWN_CAUSES:
+            say(f"and {causes - SHOWN_CAUSES} more causes: postern queue --json")
+    if view.held:
+        say(f"{view.held} held until a person says otherwise: postern queue release --all")
+    if view.waiting:
+        say("")
+        named = next((line.mx_group for line in view.causes if line.mx_group), "GROUP")
+        say(f"One group: postern queue {named}     One mail: postern why PT-...")
+
+
+def _row(line: CauseLine, now: Instant) -> tuple[str, ...]:
+    next_try = "now" if line.next_at is None or line.next_at <= now else moment(line.next_at, now)
+    return (
+        f"{line.count:>5}",
+        line.cause,
+        moment(line.since, now),
+        next_try,
+        moment(line.gives_up_at, now),
+    )
+
+
+def _print_group(config: Config, group: str, limit: int, *, as_json: bool) -> int:
+    folder = config.data_dir / "spool"
+    lines = look_at_group(folder, group, limit)
+    if as_json:
+        print_json_list("messages", ({**_line_json(line), "mx_group": group} for line in lines))
+        return ExitCode.OK if lines else ExitCode.NOT_FOUND
+    if not lines:
+        known = sorted(groups(folder).items(), key=lambda item: -item[1])[:10]
+        names = ", ".join(name for name, _ in known if name) or "none"
+        fail(
+            ExitCode.NOT_FOUND, f"nothing waits for {group!r}; groups that mail waits for: {names}"
+        )
+    now = SystemClock().now()
+    print_table(
+        ("trace", "from", "to", "since", "next try", "tries", "last reply"),
+        (_line_row(line, now) for line in lines),
+    )
+    if len(lines) == limit:
+        say(f"the first {limit}; more: --limit")
+    return ExitCode.OK
+
+
+def _line_json(line: DeliveryLine) -> dict[str, str | int | None]:
+    found: dict[str, str | int | None] = asdict(line)
+    found["since"] = rfc3339(line.since)
+    found["next_at"] = None if line.next_at is None else rfc3339(line.next_at)
+    found["gives_up_at"] = rfc3339(line.gives_up_at)
+    return found
+
+
+def _line_row(line: DeliveryLine, now: Instant) -> Sequence[str]:
+    if line.next_at is None:
+        next_try = line.state
+    else:
+        next_try = "now" if line.next_at <= now else moment(line.next_at, now)
+    return (
+        line.trace,
+        line.mail_from or "<>",
+        line.to,
+        moment(line.since, now),
+        next_try,
+        str(line.tries),
+        line.last_reply[:80],
+    )
+
+
+def moment(instant: Instant, now: Instant) -> str:
+    """``14:20`` when it is less than a day away, else ``25 May``; in this machine's own time."""
+    local = datetime.fromtimestamp(instant).astimezone()
+    return f"{local:%H:%M}" if abs(instant - now) < DAY_S else f"{local.day} {local:%b}"
+
+
+def span(seconds: float) -> str:
+    """``5 h 12 min``, ``3 days 4 h``, ``40 s``."""
+    minutes = int(seconds // 60)
+    if minutes < 1:
+        return f"{int(seconds)} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes // 1440} days {minutes % 1440 // 60} h"
+
+
+add_actions(app)

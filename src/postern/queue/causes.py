@@ -1,0 +1,74 @@
+"""Why mail waits, in words, and the heap each waiting delivery belongs on."""
+
+import re
+
+from postern.mail.outcome import Cause
+from postern.routing.group import LOCAL
+from postern.spool.message import Delivery
+
+MAX_REPLY_CHARS = 70
+
+_WORDS = {
+    Cause.REFUSED: "{group}: connection refused",
+    Cause.SILENT: "{group}: no answer",
+    Cause.RESET: "{group}: connection cut off",
+    Cause.CLOSED: "{group}: hung up without an answer",
+    Cause.TLS: "{group}: no safe encryption could be agreed on",
+    Cause.DNS: "DNS couldn't tell where mail for {group} goes",
+    Cause.NEEDS: "{group}: their server lacks something the message needs",
+    Cause.PROTOCOL: "{group}: what answers does not speak SMTP",
+    Cause.LOCAL: "our own mail store had trouble",
+    Cause.BUG: "an error of Postern's own",
+}
+_SAYINGS = {
+    "reply.wait": "their server asks us to wait",
+    "reply.busy": "their server is busy",
+}
+NOT_TRIED = "not tried yet"
+FIRST_TRY = "first try under way"
+
+_FULL = re.compile(r"^[45]52\b|^[45]\d\d [45]\.2\.2|quota|mailbox (?:is )?full", re.IGNORECASE)
+_WAIT = re.compile(r"gr[ae]y.?list|^45[01] 4\.7\.1", re.IGNORECASE)
+_BUSY = re.compile(r"^421|^4\d\d 4\.3\.2|^4\d\d 4\.7\.28|too many", re.IGNORECASE)
+_CODES = re.compile(r"^(\d{3})(?: (\d\.\d{1,3}\.\d{1,3}))?")
+
+
+def kind_of(delivery: Delivery) -> str:
+    """What keeps a delivery, as a key: one for each sentence of ``words``."""
+    if not delivery.cause:
+        return ""
+    if delivery.cause != Cause.REPLY.value:
+        return delivery.cause
+    reply = delivery.last_reply
+    for kind, pattern in (("full", _FULL), ("wait", _WAIT), ("busy", _BUSY)):
+        if pattern.search(reply):
+            return f"reply.{kind}"
+    found = _CODES.match(reply)
+    return f"reply {found.group()}" if found else "reply"
+
+
+def words(kind: str, group: str, delivery: Delivery, others: int) -> str:
+    """One sentence for a heap.
+
+    Args:
+        kind: of ``kind_of``.
+        group: its MX group.
+        delivery: any one of the heap, for what was said to it.
+        others: how many further recipients the heap has.
+    """
+    place = group if group not in {"", LOCAL} else str(delivery.recipient.address)
+    more = f" and {others} more" if others else ""
+    if not kind:
+        return NOT_TRIED
+    if kind == "reply.full":
+        return f"mailbox full: {delivery.recipient.address}{more}"
+    if kind in _SAYINGS:
+        return f"{place}: {_SAYINGS[kind]}"
+    if kind.startswith("reply"):
+        reply = delivery.last_reply
+        cut = reply if len(reply) <= MAX_REPLY_CHARS else reply[: MAX_REPLY_CHARS - 3] + "..."
+        return f"{place}: {cut}"
+    try:
+        return _WORDS[Cause(kind)].format(group=place)
+    except (KeyError, ValueError):
+        return f"{place}: {kind}"
