@@ -18,7 +18,7 @@ from postern.directory.passwords import hash_password
 from postern.directory.reader import Directory
 from postern.directory.store.site import FILE_NAME, SiteStore
 from postern.directory.trace import TraceCounter
-from postern.journal.record import Conversation
+from postern.journal.record import ChangeRecord, Conversation
 from postern.mail.address import Address
 from postern.mail.envelope import Recipient
 from postern.mail.outcome import Cause, Deferred, Delivered, Outcome, Refused
@@ -65,6 +65,9 @@ class Journal:
 
     def append(self, conversations: Sequence[Conversation]) -> None:
         """Take them."""
+
+    def append_change(self, change: ChangeRecord) -> None:
+        """Take it."""
 
     def close(self) -> None:
         """Nothing to close."""
@@ -198,9 +201,13 @@ def plain(name: str, password: str, act_as: str = "") -> str:
     return base64.b64encode(f"{act_as}\0{name}\0{password}".encode()).decode()
 
 
-def listener(kind: Kind = Kind.MX, **more: tuple[Network, ...]) -> ListenerSettings:
+def listener(
+    kind: Kind = Kind.MX,
+    proxy_protocol: tuple[Network, ...] = (),
+    relay_from: tuple[Network, ...] = (),
+) -> ListenerSettings:
     """One listener."""
-    return ListenerSettings(kind, "127.0.0.1:0", **more)
+    return ListenerSettings(kind, "127.0.0.1:0", proxy_protocol, relay_from)
 
 
 class Rig:

@@ -21,7 +21,8 @@ from postern.reception.peer import is_within, lost_text, peer_address, peer_user
 from postern.reception.port import Port
 from postern.reception.session import Session
 from postern.reception.settings import Kind
-from postern.reception.upgrade import upgrade
+from postern.reception.tasks import spawn
+from postern.reception.upgrade import feed, upgrade
 
 log = structlog.get_logger("postern.reception")
 
@@ -37,25 +38,11 @@ class Connection(asyncio.Protocol):
     """One connection, from accept to close."""
 
     __slots__ = (
-        "_client",
-        "_early",
-        "_end_text",
-        "_has_hung_up",
-        "_is_closing",
-        "_is_half_closed",
-        "_is_reading",
-        "_is_running",
-        "_is_upgrading",
-        "_key",
-        "_machine",
-        "_opened",
-        "_port",
-        "_session",
-        "_touched",
-        "_transport",
-        "_waits_for_client",
+        "_client", "_early", "_end_text", "_has_hung_up", "_is_closing", "_is_half_closed",
+        "_is_reading", "_is_running", "_is_upgrading", "_key", "_machine", "_opened",
+        "_port", "_session", "_touched", "_transport", "_waits_for_client",
         "_waits_for_disk",
-    )
+    )  # fmt: skip
 
     def __init__(self, port: Port) -> None:
         self._port = port
@@ -120,21 +107,15 @@ class Connection(asyncio.Protocol):
         self._session = session = Session(self._port.services, self._client, machine, self)
         session.connected(turned_away)
         if turned_away:
-            self._greet_with(reply(421, "4.7.0", f"Not accepted now: {turned_away}"))
+            last = reply(421, "4.7.0", f"Not accepted now: {turned_away}")
+            machine.greet_with(last, self._touched)
         elif self._port.listener.kind is not Kind.SUBMISSIONS:
             machine.greet(self._touched)
-            self._go_on()
         elif self._port.certificates.context is None:
             log.error("reception.no_certificate", bind=self._port.listener.bind)
-            self._greet_with(replies.NO_CERTIFICATE)
+            machine.greet_with(replies.NO_CERTIFICATE, self._touched)
         else:
-            early, self._early = self._early, b""
-            self._start_tls(early)
-
-    def _greet_with(self, last: Reply) -> None:
-        assert self._machine is not None
-        self._early = b""
-        self._machine.greet_with(last, self._touched)
+            self._start_tls()
         self._go_on()
 
     def data_received(self, data: bytes) -> None:
@@ -145,7 +126,9 @@ class Connection(asyncio.Protocol):
         machine = self._machine
         if machine is None:
             return
-        if self._early or len(data) > PIECE_BYTES or self._is_held:
+        if self._is_upgrading:
+            self._early += data
+        elif self._early or len(data) > PIECE_BYTES or self._is_held:
             self._early += data
             self._go_on()
         else:
@@ -156,7 +139,7 @@ class Connection(asyncio.Protocol):
         """The client will say nothing more; what it is owed is still sent."""
         self._is_half_closed = True
         # Under TLS the answer makes no difference: the transport closes.
-        return not self._client.tls and self._owes_answer
+        return not (self._client.tls or self._is_closing) and self._owes_answer
 
     def pause_writing(self) -> None:
         """The client does not take our replies: nothing more is done for it until it does."""
@@ -303,16 +286,24 @@ class Connection(asyncio.Protocol):
         self._early = b""
         self._machine.reply(answer, self._touched)
         self._flush()
-        self._start_tls(b"")
+        self._start_tls()
 
-    def _start_tls(self, early: bytes) -> None:
+    def _start_tls(self) -> None:
         transport, context = self._transport, self._port.certificates.context
         assert transport is not None
         assert context is not None  # the port would not offer it
-        transport.pause_reading()
         self._is_upgrading = True
-        work = upgrade(transport, self, context, early)
-        asyncio.get_running_loop().create_task(self._upgrade(work))
+        loop = asyncio.get_running_loop()
+        spawn(self._upgrade(upgrade(transport, self, context)))
+        # The task comes first; what it has queued by then (making the connection, reading on)
+        # goes before the early bytes, and they before anything that is read.
+        loop.call_soon(loop.call_soon, self._feed_handshake, transport)
+
+    def _feed_handshake(self, transport: asyncio.Transport) -> None:
+        """The handshake's first bytes may have come with a PROXY header, or before it began."""
+        early, self._early = self._early, b""
+        if early and not transport.is_closing():
+            feed(transport, early)
 
     async def _upgrade(self, work: Awaitable[tuple[asyncio.Transport, str]]) -> None:
         clock = self._port.services.clock
@@ -373,7 +364,7 @@ class Connection(asyncio.Protocol):
         self._say_and_close(replies.RESTARTING, "this server was stopped")
 
     def abort(self) -> None:
-        """Cut the connection; what was not answered 250 is the client's to send again."""
+        """Cut it; what was not answered 250 is the client's to send again."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -395,6 +386,7 @@ class Connection(asyncio.Protocol):
         if transport is None or self._is_closing:
             return
         self._is_closing = True
+        self._early = b""
         self._touched = self._port.services.clock.monotonic()
         if self._has_hung_up and not self._is_half_closed and transport.can_write_eof():
             # It is still talking. Closing now would make the kernel reset the connection, and the
