@@ -16,6 +16,9 @@ from postern.spool.spool import Spool
 log = structlog.get_logger("postern.queue")
 
 POLL_S = 0.2
+TROUBLE_S = 2.0
+"""A database that does not answer is left alone for so long."""
+
 MAX_AGE_S = 60.0
 """An older request is not begun any more: whoever gave it was told so, and has gone on."""
 
@@ -53,6 +56,7 @@ class Commands:
                 except Exception:
                     self._is_behind = True
                     log.exception("queue.commands")
+                    await asyncio.sleep(TROUBLE_S)
         finally:
             self._watch.close()
 
