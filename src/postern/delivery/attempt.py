@@ -28,10 +28,12 @@ def address_of(target: Target) -> str:
     return f"[{target.ip}]:{target.port}" if ":" in target.ip else f"{target.ip}:{target.port}"
 
 
-def mail_of(job: Job) -> Mail:
-    """The job as the client machine takes it."""
+def mail_of(job: Job, *, only_asks: bool = False) -> Mail:
+    """The job as the client machine takes it; ``only_asks``: just its envelope, see ``Mail``."""
     content = job.content
-    return Mail(job.sender, job.recipients, content.size_bytes, content.in_memory)
+    return Mail(
+        job.sender, job.recipients, content.size_bytes, content.in_memory, only_asks=only_asks
+    )
 
 
 def records(

@@ -22,7 +22,8 @@ class DeliverySettings:
     ``helo`` is our name where the egress has none. ``port`` is that of MX hosts. ``ca_file``
     replaces the system's authorities where a certificate must be verified.
     ``clear_auth_on_loopback`` lets a password go to 127.0.0.0/8 or ::1 without TLS. ``tick_s`` is
-    how often time limits are looked at.
+    how often time limits are looked at. ``verify_timeout_s`` bounds a question about a recipient:
+    a client waits for the answer.
     """
 
     helo: str
@@ -41,6 +42,7 @@ class DeliverySettings:
     idle_connections: int = 100
     quit_timeout_s: float = 5.0
     tick_s: float = 0.5
+    verify_timeout_s: float = 20.0
     chunk_limit_bytes: int = 65536
     clear_auth_on_loopback: bool = False
     ca_file: Path | None = None

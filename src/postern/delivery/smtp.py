@@ -4,9 +4,12 @@ A target that cannot be reached, greets with 4xx or 5xx, or breaks off before it
 passed over for the next (RFC 5321 §5.1); the first that answers MAIL decides. Where TLS is only
 opportunistic and a handshake was all that failed, one last try goes out in clear (RFC 7435): never
 with a password, and on record as a try of its own.
+
+Asking whether a server has a mailbox goes the same way, with an envelope and no message.
 """
 
-from dataclasses import dataclass, field
+import asyncio
+from dataclasses import dataclass, field, replace
 
 from postern.delivery.attempt import Way, address_of, mail_of, records
 from postern.delivery.job import Job, JobResult
@@ -16,6 +19,8 @@ from postern.delivery.settings import DeliverySettings
 from postern.delivery.smtp_connection import SmtpConnection
 from postern.delivery.tls import is_loopback
 from postern.journal.record import AttemptRecord
+from postern.mail.content import BytesContent
+from postern.mail.envelope import Recipient, Sender
 from postern.mail.outcome import Cause, Deferred, Outcome
 from postern.mail.route import Egress, SmtpRoute, Target, TlsPolicy
 from postern.mail.smtp.client_auth import Login
@@ -34,6 +39,7 @@ class _Tries:
     route: SmtpRoute
     job: Job
     began: float
+    only_asks: bool = False
     records: list[AttemptRecord] = field(default_factory=list)
     failures: list[tuple[Target, Deferred]] = field(default_factory=list)
 
@@ -45,6 +51,9 @@ class SmtpDelivery:
         self._settings = settings
         self._clock = clock
         self._opener = Opener(settings, clock)
+        # A silent target must leave time to ask the others.
+        connect_s = min(settings.connect_timeout_s, settings.verify_timeout_s / 4)
+        self._asking_opener = Opener(replace(settings, connect_timeout_s=connect_s), clock)
         self._pool: Pool[Key] = Pool(settings, clock)
 
     @property
@@ -57,9 +66,31 @@ class SmtpDelivery:
 
         Never raises for what a peer or the network does.
         """
-        tries = _Tries(route, job, self._clock.monotonic())
         if not job.recipients:
             return JobResult((), ())
+        return await self._attempt(_Tries(route, job, self._clock.monotonic()))
+
+    async def verify(self, route: SmtpRoute, recipient: Recipient) -> Outcome:
+        """Ask whether mail for ``recipient`` would be taken: MAIL FROM:<>, RCPT, RSET, no message.
+
+        ``Delivered`` holds the reply to RCPT, and so does ``Refused``. ``Deferred``: it could not
+        be told; a refused MAIL is that too. Takes at most ``verify_timeout_s`` and never raises
+        for what a peer or the network does.
+        """
+        limit_s = self._settings.verify_timeout_s
+        job = Job("", Sender(None), (recipient,), BytesContent(b""))
+        tries = _Tries(route, job, self._clock.monotonic(), only_asks=True)
+        try:
+            async with asyncio.timeout(limit_s):
+                result = await self._attempt(tries)
+        except TimeoutError:
+            asked = route.targets[0].host or route.targets[0].ip
+            return own_words(Cause.SILENT, f"{asked} could not be asked within {limit_s:.0f} s")
+        return result.outcomes[0]
+
+    async def _attempt(self, tries: _Tries) -> JobResult:
+        """An open connection if there is one, else the targets in order."""
+        route = tries.route
         for target in route.targets:
             key = (target, route.egress, route.tls)
             connection = self._pool.take(key)
@@ -97,9 +128,10 @@ class SmtpDelivery:
         egress = tries.route.egress
         place = Place(target.host, target.ip, target.port, source_ip=egress.source_ip)
         at, began = self._clock.now(), self._clock.monotonic()
-        connection = self._opener.begin(self._config(target, egress, tls))
+        opener = self._asking_opener if tries.only_asks else self._opener
+        connection = opener.begin(self._config(target, egress, tls))
         self._pool.watch(connection)
-        not_opened = await self._opener.open(connection, place, tls)
+        not_opened = await opener.open(connection, place, tls)
         if not_opened is not None:
             self._note(tries, target, at, began, not_opened)
             return None
@@ -120,7 +152,7 @@ class SmtpDelivery:
         clock, job = self._clock, tries.job
         at = clock.now() if at is None else at
         began = clock.monotonic() if began is None else began
-        await connection.send(mail_of(job), job.content)
+        await connection.send(mail_of(job, only_asks=tries.only_asks), job.content)
         outcomes = connection.machine.outcomes
         answered = connection.machine.answered
         self._pool.give_back(key, connection)

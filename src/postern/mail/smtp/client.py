@@ -13,7 +13,7 @@ Sources: RFC 5321, RFC 2033 (LMTP), 2920 (PIPELINING), 3030 (CHUNKING), 1870 (SI
 What always holds, whatever the peer sends and however it is cut: no method raises, memory stays
 bounded by one reply, no bare CR or LF is sent, every transaction ends with one outcome per
 recipient or still waits, and nothing is ``Delivered`` without a 2xx that came after the end of the
-message was sent.
+message was sent (of a ``Mail`` that only asks: without a 2xx to RCPT).
 """
 
 from enum import Enum

@@ -28,7 +28,7 @@ def mail_command(mail: Mail, offered: Extensions) -> bytes:
     """``MAIL FROM:<…>`` with CR LF. The null sender is ``<>``."""
     sender = mail.sender
     words = [f"MAIL FROM:<{sender}>"]
-    if offered.size:
+    if offered.size and not mail.only_asks:
         words.append(f"SIZE={mail.size_bytes}")
     if offered.eight_bit and _is_eight_bit(mail):
         words.append("BODY=8BITMIME")

@@ -65,6 +65,8 @@ class Mail:
 
     ``data`` is all of the content, or None when it will be streamed. ``octets`` is what a scan of
     streamed content found; None: not looked, and where it matters the worst is assumed.
+    ``only_asks``: nothing is sent but the envelope, then RSET; a recipient's outcome is the reply
+    to its RCPT, and ``Delivered`` means no more than that the peer would take mail for it.
     """
 
     sender: Sender
@@ -72,6 +74,7 @@ class Mail:
     size_bytes: int
     data: bytes | None
     octets: Octets | None = None
+    only_asks: bool = False
 
     def look(self) -> Octets:
         """Where octets above 127 are, as far as is known."""

@@ -89,10 +89,9 @@ class Transaction:
             commands.append((Verb.RSET, 0, b"RSET\r\n"))
         commands.append((Verb.MAIL, 0, mail_command(mail, offered)))
         commands.extend((Verb.RCPT, n, rcpt_command(r, offered)) for n, r in recipients)
-        if not offered.pipelining:
-            commands.append((Verb.DATA, 0, b"DATA\r\n"))
-            return commands[0][2]
         commands.append(self._last_of_envelope(chunk_limit_bytes))
+        if not offered.pipelining:
+            return commands[0][2]
         return b"".join([wire for _, _, wire in commands])
 
     def _object(self) -> list[tuple[int, Recipient]]:
@@ -112,8 +111,10 @@ class Transaction:
         return left
 
     def _last_of_envelope(self, chunk_limit_bytes: int) -> Command:
-        data = self._mail.data
-        if data is None or self._peer.lmtp or not self._offered.chunking:
+        if self._mail.only_asks:
+            return Verb.RSET, 0, b"RSET\r\n"
+        data, offered = self._mail.data, self._offered
+        if data is None or self._peer.lmtp or not (offered.chunking and offered.pipelining):
             return Verb.DATA, 0, b"DATA\r\n"
         if len(data) > chunk_limit_bytes:
             return Verb.DATA, 0, b"DATA\r\n"
@@ -182,13 +183,19 @@ class Transaction:
         self.answered = True
         if not answer.is_positive:
             self._mail_refused = True
-            self.settle(from_reply(answer, self._peer))
+            outcome = from_reply(answer, self._peer)
+            if self._mail.only_asks and isinstance(outcome, Refused):
+                # It speaks of the sender, so of the recipient we still know nothing.
+                outcome = Deferred(outcome.reply, outcome.cause, outcome.remote)
+            self.settle(outcome)
 
     def _take_rcpt(self, number: int, answer: Reply) -> None:
         if self._mail_refused:
             return
         if answer.is_positive:
             self._accepted.append(number)
+            if self._mail.only_asks:
+                self.outcomes[number] = Delivered(answer, self._peer.remote)
         else:
             self.outcomes[number] = from_reply(answer, self._peer, to_rcpt=True)
 
@@ -277,7 +284,7 @@ class Transaction:
 
     def _commands_ended_well(self) -> bool:
         """True when the peer must know by itself that the transaction is over."""
-        return self._commands[-1][0] in {Verb.END, Verb.LONE_DOT, Verb.BDAT}
+        return self._commands[-1][0] in {Verb.END, Verb.LONE_DOT, Verb.BDAT, Verb.RSET}
 
 
 def _unwritable(status: str, whose: str) -> Refused:
