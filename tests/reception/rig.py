@@ -7,7 +7,7 @@ import shutil
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
@@ -318,14 +318,16 @@ class Make:
         *listeners: ListenerSettings,
         clock: Clock | None = None,
         with_tls: bool = True,
+        settings: Mapping[str, float] | None = None,
         **limits: float,
     ) -> AsyncIterator[Rig]:
         """A rig with these listeners (one ``mx`` when none is named) and limits."""
         shutil.copy(self.site, self.folder / FILE_NAME)
         known = {"hostname": "mx.harbour.example", "max_message_bytes": 1024 * 1024, **limits}
-        settings = ReceptionSettings(**known)  # type: ignore[arg-type]  # names of its own fields
+        known |= settings or {}
+        reception = ReceptionSettings(**known)  # type: ignore[arg-type]  # names of its own fields
         certificates = Certificates((self.files,) if with_tls else ())
-        rig = Rig(self.folder, settings, certificates, clock)
+        rig = Rig(self.folder, reception, certificates, clock)
         try:
             await rig.open(listeners or (listener(),))
             yield rig

@@ -8,7 +8,7 @@ from postern.journal.record import Because
 from postern.mail.content import Content
 from postern.mail.finding import Finding, Result, Whose
 from postern.mail.message.summary import Summary, summarise
-from postern.mail.received import received_header
+from postern.mail.received import received_header, with_keyword
 from postern.mail.reply import Reply, reply
 from postern.mail.smtp.server import ServerMachine
 from postern.reception import replies
@@ -73,7 +73,12 @@ class Intake:
             ip=client.ip,
             rdns="",
             hostname=settings.hostname,
-            protocol=machine.with_keyword,
+            protocol=with_keyword(
+                extended=machine.extended,
+                tls=bool(client.tls),
+                authenticated=client.account is not None,
+                smtputf8=transaction.sender.smtputf8,
+            ),
             trace=transaction.trace,
             instant=now,
             tls=client.tls,
