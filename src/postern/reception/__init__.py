@@ -1,6 +1,7 @@
 """From connection to "250": listeners, sessions, STARTTLS, AUTH, submission.
 
-``listener`` accepts, ``connection`` moves bytes and watches the clock, ``session`` answers what the
-client asks, ``recipients`` decides about one RCPT, ``transaction`` gathers one message, ``record``
-writes down what happened.
+``reception`` opens the listeners, ``proxied`` reads a balancer's header, ``connection`` moves bytes
+and watches the clock, ``session`` answers what the client asks, ``admission`` and ``recipients``
+decide who may send what to whom, ``transaction`` and ``intake`` gather one message and make it
+durable, ``record`` writes down what happened.
 """
