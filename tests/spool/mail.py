@@ -115,13 +115,17 @@ def spool_of(
     **fields: object,
 ) -> Spool:
     return Spool(
-        settings(folder, **fields), worker, workers, journal or MemoryJournal(), clock or FakeClock()
+        settings(folder, **fields),
+        worker,
+        workers,
+        journal or MemoryJournal(),
+        clock or FakeClock(),
     )
 
 
 async def until(condition: Callable[[], bool], what: str = "it", within_s: float = 10.0) -> None:
     """Wait until a condition holds that other threads bring about."""
     async with asyncio.timeout(within_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - other threads bring it about
             await asyncio.sleep(0.002)
     assert condition(), what

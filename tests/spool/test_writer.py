@@ -204,7 +204,7 @@ class _FailingCommit:
     def execute(self, sql: str, *values: object) -> object:
         if sql == "COMMIT":
             raise sqlite3.OperationalError("disk I/O error")
-        return self._real.execute(sql, *values)
+        return self._real.execute(sql, *values)  # type: ignore[arg-type]  # passed on as they came
 
     def executemany(self, sql: str, rows: object) -> object:
         return self._real.executemany(sql, rows)  # type: ignore[arg-type]  # passed on as it came

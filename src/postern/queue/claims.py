@@ -114,8 +114,8 @@ class Claims:
         finally:
             self._running -= 1
             group.is_claiming = False
-        was_asked = group.has_more
         took = self._take(group, claim, now)
+        was_asked = group.has_more
         if claim.next_due is not None:
             self._groups.note_due(group.name, claim.next_due)
         group.has_more |= len(claim.due) >= limit

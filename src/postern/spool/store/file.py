@@ -253,6 +253,7 @@ class SpoolFile:
         # Not the messages: they may be gigabytes. Damage there is met when one is read.
         self._db.execute("SELECT max(id) FROM message").fetchone()
         self._db.execute("SELECT sum(state) FROM delivery").fetchone()
+        self.totals()  # both indexes
 
     def take_rows_of(self, path: Path) -> int:
         """Copy every message of another spool file that is not here yet; how many came."""
