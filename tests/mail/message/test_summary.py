@@ -1,4 +1,8 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
 from postern.mail.address import Address
+from postern.mail.message.submission import fix_submission
 from postern.mail.message.summary import summarise
 
 
@@ -36,3 +40,29 @@ def test_a_from_that_is_no_address_is_still_shown_as_text() -> None:
 
 def test_a_hundred_hops_are_counted() -> None:
     assert summarise(b"Received: x\r\n" * 100 + b"\r\n").received_count == 100
+
+
+_FIELDS = st.sampled_from(
+    [
+        b"Date: now\r\n",
+        b"Date:\r\n",
+        b"Message-ID: <1@x>\r\n",
+        b"Message-ID: \r\n \r\n",
+        b"From: a@b.example\r\n",
+        b"From:\r\n",
+        b"Bcc: c@d.example\r\n",
+        b"RESENT-BCC : c@d.example\r\n",
+        b"Subject: x\r\n",
+        b"From somewhere Mon Jan  1\r\n",
+        b"no field at all\r\n",
+    ]
+)
+
+
+@given(st.lists(_FIELDS, max_size=8), st.sampled_from([b"", b"\r\nbody\r\n"]))
+def test_a_header_that_is_fit_has_nothing_to_mend(fields: list[bytes], end: bytes) -> None:
+    head = b"".join(fields) + end
+    fixes = fix_submission(
+        head, now=0.0, hostname="mx.example", trace="PT-0", sender=Address("a", "b.example")
+    )
+    assert summarise(head).is_fit == (not fixes.removals and not fixes.additions)

@@ -10,7 +10,11 @@ from postern.mail.message.text import decode_text
 _MAX_SUBJECT_CHARS = 256
 _MAX_MESSAGE_ID_CHARS = 256
 _MAX_FROM_CHARS = 320
-_WANTED = fields_pattern(b"received", b"from", b"subject", b"message-id", b"date")
+_WANTED = fields_pattern(
+    b"received", b"from", b"subject", b"message-id", b"date", b"bcc", b"resent-bcc"
+)
+_HIDDEN = frozenset({b"bcc", b"resent-bcc"})
+_REQUIRED = (b"date", b"message-id", b"from")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,8 @@ class Summary:
     (then ``from_address`` is None). ``message_id`` keeps its angle brackets. ``header_end``: offset
     of the body's first octet. ``received_count``: hops so far, for the loop guard. ``is_complete``
     False: no empty line ended the header. ``is_overlong``: over 256 kB or 5,000 fields.
+    ``is_fit`` True: ``fix_submission`` would find nothing to mend (RFC 6409 §8); most submitted
+    mail is so, and needs no second look.
     """
 
     message_id: str
@@ -33,6 +39,7 @@ class Summary:
     has_date: bool
     is_complete: bool
     is_overlong: bool
+    is_fit: bool
 
 
 def summarise(head: bytes) -> Summary:
@@ -42,12 +49,14 @@ def summarise(head: bytes) -> Summary:
     comes more than once the first counts, as mail programs show it.
     """
     scan = HeaderScan(head)
-    received = froms = 0
+    received = froms = hidden = 0
     raw: dict[bytes, bytes] = {}
     for written, value in scan.pick(_WANTED):
         name = written.lower()
         if name == b"received":
             received += 1
+        elif name in _HIDDEN:
+            hidden += 1
         else:
             froms += name == b"from"
             raw.setdefault(name, value)
@@ -65,4 +74,7 @@ def summarise(head: bytes) -> Summary:
         has_date=b"date" in raw,
         is_complete=scan.is_complete,
         is_overlong=scan.is_overlong,
+        is_fit=not hidden
+        and scan.starts_with_field
+        and all(raw.get(name, b"").strip() for name in _REQUIRED),
     )
