@@ -7,7 +7,7 @@ import structlog
 from postern.journal.record import Because
 from postern.mail.content import Content
 from postern.mail.finding import Finding, Result, Whose
-from postern.mail.message.summary import Summary, summarise
+from postern.mail.message.summary import Summary
 from postern.mail.received import received_header, with_keyword
 from postern.mail.reply import Reply, reply
 from postern.mail.smtp.server import ServerMachine
@@ -102,8 +102,7 @@ class Intake:
         """The last octet has come; ``answered`` gets the reply, once it may be given."""
         self._answered = answered
         transaction = self._transaction
-        transaction.end()
-        self.summary = summary = summarise(transaction.head)
+        self.summary = summary = transaction.end()
         refusal = self._refusal(summary)
         if refusal is not None:
             self._record.refused(refusal.finding, transaction.trace)

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from functools import lru_cache
 
 from postern.reception.limits import parse_ip, plain_ip
 from postern.reception.settings import Network
@@ -22,6 +23,7 @@ def peer_user(transport: asyncio.BaseTransport) -> str:
     return f"uid:{uid}"
 
 
+@lru_cache(maxsize=4096)
 def is_within(ip: str, networks: tuple[Network, ...]) -> bool:
     """Whether an address is in one of the networks."""
     if not networks:

@@ -7,8 +7,9 @@ from postern.journal.record import Because, RecipientRecord
 from postern.mail.address import Address
 from postern.mail.envelope import Recipient, Sender
 from postern.mail.finding import Effect, Finding, Verdict
-from postern.mail.message.header import HeadCollector, HeaderScan
+from postern.mail.message.header import HeadCollector
 from postern.mail.message.submission import fix_submission
+from postern.mail.message.summary import Summary, summarise
 from postern.mail.reply import Reply
 from postern.spool.body import BodyWriter
 from postern.spool.message import Delivery
@@ -46,6 +47,7 @@ class Transaction:
         "_last_accepted",
         "_mending",
         "_received",
+        "_summary",
         "body",
         "number",
         "records",
@@ -68,6 +70,7 @@ class Transaction:
         self._head = HeadCollector()
         self._received = b""
         self._mending: Mending | None = None
+        self._summary: Summary | None = None
 
     @property
     def deliveries(self) -> list[Delivery]:
@@ -158,28 +161,32 @@ class Transaction:
         elif not head.is_done and head.feed(data):
             self._mend()
 
-    def end(self) -> None:
+    def end(self) -> Summary:
         """The last octet has come. A header that is overlong was not mended: refuse it."""
         if self._mending is not None:
             self._mend()
+        return self._summary or summarise(self._head.head)
 
     def _mend(self) -> None:
         assert self.body is not None
         assert self._mending is not None
         head = self._head.head
-        if HeaderScan(head).is_overlong:
+        self._summary = summary = summarise(head)
+        if summary.is_overlong:
             return  # a Bcc beyond what is read would stay: the message is refused at its end
-        fixes = fix_submission(
-            head,
-            now=self._mending.now,
-            hostname=self._mending.hostname,
-            trace=self.trace,
-            sender=self.sender.address,
-        )
+        if not summary.is_fit:
+            fixes = fix_submission(
+                head,
+                now=self._mending.now,
+                hostname=self._mending.hostname,
+                trace=self.trace,
+                sender=self.sender.address,
+            )
+            self._head.head = head = fixes.apply(head)
+            self._summary = None
         self._mending = None
-        self._head.head = mended = fixes.apply(head)
         self.body.write(self._received)
-        self.body.write(mended)
+        self.body.write(head)
 
 
 def because_of(finding: Finding) -> Because:
