@@ -56,7 +56,8 @@ def commands() -> Iterator[tuple[str, Command]]:
             yield name, cast("Command", root)
         for verb, command in verbs.items():
             if not command.hidden:
-                yield f"{name} {verb}", command
+                is_default = verb == getattr(root, "default_verb", None)
+                yield name if is_default else f"{name} {verb}", command
 
 
 def foreign_commands() -> Iterator[tuple[str, str]]:

@@ -36,10 +36,12 @@ DAY_S = 86_400.0
 class _Queue(TyperGroup):
     """``postern queue`` and ``postern queue GROUP`` are ``queue list`` without saying so."""
 
+    default_verb = "list"
+
     def parse_args(self, ctx: "Context", args: list[str]) -> list[str]:
         """Put ``list`` in front unless a verb, or a call for help, is there."""
         if not args or (args[0] not in self.commands and args[0] not in {"--help", "-h"}):
-            args = ["list", *args]
+            args = [self.default_verb, *args]
         return super().parse_args(ctx, args)
 
 
