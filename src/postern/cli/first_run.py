@@ -143,7 +143,7 @@ def make_certificate(folder: Path) -> None:
         NoEncryption,
         PrivateFormat,
     )
-    from cryptography.x509.oid import NameOID  # noqa: PLC0415
+    from cryptography.x509.oid import NameOID  # noqa: PLC0415 - as above
 
     private = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOSTNAME)])

@@ -220,7 +220,7 @@ def report_failure(error: Exception) -> int:
         sys.stderr.write(f"{error}\n")
         return EX_CONFIG
     if os.environ.get(DEBUG_VARIABLE):
-        import traceback  # noqa: PLC0415
+        import traceback  # noqa: PLC0415 - seldom needed, and each command pays
 
         traceback.print_exception(error)
     sys.stderr.write(

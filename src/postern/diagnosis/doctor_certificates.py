@@ -165,7 +165,7 @@ def judge_names(hostname: str, names: Sequence[str]) -> Result:
 
 def expiries(certificates: Sequence[CertificateFiles]) -> Iterator[tuple[str, Instant]]:
     """File name and end of every certificate that can be read, for metrics."""
-    from cryptography import x509  # noqa: PLC0415
+    from cryptography import x509  # noqa: PLC0415 - slow to load, and most commands need none
 
     for files in certificates:
         try:

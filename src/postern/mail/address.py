@@ -95,7 +95,7 @@ def read_mailbox(text: str, start: int = 0) -> MailboxSpan | AddressFlaw:
     """The mailbox that begins at ``start``; what follows it is the caller's business.
 
     ``text`` must be free of ``CONTROLS``. Domains come back as lower-case A-labels (UTS 46, then
-    IDNA 2008), address literals in their canonical spelling.
+    IDNA 2008, RFC 5891 §5), address literals in their canonical spelling.
 
     Source: RFC 5321 §4.1.2 with the extensions of RFC 6531 §3.3.
     """

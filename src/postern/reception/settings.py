@@ -8,7 +8,10 @@ Network = IPv4Network | IPv6Network
 
 
 class Kind(Enum):
-    """What a listener is for; the values are the words of the configuration."""
+    """What a listener is for; the values are the words of the configuration.
+
+    ``submissions`` speaks TLS from the first octet (RFC 8314 §3.3).
+    """
 
     MX = "mx"
     SUBMISSION = "submission"

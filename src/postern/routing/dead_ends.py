@@ -19,7 +19,7 @@ def no_domain(domain: str) -> NoRoute:
 
 
 def null_mx(domain: str) -> NoRoute:
-    """The domain says that it takes no mail (RFC 7505 §3, §4)."""
+    """The domain says that it takes no mail (RFC 7505 §3, RFC 7505 §4, RFC 7504 §4)."""
     text = f"The domain {domain} takes no mail (null MX)"
     return _refused(domain, 556, "5.1.10", text, Cause.NO_MAIL_HOST, Whose.RECIPIENT)
 

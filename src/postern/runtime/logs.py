@@ -196,5 +196,5 @@ def configure_logs(
     root = logging.getLogger()
     root.handlers[:] = [_FromLibraries()]
     root.setLevel(max(threshold, logging.INFO))
-    for noisy in ("uvicorn.access", "uvicorn.error", "asyncio"):
+    for noisy in ("uvicorn.access", "uvicorn.error", "asyncio", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

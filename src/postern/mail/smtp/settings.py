@@ -65,7 +65,7 @@ class ServerSettings:
         return self.ehlo_tls if tls else self.ehlo_clear
 
     def _offers(self) -> tuple[str, ...]:
-        """Keywords that are offered in every state."""
+        """Keywords that are offered in every state; LIMITS as in RFC 9422."""
         return (
             "PIPELINING",
             f"SIZE {self.max_message_bytes}",
