@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.crash, pytest.mark.timeout(240)]
 
 MESSAGES = 5000
 CLIENTS = 8
-COMMIT_S = 0.5
+COMMIT_S = 0.25
 """How old an outcome may be that is not on disk yet, on a busy machine."""
 
 
@@ -85,7 +85,7 @@ async def storm(
     """Kill until all is acknowledged; the deliveries that were in flight at the kills."""
     in_flight = 0
     while len(acknowledged) < MESSAGES:
-        await asyncio.sleep(chance.uniform(0.5, 3.0))
+        await asyncio.sleep(chance.uniform(0.2, 2.0))
         if chance.random() < 0.3:
             in_flight += sink.in_flight(COMMIT_S)
             await asyncio.to_thread(server.kill)

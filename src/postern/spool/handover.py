@@ -70,7 +70,7 @@ class Handover(threading.Thread):
         self._period_s = period_s
         self._pending: deque[tuple[Conversation, bool]] = deque()
         self._changes: deque[ChangeRecord] = deque()
-        self._stop = threading.Event()
+        self._ending = threading.Event()
         self._are_left = False
         self._pause_s = 0.0
         self._pause_until = 0.0
@@ -103,11 +103,11 @@ class Handover(threading.Thread):
 
     def stop(self) -> None:
         """Write what is pending and end. Then ``join``."""
-        self._stop.set()
+        self._ending.set()
 
     def run(self) -> None:
         """Write a batch every period until stopped, then the last one."""
-        while not self._stop.wait(self._period_s):
+        while not self._ending.wait(self._period_s):
             if time.monotonic() >= self._pause_until:
                 self._turn()
         self._turn()
@@ -119,7 +119,7 @@ class Handover(threading.Thread):
             self._flush_changes()
             while self._pending and self._flush():
                 pass
-            if self._are_left and not self._pending and not self._stop.is_set():
+            if self._are_left and not self._pending and not self._ending.is_set():
                 self._are_left = False
                 self._refill()
         except Exception as error:  # noqa: BLE001 - the thread lives on: nothing else owns the journal

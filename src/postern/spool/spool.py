@@ -18,6 +18,7 @@ from postern.spool.adopt import (
     set_aside,
 )
 from postern.spool.body import BodyFolder, BodyWriter
+from postern.spool.gather import Gathering
 from postern.spool.handover import Handover, Journal
 from postern.spool.message import Claim, Delivery, DeliveryState, GroupLine, Message
 from postern.spool.outline import outline
@@ -56,6 +57,7 @@ class Spool:
             journal, self._forget, self._refill, self.ballast.drop, settings.handover_s
         )
         self._writer: SpoolWriter | None = None
+        self._gathering: Gathering | None = None
         self._tending: asyncio.TimerHandle | None = None
         self._refilled = -1
 
@@ -69,6 +71,7 @@ class Spool:
         hooks = Hooks(self.ballast.drop, self._salvage, self._finished, self._handover.leave)
         self._writer = SpoolWriter(spool, loop, self._settings.ride_s, hooks)
         self._writer.start()
+        self._gathering = Gathering(self._writer.put, self._settings.gather_s)
         self._handover.leave()  # what a crash kept from the journal
         self._handover.start()
         self._tending = loop.call_later(TEND_S, self._tend)
@@ -110,8 +113,18 @@ class Spool:
 
     def accept(self, message: Message, done: Done) -> None:
         """Make a message durable; ``done(None)`` means it may be answered 250."""
-        assert self._writer is not None
-        self._writer.put(Accept(message, done))
+        assert self._gathering is not None
+        self._gathering.add(Accept(message, done))
+
+    def transaction_begun(self) -> None:
+        """A client has begun a transaction; a message may come of it."""
+        if self._gathering is not None:
+            self._gathering.begun()
+
+    def transaction_ended(self) -> None:
+        """A transaction is over, with a message or without."""
+        if self._gathering is not None:
+            self._gathering.ended()
 
     async def accept_wait(self, message: Message) -> None:
         """``accept`` for those who can wait.
@@ -204,6 +217,8 @@ class Spool:
         loop = asyncio.get_running_loop()
         if self._tending is not None:
             self._tending.cancel()
+        if self._gathering is not None:
+            self._gathering.release()
         if self._writer is not None:
             # Outcomes first: only what is on disk may be told to the journal.
             await self._call(lambda _: None, shows_states=False)

@@ -8,6 +8,7 @@ touches an index. Rows of finished messages stay (state DONE) until the journal 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 
 from postern.mail.content import BytesContent, Content
@@ -80,6 +81,7 @@ BROWSE = (
     "SELECT message, n, state, due, grp, tries, record FROM delivery "
     "WHERE (message, n) > (?, ?) ORDER BY message, n LIMIT ?"
 )
+DELIVERED_IDS = "SELECT DISTINCT message FROM delivery ORDER BY message"
 MAX_UNREADABLE = 100_000
 SALVAGE_AT_ONCE = 500
 CACHE_KIB = 16_384
@@ -271,12 +273,13 @@ class SpoolFile:
     def save_rows_of(self, path: Path) -> tuple[int, int]:
         """Copy what can be read of a damaged file, row by row: (saved, unreadable)."""
         damaged = sqlite3.connect(path, isolation_level=None)
-        salvage = _Salvage(damaged, self._db)
         try:
-            (highest,) = damaged.execute("SELECT max(id) FROM message").fetchone()
-            while highest is not None and salvage.number < highest and not salvage.is_hopeless:
+            damaged.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            salvage = _Salvage(damaged, self._db)
+            ids = salvage.ids()
+            while some := list(islice(ids, SALVAGE_AT_ONCE)):
                 with self.transaction():
-                    salvage.copy_some(highest)
+                    salvage.copy(some)
         finally:
             damaged.close()
         return salvage.saved, salvage.lost
@@ -298,33 +301,41 @@ class _Salvage:
     def __init__(self, damaged: sqlite3.Connection, new: sqlite3.Connection) -> None:
         self._damaged = damaged
         self._new = new
-        self.number = -1
         self.saved = 0
         self.lost = 0
 
-    @property
-    def is_hopeless(self) -> bool:
-        """True when nothing has been readable for a long way."""
-        return self.lost > MAX_UNREADABLE
+    def ids(self) -> Iterator[int]:
+        """Every message's id: as deliveries tell, or, where these can't be read, by trying."""
+        try:
+            yield from [number for (number,) in self._damaged.execute(DELIVERED_IDS).fetchall()]
+        except sqlite3.DatabaseError:
+            yield from self._ids_tried()
 
-    def copy_some(self, highest: int) -> None:
-        """Copy up to ``SALVAGE_AT_ONCE`` messages; for one transaction of the new file."""
-        for _ in range(SALVAGE_AT_ONCE):
-            if self.number >= highest:
-                return
-            before = self.number
+    def _ids_tried(self) -> Iterator[int]:
+        number = -1
+        while self.lost < MAX_UNREADABLE:
             try:
-                found = self._damaged.execute(NEXT_ID, (before,)).fetchone()
-                if found is None:
-                    self.number = highest
-                    return
-                self.number = found[0]
-                row = self._damaged.execute(READ_MESSAGE, (self.number,)).fetchone()
-                deliveries = self._damaged.execute(READ_DELIVERIES, (self.number,)).fetchall()
+                found = self._damaged.execute(NEXT_ID, (number,)).fetchone()
             except sqlite3.DatabaseError:
                 self.lost += 1
-                self.number = max(self.number, before + 1)
+                number += 1
+                continue
+            if found is None:
+                return
+            number = found[0]
+            yield number
+
+    def copy(self, ids: Iterable[int]) -> None:
+        """Copy messages, for one transaction of the new file."""
+        for number in ids:
+            try:
+                row = self._damaged.execute(READ_MESSAGE, (number,)).fetchone()
+                deliveries = self._damaged.execute(READ_DELIVERIES, (number,)).fetchall()
+            except sqlite3.DatabaseError:
+                row, deliveries = None, []
+            if row is None or not deliveries:
+                self.lost += 1
                 continue
             self._new.execute(INSERT_MESSAGE, row)
-            self._new.executemany(INSERT_DELIVERY, [(self.number, *d) for d in deliveries])
+            self._new.executemany(INSERT_DELIVERY, [(number, *d) for d in deliveries])
             self.saved += 1
