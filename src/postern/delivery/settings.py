@@ -19,15 +19,14 @@ class DeliverySettings:
     (0: never); at most ``idle_connections`` rest at a time. Reuse is limited by time and not by
     count, so that slow hosts do not attract connections.
 
-    ``helo`` is our name where the egress has none. ``port`` is that of MX hosts. ``ca_file``
-    replaces the system's authorities where a certificate must be verified.
+    ``helo`` is our name where the egress has none. ``ca_file`` replaces the system's authorities
+    where a certificate must be verified.
     ``clear_auth_on_loopback`` lets a password go to 127.0.0.0/8 or ::1 without TLS. ``tick_s`` is
     how often time limits are looked at. ``verify_timeout_s`` bounds a question about a recipient:
     a client waits for the answer.
     """
 
     helo: str
-    port: int = 25
     connect_timeout_s: float = 20.0
     tls_timeout_s: float = 60.0
     session_budget_s: float = 300.0

@@ -6,12 +6,14 @@ memory or let two replies be taken for one another.
 """
 
 import re
+from functools import lru_cache
 
 from postern.mail.reply import Reply
 
 MAX_LINE_BYTES = 2048
 """Four times what RFC 5321 §4.5.3.1.5 allows: real servers put long URLs into refusals."""
 MAX_LINES = 100
+_SHORT_BYTES = 80
 
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED = re.compile(r"^([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: +|$)")
@@ -54,9 +56,11 @@ class ReplyReader:
             RemoteProtocolError: a line or a reply is too long, or is no reply at all.
         """
         while (end := self._buffer.find(b"\n", self._at)) >= 0:
-            line = self._buffer[self._at : end]
+            line = self._buffer[self._at : end].removesuffix(b"\r")
             self._at = end + 1
-            reply = self._take(line.removesuffix(b"\r"))
+            reply = None if self._lines or len(line) > _SHORT_BYTES else _whole_reply(line)
+            if reply is None:
+                reply = self._take(line)
             if reply is not None:
                 return reply
         if len(self._buffer) - self._at > MAX_LINE_BYTES:
@@ -85,6 +89,15 @@ class ReplyReader:
         lines = (*self._lines, words)
         self._lines = []
         return _reply(int(code), lines)
+
+
+@lru_cache(maxsize=256)
+def _whole_reply(line: bytes) -> Reply | None:
+    """A reply of one short line; None for anything else. Peers say the same few all day."""
+    match = _LINE.fullmatch(line)
+    if match is None or match[2] == b"-":
+        return None
+    return _reply(int(match[1]), (_printable(match[3] or b""),))
 
 
 def _reply(code: int, lines: tuple[str, ...]) -> Reply:
