@@ -166,6 +166,7 @@ class Session:
         self._record.begin_transaction()
         now = self._clock.monotonic()
         self._transaction = Transaction(self._number, trace, event.sender, now)
+        self._services.spool.transaction_begun()
         self._services.directory.refresh()
         refusal = (
             leaving_refusal()
@@ -319,6 +320,8 @@ class Session:
         if ending is Ending.REFUSED:
             self._tell_journal()
         self._has_told = True
+        if self._transaction is not None:
+            self._services.spool.transaction_ended()
         self._transaction = None
         self._intake = None
         self._is_body_broken = False
