@@ -2,12 +2,14 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.queue.stage import DELIVERED, GREYLISTED, SILENT, UNKNOWN, Stage, smtp
 from tests.spool.mail import message, until, waiting
 
+from postern.mail.envelope import Notify
 from postern.mail.outcome import Cause
 from postern.spool.message import DeliveryState, Message
 from postern.spool.store.file import SpoolFile
@@ -412,4 +414,41 @@ async def test_stopping_leaves_unfinished_mail_to_the_next_start(tmp_path: Path)
     stage.courier.gates.clear()
     stage.queue.run_due()
     await until(lambda: 1 in stage.journal.kept)
+    await stage.close()
+
+
+async def test_an_alias_with_several_targets_is_expanded_once_before_it_is_sent_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = await Stage(tmp_path).open()
+    expanded: list[int] = []
+
+    async def expand(about: Message) -> list[Message]:
+        expanded.append(about.id)
+        for delivery in about.deliveries:
+            delivery.recipient = replace(delivery.recipient, notify=Notify.NEVER)
+        return [message(2, "sender@client.test", sender="")]
+
+    monkeypatch.setattr(stage.tidings, "expand", expand)
+    made = message(1, "a@there.test", "b@there.test", notify=Notify.SUCCESS)
+    for delivery in made.deliveries:
+        delivery.index = 0
+    await stage.accept(made)
+    await until(lambda: {1, 2} <= set(stage.journal.kept))
+    assert expanded == [1]
+    (work,) = [work for work in stage.courier.works if work.message.id == 1]
+    assert {d.recipient.notify for d in work.deliveries} == {Notify.NEVER}
+    await stage.close()
+
+
+async def test_an_overdue_message_after_a_long_stop_still_gets_its_last_try(tmp_path: Path) -> None:
+    stage = await Stage(tmp_path).open()
+    await stage.accept(waiting(1, stage.clock.now() + 60, "there.test", "li@there.test"))
+    await stage.close()
+    stage.clock.advance(10 * DAY_S)
+    stage._build()
+    await stage.open()
+    stage.queue.run_due()
+    await until(lambda: 1 in stage.journal.kept)
+    assert stage.journal.kept[1].recipients[0].state == "delivered"
     await stage.close()
