@@ -15,6 +15,7 @@ from postern.config.places import Bind, parse_bind
 from postern.config.settings import Config, Network
 
 NOT_A_SETTING = frozenset({"source"})
+"""Fields of ``Config`` itself that no file can set; ``[[egress]]`` has a source of its own."""
 
 Toml = str | int | float | bool | list["Toml"] | dict[str, "Toml"] | object
 _NOTHING = object()
@@ -41,8 +42,9 @@ class Decoder:
         """The struct that ``table`` describes, or nothing usable once a mistake was noted."""
         hints = get_type_hints(struct, include_extras=True)
         fields = {f.encode_name: f for f in msgspec.structs.fields(struct)}
-        for name in NOT_A_SETTING:
-            fields.pop(name, None)
+        if struct is Config:
+            for name in NOT_A_SETTING:
+                del fields[name]
         for name in table:
             if name not in fields:
                 self._unknown(name, list(fields), key)

@@ -1,0 +1,131 @@
+from pathlib import Path
+
+import pytest
+
+from postern.app import settings as wired
+from postern.config.load import load
+from postern.config.settings import Config
+from postern.mail.route import TlsPolicy
+from postern.reception.settings import Kind
+from postern.runtime.processes import WorkerSetup
+
+FILE = """
+hostname = "mx.host.example"
+data_dir = "data"
+workers = 2
+
+[[listener]]
+kind = "mx"
+bind = "127.0.0.1:2525"
+relay_from = ["192.0.2.0/24"]
+proxy_protocol = ["127.0.0.0/8"]
+
+[[listener]]
+kind = "submission"
+bind = "unix:run/submit.sock"
+
+[[resolver]]
+name = "home"
+servers = ["127.0.0.1:5353"]
+transport = "tcp"
+
+[[egress]]
+name = "direct"
+source = "203.0.113.5"
+
+[[egress]]
+name = "us1"
+relay = "us1.host.example:587"
+username = "cn1"
+password_file = "secret"
+tls = "verify"
+
+[delivery]
+port = 2600
+slots = 60
+connect_timeout_s = 3
+
+[queue]
+first_retry_s = 60
+expire_s = 3600
+
+[limits]
+max_message_bytes = 1000000
+connections = 77
+
+[spool]
+reserve_bytes = 1000
+
+[journal]
+disk_budget_mb = 3
+keep_days = 4
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    (tmp_path / "secret").write_text("pass word\n")
+    (tmp_path / "secret").chmod(0o600)
+    (tmp_path / "postern.toml").write_text(FILE)
+    return load(tmp_path / "postern.toml")
+
+
+def setup(tmp_path: Path, number: int = 1) -> WorkerSetup:
+    return WorkerSetup(number, 2, (), tmp_path / "status", -1)
+
+
+def test_reception_gets_the_limits_and_this_workers_place(config: Config, tmp_path: Path) -> None:
+    made = wired.reception_settings(config, setup(tmp_path))
+    assert (made.hostname, made.worker, made.workers) == ("mx.host.example", 1, 2)
+    assert made.max_message_bytes == 1_000_000
+    assert made.worker_connections == 38
+    assert made.expire_s == 3600
+
+
+def test_listeners_keep_their_order_networks_and_kind(config: Config) -> None:
+    mx, local = wired.listener_settings(config)
+    assert mx.kind is Kind.MX
+    assert [str(network) for network in mx.relay_from] == ["192.0.2.0/24"]
+    assert [str(network) for network in mx.proxy_protocol] == ["127.0.0.0/8"]
+    assert local.is_unix
+    assert not mx.is_unix
+
+
+def test_slots_are_divided_among_workers(config: Config) -> None:
+    made = wired.queue_settings(config, 2)
+    assert (made.worker_slots, made.group_slots) == (30, 7)
+    assert (made.first_retry_s, made.expire_s) == (60, 3600)
+
+
+def test_ourselves_are_known_by_the_ports_that_were_really_bound(config: Config) -> None:
+    made = wired.routing_settings(config, {0: 40123})
+    assert [str(place) for place in made.listeners] == ["127.0.0.1:40123"]
+    assert made.port == 2600
+
+
+def test_an_egress_with_a_relay_has_its_login_and_tls(config: Config) -> None:
+    direct, relay = wired.routing_settings(config, {}).egresses
+    assert direct.relay is None
+    assert direct.source_ip == "203.0.113.5"
+    assert str(relay.relay) == "us1.host.example:587"
+    assert (relay.username, relay.password) == ("cn1", "pass word")
+    assert relay.tls is TlsPolicy.VERIFY
+    assert "pass word" not in repr(relay)
+
+
+def test_the_spool_stops_accepting_before_two_messages_and_the_reserve(config: Config) -> None:
+    made = wired.spool_settings(config)
+    assert made.reserve_bytes == 2 * 1_000_000 + 1000
+    assert made.folder == config.data_dir / "spool"
+
+
+def test_the_journals_budget_is_for_all_workers(config: Config) -> None:
+    made = wired.journal_settings(config, 2)
+    assert (made.keep_days, made.budget_bytes, made.workers) == (4, 3 * 1024 * 1024, 2)
+
+
+def test_a_resolver_is_asked_twice_within_its_time(config: Config) -> None:
+    (made,) = wired.resolver_settings(config)
+    assert made.name == "home"
+    assert sum(made.tries_s) == pytest.approx(config.resolvers[0].timeout_s)
+    assert [(server.ip, server.port) for server in made.servers] == [("127.0.0.1", 5353)]
