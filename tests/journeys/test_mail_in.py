@@ -65,9 +65,7 @@ def test_plain_mail_lies_in_the_maildir_and_why_and_trace_tell_its_way(
 
 def test_starttls_is_told_in_received_and_in_why(server: PosternServer) -> None:
     server.mailbox_add("tls@here.test")
-    exchange = swaks(
-        server.port(), sender="li@secure.test", to="tls@here.test", options=("--tls",)
-    )
+    exchange = swaks(server.port(), sender="li@secure.test", to="tls@here.test", options=("--tls",))
     assert exchange.accepted, exchange.transcript
     (raw,) = server.wait_for_messages("tls@here.test")
     received = " ".join(message_from_bytes(raw)["Received"].split())
@@ -146,9 +144,7 @@ def test_a_proxy_tells_who_the_client_is(server: PosternServer, version: str) ->
         *(("--proxy-family", "TCP4") if version == "1" else
           ("--proxy-family", "AF_INET", "--proxy-protocol", "STREAM", "--proxy-command", "PROXY")),
     )  # fmt: skip
-    exchange = swaks(
-        server.port("mx", PROXIED), sender=sender, to="bob@here.test", options=proxy
-    )
+    exchange = swaks(server.port("mx", PROXIED), sender=sender, to="bob@here.test", options=proxy)
     assert exchange.accepted, exchange.transcript
     told = wait_state(server, sender, bob="delivered")
     assert told.client_ip == "203.0.113.9"

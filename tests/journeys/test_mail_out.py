@@ -10,7 +10,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Sink
 from tests.journeys.clients import SUBJECT, submit
-from tests.journeys.told import Attempt, code_in, queue, traced, wait_state
+from tests.journeys.told import Attempt, code_in, queue, traced, wait_state, wait_told, why
 from tests.peers.certificates import Authority
 from tests.peers.dns import NsdServer
 from tests.peers.postern_server import Listening, PosternServer, PosternSettings, postern
@@ -212,15 +212,18 @@ def test_who_asked_for_no_notice_gets_none(world: World) -> None:
 
 
 def test_nobody_is_told_of_a_bounce_that_bounces(world: World) -> None:
-    exchange = swaks(
-        world.postern.port(), sender="<>", to="sales2@here.test", options=("--tls",)
-    )
+    exchange = swaks(world.postern.port(), sender="<>", to="sales2@here.test", options=("--tls",))
     assert exchange.refused_at == "rcpt"
     world.postern.alias_add("sales2@here.test", "gone@far.test")
     exchange = swaks(world.postern.port(), sender="<>", to="sales2@here.test")
     assert exchange.accepted, exchange.transcript
-    told = wait_state(world.postern, code_in(exchange.reply_to(".")), sales2="bounced")
+    told = wait_told(
+        world.postern,
+        code_in(exchange.reply_to(".")),
+        lambda found: found.states()["sales2@here.test"] in {"bounced", "discarded"},
+    )
     assert told.mail_from == ""
+    assert [one for one in why(world.postern, told.trace) if one.direction == "out"] == []
 
 
 def test_a_domain_that_wants_no_mail_bounces_at_once(world: World) -> None:

@@ -1,4 +1,4 @@
-"""What ``postern why --json`` and ``queue --json`` tell, read with the keys outside scripts rely on.
+"""What ``postern why --json`` and ``queue --json`` tell, by the keys outside scripts rely on.
 
 A key that is missing, or of another type, fails the test that reads it.
 """
