@@ -11,8 +11,10 @@ RUNTIME := .venv/.postern-runtime
 DEV := .venv/.postern-dev
 PYTHON_FILES := src tests bench scripts
 
-# What a test run is cut into. xdist gives each worker whole files, so servers start once a file.
-PYTEST := $(BIN)/python -m pytest -q --numprocesses $(or $(JOBS),2) --dist loadfile
+# What a test run is cut into. xdist gives each worker whole files, so servers start once a file. In
+# their order: xdist's own puts files of few, long tests last, where one worker ends alone.
+PYTEST := $(BIN)/python -m pytest -q --numprocesses $(or $(JOBS),2) --dist loadfile \
+  --no-loadscope-reorder
 ARGS ?=
 
 .PHONY: help run check test bench fuzz soak profile docs lock clean
