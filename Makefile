@@ -42,7 +42,7 @@ bench: $(DEV)  ## Postern beside Postfix and aiosmtpd in one run; writes docs/be
 	@$(BIN)/python -m bench $(ARGS)
 
 fuzz: $(DEV)  ## the fuzz targets, ten minutes each (MINUTES=10)
-	@POSTERN_FUZZ_SECONDS=$$(( $(or $(MINUTES),10) * 60 )) $(PYTEST) --timeout 0 -m fuzz $(ARGS)
+	@POSTERN_FUZZ_SECONDS=$$(awk 'BEGIN {print $(or $(MINUTES),10) * 60}') $(PYTEST) --timeout 0 -m fuzz $(ARGS)
 
 soak: $(DEV)  ## the whole suite twice in a row, each time in another random order
 	@scripts/peers
