@@ -30,13 +30,14 @@ _MAX_COMMENT_DEPTH = 20
 # Nearly every From is "Name <dot-atom@domain>", so that one is matched on the bytes in one step.
 _ORDINARY = re.compile(
     rf" *+(?:[A-Za-z0-9 .'_-]*+|\"[A-Za-z0-9 .,'_-]*+\" *+)"
-    rf"<([{ATEXT}]++(?:\.[{ATEXT}]++)*+)@({LABEL}(?:\.{LABEL})*)> *+".encode()
+    rf"<([{ATEXT}]++(?:\.[{ATEXT}]++)*)@({LABEL}(?:\.{LABEL})*)> *+".encode()
 )
 _FOLD = re.compile(r"\r\n(?=[ \t])")
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|\\.|[()]|[^"\\()]++', re.DOTALL)
+# No group is possessive: Python before 3.11.5 loses its place where one ends (Debian 12 has 3.11.2).
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*"|\\.|[()]|[^"\\()]++', re.DOTALL)
 _TOKEN_IN_COMMENT = re.compile(r"\\.|[()]|[^\\()]++", re.DOTALL)
-_PHRASE = r'(?:"(?:[^"\\]|\\.)*+"|[^<>,;:"\[\]\\])*+'
-_OPENING = re.compile(rf" *+(?:{_PHRASE}< *+)?+")
+_PHRASE = r'(?:"(?:[^"\\]++|\\.)*"|[^<>,;:"\[\]\\]++)*'
+_OPENING = re.compile(rf" *+(?:{_PHRASE}< *+)?")
 _GROUP = re.compile(rf"{_PHRASE}: *+")
 _BLANKS = re.compile(" *+")
 

@@ -14,7 +14,7 @@ from postern.mail.message.header import HeaderScan, Range, without
 from postern.mail.received import header_date
 
 _HIDDEN = (b"bcc", b"resent-bcc")
-_MBOX_LINES = re.compile(rb"(?:>?From [^\r]*+\r\n)++")
+_MBOX_LINES = re.compile(rb"(?:>?From [^\r]*+\r\n)+")
 
 
 @dataclass(frozen=True, slots=True)
