@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from postern.runtime.allocator import keep_large_blocks_apart
 from postern.runtime.privileges import Account, become, die_with_parent
 
 EX_SOFTWARE = 70
@@ -72,6 +73,7 @@ def _live(birth: Birth, ready_in: int, parent_pid: int, mask: set[signal.Signals
         if birth.account is not None:
             become(birth.account)
         die_with_parent(parent_pid)
+        keep_large_blocks_apart()
         code = birth.body(ready_in)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else EX_SOFTWARE
