@@ -150,8 +150,8 @@ def names_pattern(*names: bytes) -> re.Pattern[bytes]:
 def fields_pattern(*names: bytes) -> re.Pattern[bytes]:
     """A pattern for ``HeaderScan.pick``, to be made once; it matches a field with its value."""
     choice = b"|".join(re.escape(name) for name in names)
-    # The group is not possessive: Python before 3.11.5 loses its place where one ends (Debian 12 has
-    # 3.11.2). Nothing follows it, so nothing is ever given back.
+    # The group is not possessive: Python before 3.11.5 loses its place where one ends (Debian 12
+    # has 3.11.2). Nothing follows it, so nothing is ever given back.
     value = rb"[^\r]*+(?:\r(?!\n[^ \t]|\n\Z)[^\r]*+)*"
     return re.compile(rb"\r\n(?i:(" + choice + rb"))[ \t]*+:(" + value + rb")")
 

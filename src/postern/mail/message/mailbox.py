@@ -33,7 +33,7 @@ _ORDINARY = re.compile(
     rf"<([{ATEXT}]++(?:\.[{ATEXT}]++)*)@({LABEL}(?:\.{LABEL})*)> *+".encode()
 )
 _FOLD = re.compile(r"\r\n(?=[ \t])")
-# No group is possessive: Python before 3.11.5 loses its place where one ends (Debian 12 has 3.11.2).
+# No group is possessive: Python before 3.11.5 loses its place where one ends; Debian 12 has 3.11.2.
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*"|\\.|[()]|[^"\\()]++', re.DOTALL)
 _TOKEN_IN_COMMENT = re.compile(r"\\.|[()]|[^\\()]++", re.DOTALL)
 _PHRASE = r'(?:"(?:[^"\\]++|\\.)*"|[^<>,;:"\[\]\\]++)*'
