@@ -1,16 +1,21 @@
 """Bodies: in memory when small, in a file when large, and never half."""
 
 import asyncio
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import pytest
 
 from postern.mail.content import Content
-from postern.spool.body import BodyFolder, BodyWriter, FileContent
+from postern.spool.body import PART, BodyFolder, BodyWriter, FileContent
 
 INLINE = 1000
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -88,3 +93,51 @@ def test_a_missing_or_short_file_is_not_whole(tmp_path: Path) -> None:
     (tmp_path / "short").write_bytes(b"1234")
     assert not FileContent(tmp_path / "short", 5).is_whole()
     assert FileContent(tmp_path / "short", 4).is_whole()
+
+
+class OneByOne(Executor):
+    """Runs what it was given when told to, so that a test decides what meets what."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], None]] = []
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        future: Future[T] = Future()
+        self.waiting.append(lambda: future.set_result(fn(*args, **kwargs)))
+        return future
+
+    def run_next(self) -> None:
+        self.waiting.pop(0)()
+
+
+async def test_pieces_that_come_while_a_flush_ends_keep_their_order(folder: BodyFolder) -> None:
+    executor = OneByOne()
+    writer = BodyWriter(folder, 1, executor, 0)
+    writer.write(b"1")
+    executor.run_next()
+    # The loop will learn of the end in its next round; these come in the same one.
+    loop = asyncio.get_running_loop()
+    loop.call_soon(writer.write, b"2")
+    loop.call_soon(writer.write, b"3")
+    for _ in range(4):
+        await asyncio.sleep(0)
+    assert len(executor.waiting) == 1, "two threads would write to one file"
+    executor.run_next()
+    finishing = asyncio.ensure_future(writer.finish())
+    for _ in range(8):
+        await asyncio.sleep(0)
+        if executor.waiting:
+            executor.run_next()
+    assert await octets(await finishing) == b"123"
+
+
+async def test_body_that_is_not_whole_on_disk_is_never_promised(
+    folder: BodyFolder, executor: ThreadPoolExecutor
+) -> None:
+    writer = BodyWriter(folder, 1, executor, INLINE)
+    writer.write(b"x" * 5000)
+    await writer.drained()
+    os.truncate(folder.path_of(1).with_name(folder.path_of(1).name + PART), 4000)
+    with pytest.raises(OSError, match="4000 of 5000"):
+        await writer.finish()
+    assert not list(folder.folder.iterdir())

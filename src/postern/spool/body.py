@@ -114,10 +114,10 @@ class BodyWriter:
         "_executor",
         "_file",
         "_folder",
+        "_idle",
         "_inline",
         "_number",
         "_pieces",
-        "_tail",
         "backlog_bytes",
         "failed",
         "size_bytes",
@@ -132,15 +132,15 @@ class BodyWriter:
         self._inline = inline_bytes
         self._pieces: list[bytes] = []
         self._file: IO[bytes] | None = None
-        self._tail: asyncio.Future[None] | None = None
+        self._idle: asyncio.Event | None = None  # there is no file yet; else: set between flushes
         self.size_bytes = 0
         self.backlog_bytes = 0
-        self.failed: OSError | None = None
+        self.failed: Exception | None = None
 
     @property
     def is_inline(self) -> bool:
         """True while everything is still in memory."""
-        return self._tail is None and self.size_bytes <= self._inline
+        return self._idle is None and self.size_bytes <= self._inline
 
     def write(self, data: bytes) -> None:
         """Add a piece."""
@@ -148,7 +148,7 @@ class BodyWriter:
         self.size_bytes += len(data)
         if self.size_bytes > self._inline:
             self.backlog_bytes += len(data)
-            if self._tail is None or self._tail.done():
+            if self._idle is None or self._idle.is_set():
                 self._start_flush()
 
     def inline_content(self) -> BytesContent:
@@ -156,12 +156,15 @@ class BodyWriter:
         return BytesContent(b"".join(self._pieces))
 
     async def drained(self) -> None:
-        """Wait until what was written so far is in the file's hands."""
-        while self._tail is not None and not (self._tail.done() and not self._pieces):
-            if self._tail.done():
-                self._start_flush()
-            await self._tail
-        self._raise_failure()
+        """Wait until what was written so far is in the file's hands.
+
+        Raises:
+            OSError: the disk said no.
+        """
+        if self._idle is not None:
+            await self._idle.wait()
+        if self.failed is not None:
+            raise self.failed
 
     async def finish(self) -> Content:
         """The content, durable if it is a file.
@@ -175,7 +178,7 @@ class BodyWriter:
         try:
             await self.drained()
             await loop.run_in_executor(self._executor, self._seal)
-        except OSError:
+        except Exception:
             await self.abandon()
             raise
         return FileContent(self._folder.path_of(self._number), self.size_bytes)
@@ -183,38 +186,50 @@ class BodyWriter:
     async def abandon(self) -> None:
         """Throw away what came, finished or not; only while no row needs it."""
         self._pieces.clear()
-        if self._tail is not None:
-            await asyncio.wait([self._tail])
+        if self._idle is not None:
+            await self._idle.wait()
             await asyncio.get_running_loop().run_in_executor(self._executor, self._remove)
 
     def _start_flush(self) -> None:
+        """Give what there is to a thread; only while none is at work, or pieces change places."""
+        if self._idle is None:
+            self._idle = asyncio.Event()
+        self._idle.clear()
         pieces, self._pieces = self._pieces, []
-        loop = asyncio.get_running_loop()
-        self._tail = loop.run_in_executor(self._executor, self._flush, pieces)
-        self._tail.add_done_callback(lambda _: self._flushed(sum(map(len, pieces))))
+        count = sum(map(len, pieces))
+        flush = asyncio.get_running_loop().run_in_executor(self._executor, self._flush, pieces)
+        flush.add_done_callback(lambda done: self._flushed(done, count))
 
-    def _flushed(self, count: int) -> None:
+    def _flushed(self, done: "asyncio.Future[None]", count: int) -> None:
+        assert self._idle is not None
+        error = done.exception()
+        if isinstance(error, Exception):
+            self.failed = error
         # Pieces that stayed in memory before the limit was passed are flushed without having been
         # counted as backlog.
         self.backlog_bytes = max(0, self.backlog_bytes - count)
+        # Not before here is the file free: the flush was over, but a piece that came since then
+        # and set to work at once would be overtaken by those that follow now.
         if self._pieces and self.failed is None:
             self._start_flush()
+        else:
+            self._idle.set()
 
     def _flush(self, pieces: list[bytes]) -> None:
         if self.failed is not None:
             return
-        try:
-            if self._file is None:
-                self._file = self._part().open("wb", buffering=0)
-            for piece in pieces:
-                view = memoryview(piece)
-                while view:
-                    view = view[self._file.write(view) :]
-        except OSError as error:
-            self.failed = error
+        if self._file is None:
+            self._file = self._part().open("wb", buffering=0)
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                view = view[self._file.write(view) :]
 
     def _seal(self) -> None:
         assert self._file is not None
+        written = os.fstat(self._file.fileno()).st_size
+        if written != self.size_bytes:
+            raise OSError(f"the body has {written} of {self.size_bytes} octets")
         os.fsync(self._file.fileno())
         self._file.close()
         self._file = None
@@ -232,7 +247,3 @@ class BodyWriter:
     def _part(self) -> Path:
         path = self._folder.path_of(self._number)
         return path.with_name(path.name + PART)
-
-    def _raise_failure(self) -> None:
-        if self.failed is not None:
-            raise self.failed
