@@ -10,26 +10,19 @@ from dataclasses import replace
 import structlog
 import uvloop
 
+from postern.app.outward import Outward, outward
 from postern.app.settings import (
     certificate_files,
-    delivery_settings,
     journal_settings,
     listener_settings,
-    maildir_root,
-    notice_settings,
-    queue_settings,
     reception_settings,
-    resolver_settings,
-    routing_settings,
     spool_settings,
 )
 from postern.app.status import StatusWriter
+from postern.config.fixed import keep_fixed
 from postern.config.load import load
 from postern.config.problems import ConfigError
 from postern.config.settings import Config
-from postern.delivery.lmtp import LmtpDelivery
-from postern.delivery.maildir import MaildirDelivery
-from postern.delivery.smtp import SmtpDelivery
 from postern.directory.credentials import Authenticator
 from postern.directory.reader import Directory
 from postern.directory.store.site import FILE_NAME, SiteStore
@@ -38,28 +31,24 @@ from postern.journal.retention import sweep
 from postern.journal.store.writer import JournalWriter
 from postern.mail.tracecode import TraceCodes
 from postern.queue.commands import Commands
-from postern.queue.courier import Courier
-from postern.queue.tidings import NoticeTidings
 from postern.queue.worker import QueueWorker
-from postern.reception.callahead import CallAhead
 from postern.reception.codes import Numbers
 from postern.reception.reception import Reception
-from postern.reception.recipients import Recipients
 from postern.reception.services import Services
 from postern.reception.tls import BadCertificateError, Certificates
-from postern.routing.machine import this_machine
-from postern.routing.places import DirectoryPlaces
-from postern.routing.router import Router
 from postern.runtime.clock import SystemClock
 from postern.runtime.database.watch import ChangeWatch
 from postern.runtime.processes import WorkerSetup
-from postern.runtime.resolver.resolver import Resolver
 from postern.spool.spool import Spool
 
 log = structlog.get_logger("postern.worker")
 
 RETENTION_S = 3600.0
 RESERVE_CHECK_S = 0.2
+CERTIFICATE_CHECK_S = 60.0
+OLD_WAYS_S = 3600.0
+"""How long deliveries that a reload found under way may take to end as they began."""
+END_S = 1.0
 EX_CONFIG = 78
 
 
@@ -88,6 +77,8 @@ class Worker:
         self._clock = SystemClock()
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._certificates_seen = _last_change(config)
         data_dir = config.data_dir
         self._site = SiteStore.open(data_dir, self._clock, f"worker-{setup.number}")
         self._watch = ChangeWatch(data_dir / FILE_NAME)
@@ -99,31 +90,10 @@ class Worker:
             data_dir / "journal", setup.number, self._clock, self._journal_settings
         )
         self._spool = Spool(spool_settings(config), setup.number, setup.of, journal, self._clock)
-        self._resolver = Resolver(resolver_settings(config), self._clock)
         self._authenticator = Authenticator(self._directory, self._clock)
-        self._smtp = SmtpDelivery(delivery_settings(config), self._clock)
-        self._lmtp = LmtpDelivery(delivery_settings(config), self._clock)
-        self._maildir = MaildirDelivery(maildir_root(config), config.hostname, self._clock)
-        router = Router(
-            DirectoryPlaces(self._directory),
-            self._resolver,
-            routing_settings(config, _ports(setup)),
-            self._clock,
-            this_machine(),
-        )
+        self._outward = out = self._outward_of(config)
         self._queue = QueueWorker(
-            self._spool,
-            router,
-            Courier(self._smtp, self._lmtp, self._maildir),
-            NoticeTidings(
-                notice_settings(config),
-                config.queue.expire_s,
-                self._numbers,
-                self._clock,
-                self._directory,
-            ),
-            queue_settings(config, setup.of),
-            self._clock,
+            self._spool, out.router, out.courier, out.tidings, out.queue_settings, self._clock
         )
         self._commands = Commands(
             self._site.database,
@@ -133,17 +103,20 @@ class Worker:
             self._spool,
             self._clock,
         )
-        call_ahead = CallAhead(router, self._smtp, self._clock)
         self._services = Services(
             reception_settings(config, setup),
             self._spool,
             self._queue,
             self._directory,
-            Recipients(self._directory, call_ahead),
+            out.recipients,
             self._authenticator,
             self._numbers,
             self._clock,
         )
+
+    def _outward_of(self, config: Config) -> Outward:
+        ports, workers = _ports(self._setup), self._setup.of
+        return outward(config, ports, workers, self._directory, self._numbers, self._clock)
 
     async def live(self) -> int:
         """Serve from the first connection to the last commit."""
@@ -163,16 +136,21 @@ class Worker:
         self._queue.start(await self._spool.open())
         listeners = listener_settings(self._config)
         await reception.open([(listeners[index], sock) for index, sock in self._setup.listeners])
-        self._keep_doing(status)
+        self._keep_doing(status, reception)
         status.write()
         self._setup.report_ready()
         await self._stop.wait()
         await self._end(reception)
         return 0
 
-    def _keep_doing(self, status: StatusWriter) -> None:
+    def _keep_doing(self, status: StatusWriter, reception: Reception) -> None:
         """What goes on in the background, each at its own pace."""
-        jobs = [status.keep_writing(), self._commands.keep_polling(), self._keep_reserving()]
+        jobs = [
+            status.keep_writing(),
+            self._commands.keep_polling(),
+            self._keep_reserving(),
+            self._keep_looking_at_certificates(reception),
+        ]
         if self._setup.number == 0:
             jobs.append(self._keep_sweeping())
         self._tasks = [asyncio.get_running_loop().create_task(job) for job in jobs]
@@ -198,16 +176,43 @@ class Worker:
             await asyncio.sleep(RETENTION_S)
 
     def _reload(self, reception: Reception) -> None:
-        """Take up certificates, names and limits for new connections; mistakes change nothing."""
+        """Take up the configuration for all that begins from now on; mistakes change nothing."""
         try:
-            config = load(self._config.source)
+            config, _ = keep_fixed(self._config, load(self._config.source))
             certificates = Certificates(certificate_files(config))
-        except (ConfigError, BadCertificateError) as error:
+            fresh = self._outward_of(config)
+        except (ConfigError, BadCertificateError, OSError) as error:
             log.error("worker.reload_refused", text=str(error))  # noqa: TRY400 - the text is the cause
             return
-        self._services = replace(self._services, settings=reception_settings(config, self._setup))
+        old, self._outward, self._config = self._outward, fresh, config
+        self._certificates_seen = _last_change(config)
+        self._services = replace(
+            self._services,
+            settings=reception_settings(config, self._setup),
+            recipients=fresh.recipients,
+        )
         reception.reload(self._services, certificates)
+        self._queue.reload(fresh.router, fresh.courier, fresh.tidings, fresh.queue_settings)
+        self._leaving.add(leaving := asyncio.get_running_loop().create_task(old.close(OLD_WAYS_S)))
+        leaving.add_done_callback(self._leaving.discard)
         log.info("worker.reloaded")
+
+    async def _keep_looking_at_certificates(self, reception: Reception) -> None:
+        """A certificate that was renewed is served without anybody asking for it."""
+        while True:
+            await asyncio.sleep(CERTIFICATE_CHECK_S)
+            seen = await asyncio.to_thread(_last_change, self._config)
+            if seen == self._certificates_seen:
+                continue
+            try:
+                certificates = Certificates(certificate_files(self._config))
+            except BadCertificateError as error:
+                # Half of a pair was replaced, perhaps: the old one is served until both fit.
+                log.warning("worker.certificate", text=str(error))
+            else:
+                self._certificates_seen = seen
+                reception.reload(self._services, certificates)
+                log.info("worker.certificates_renewed")
 
     async def _end(self, reception: Reception) -> None:
         """Finish what is running within the grace, commit, and leave the rest to the spool."""
@@ -217,11 +222,24 @@ class Worker:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._smtp.close(1.0)
+        await self._outward.close(END_S)
         await self._spool.close()
         self._authenticator.close()
-        await self._resolver.aclose()
         self._site.close()
+
+
+def _last_change(config: Config) -> tuple[tuple[int, int], ...]:
+    """What tells that a certificate's files were replaced: when and how long each is."""
+    seen = []
+    for pair in certificate_files(config):
+        for path in (pair.cert, pair.key):
+            try:
+                stat = path.stat()
+            except OSError:
+                seen.append((0, 0))
+            else:
+                seen.append((stat.st_mtime_ns, stat.st_size))
+    return tuple(seen)
 
 
 def _ports(setup: WorkerSetup) -> dict[int, int]:

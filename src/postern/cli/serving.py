@@ -13,6 +13,7 @@ import structlog
 
 from postern.app.worker import run_worker
 from postern.cli.doctor import site_of
+from postern.config.fixed import keep_fixed
 from postern.config.load import check, load
 from postern.config.problems import ConfigError
 from postern.config.settings import Config
@@ -35,7 +36,6 @@ EX_NOPERM = 77
 EX_CONFIG = 78
 
 CONSOLE_FILE = "console.json"
-FIXED_UNTIL_RESTART = ("listeners", "workers", "data_dir", "user", "database", "console", "node")
 
 
 def serve_until_stopped() -> int:
@@ -117,14 +117,11 @@ class Server:
             fresh = load(self._config.source)
         except ConfigError as error:
             return str(error)
-        old, self._config = self._config, fresh
-        set_up_logs(fresh, "supervisor")
-        changed = [
-            name for name in FIXED_UNTIL_RESTART if getattr(old, name) != getattr(fresh, name)
-        ]
-        if changed:
+        self._config, waiting = keep_fixed(self._config, fresh)
+        set_up_logs(self._config, "supervisor")
+        if waiting:
             structlog.get_logger().warning(
-                "these settings are only taken up by a restart", settings=", ".join(changed)
+                "these settings are only taken up by a restart", settings=", ".join(waiting)
             )
         return ""
 

@@ -120,6 +120,14 @@ class Groups:
     def __iter__(self) -> Iterator[Group]:
         return iter(list(self._groups.values()))
 
+    def resize(self, slots: int, group_slots: int) -> None:
+        """Other numbers of slots; a group that holds more than its new share gives them back."""
+        self.slots = slots
+        self._group_slots = group_slots
+        for group in self._groups.values():
+            if group.name not in self._own_slots:
+                group.most_lanes = group_slots
+
     def take_lane(self, group: Group) -> bool:
         """Take a slot for ``group``; False, and a place in the line, when none is free."""
         if not group.wants_lane:

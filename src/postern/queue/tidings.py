@@ -49,6 +49,24 @@ class Homes(Protocol):
         ...
 
 
+class Tidings(Protocol):
+    """Writes what the sender is owed of an attempt's end."""
+
+    async def compose(
+        self, message: Message, settled: Settled, *, is_blocked: bool = False
+    ) -> list[Message]:
+        """Notices, ready for the spool; may hold a delivery instead of telling a stranger."""
+        ...
+
+    async def expand(self, message: Message) -> list[Message]:
+        """Notices that end the reports of aliases with several targets."""
+        ...
+
+    def moment_of_delay(self, message: Message, *, is_blocked: bool = False) -> float:
+        """When the sender would be told of a delay: worth a try of its own."""
+        ...
+
+
 class NoticeTidings:
     """Composes notices; one per worker."""
 

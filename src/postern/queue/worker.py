@@ -12,7 +12,6 @@ released after its expiry it has one more try.
 import asyncio
 import random
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from typing import Protocol
 
 import structlog
 
@@ -24,7 +23,7 @@ from postern.queue.desk import Desk
 from postern.queue.groups import UNSORTED, Group, Groups, Work
 from postern.queue.settings import QueueSettings
 from postern.queue.settle import Settled, bug_outcome, give_up, settle
-from postern.queue.tidings import expansions
+from postern.queue.tidings import Tidings, expansions
 from postern.queue.ways import Router, Ways
 from postern.routing.group import LOCAL
 from postern.runtime.clock import Clock
@@ -38,24 +37,6 @@ MAX_SLEEP_S = 60.0
 
 OVERDUE_S = 3600.0
 """Past its expiry, and this long without its turn: it is given up without another try."""
-
-
-class Tidings(Protocol):
-    """Writes what the sender is owed of an attempt's end."""
-
-    async def compose(
-        self, message: Message, settled: Settled, *, is_blocked: bool = False
-    ) -> list[Message]:
-        """Notices, ready for the spool; may hold a delivery instead of telling a stranger."""
-        ...
-
-    async def expand(self, message: Message) -> list[Message]:
-        """Notices that end the reports of aliases with several targets."""
-        ...
-
-    def moment_of_delay(self, message: Message, *, is_blocked: bool = False) -> float:
-        """When the sender would be told of a delay: worth a try of its own."""
-        ...
 
 
 class QueueWorker:
@@ -90,6 +71,14 @@ class QueueWorker:
         self.attempts: dict[str, int] = {"delivered": 0, "deferred": 0, "refused": 0}
 
     # --- mail comes in -------------------------------------------------------------------------
+
+    def reload(
+        self, router: Router, courier: Attempts, tidings: Tidings, settings: QueueSettings
+    ) -> None:
+        """What begins from now on goes by these; what is under way ends as it began."""
+        self._ways = Ways(router, settings.recipients_per_transaction)
+        self._courier, self._tidings, self._settings = courier, tidings, settings
+        self.groups.resize(settings.worker_slots, settings.group_slots)
 
     def start(self, waiting: Iterable[GroupLine]) -> None:
         """Begin with what the spool said is waiting."""

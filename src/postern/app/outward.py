@@ -1,0 +1,79 @@
+"""The rooms mail leaves through, as one set: a reload makes a new one and lets the old finish."""
+
+from dataclasses import dataclass
+
+from postern.app.settings import (
+    delivery_settings,
+    maildir_root,
+    notice_settings,
+    queue_settings,
+    resolver_settings,
+    routing_settings,
+)
+from postern.config.settings import Config
+from postern.delivery.lmtp import LmtpDelivery
+from postern.delivery.maildir import MaildirDelivery
+from postern.delivery.smtp import SmtpDelivery
+from postern.directory.reader import Directory
+from postern.queue.courier import Courier
+from postern.queue.settings import QueueSettings
+from postern.queue.tidings import NoticeTidings
+from postern.reception.callahead import CallAhead
+from postern.reception.codes import Numbers
+from postern.reception.recipients import Recipients
+from postern.routing.machine import this_machine
+from postern.routing.places import DirectoryPlaces
+from postern.routing.router import Router
+from postern.runtime.clock import Clock
+from postern.runtime.resolver.resolver import Resolver
+
+
+@dataclass(frozen=True, slots=True)
+class Outward:
+    """Resolver, routes, deliveries and notices, and the questions that reception asks outside."""
+
+    resolver: Resolver
+    smtp: SmtpDelivery
+    lmtp: LmtpDelivery
+    maildir: MaildirDelivery
+    router: Router
+    courier: Courier
+    tidings: NoticeTidings
+    recipients: Recipients
+    queue_settings: QueueSettings
+
+    async def close(self, grace_s: float) -> None:
+        """Let what is under way end within ``grace_s``, then cut it."""
+        await self.smtp.close(grace_s)
+        await self.lmtp.close(grace_s)
+        await self.maildir.close(grace_s)
+        await self.resolver.aclose()
+
+
+def outward(
+    config: Config,
+    ports: dict[int, int],
+    workers: int,
+    directory: Directory,
+    numbers: Numbers,
+    clock: Clock,
+) -> Outward:
+    """The set that ``config`` describes; ``ports`` are the real ones, by listener index."""
+    resolver = Resolver(resolver_settings(config), clock)
+    smtp = SmtpDelivery(delivery_settings(config), clock)
+    lmtp = LmtpDelivery(delivery_settings(config), clock)
+    maildir = MaildirDelivery(maildir_root(config), config.hostname, clock)
+    places = DirectoryPlaces(directory)
+    router = Router(places, resolver, routing_settings(config, ports), clock, this_machine())
+    expire_s = config.queue.expire_s
+    return Outward(
+        resolver,
+        smtp,
+        lmtp,
+        maildir,
+        router,
+        Courier(smtp, lmtp, maildir),
+        NoticeTidings(notice_settings(config), expire_s, numbers, clock, directory),
+        Recipients(directory, CallAhead(router, smtp, clock)),
+        queue_settings(config, workers),
+    )
