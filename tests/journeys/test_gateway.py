@@ -29,13 +29,27 @@ class World:
         return swaks(self.postern.port(), sender="li@far.test", to=to)
 
 
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
+@contextmanager
+def gateway() -> Iterator[World]:
+    """Both, running."""
     refuse = {f"{name}@tea.test": "550 5.1.1 User unknown" for name in ("gone", "never")}
     settings = PostfixSettings(hostname="mail.tea.test", domains=("tea.test",), refuse=refuse)
     with postfix(settings) as peer, postern(PosternSettings(workers=1)) as server:
         server.domain_add("tea.test", to=f"127.0.0.1:{peer.port}")
         yield World(server, peer)
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with gateway() as both:
+        yield both
+
+
+@pytest.fixture
+def own_world() -> Iterator[World]:
+    """Not shared: a server that was down is not asked again for a while."""
+    with gateway() as both:
+        yield both
 
 
 @contextmanager
@@ -70,7 +84,10 @@ def test_a_mailbox_that_is_not_there_is_refused_before_the_message(world: World)
     assert "User unknown" in " ".join(step.text for step in told.steps)
 
 
-def test_while_it_is_down_known_mailboxes_wait_and_unknown_ones_are_put_off(world: World) -> None:
+def test_while_it_is_down_known_mailboxes_wait_and_unknown_ones_are_put_off(
+    own_world: World,
+) -> None:
+    world = own_world
     assert world.send(KNOWN).accepted
     count = len(world.peer.wait_for_messages(KNOWN))
     with down(world.peer):

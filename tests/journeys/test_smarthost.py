@@ -1,6 +1,7 @@
 """All mail to outside leaves through a relay that wants a password: a second Postern."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,8 +36,9 @@ class World:
         return submit(self.desk.port("submission"), ALICE, "own secret", [to])
 
 
-@pytest.fixture(scope="module")
-def world(authority: Authority) -> Iterator[World]:
+@contextmanager
+def desk_and_relay(authority: Authority) -> Iterator[World]:
+    """Both, running."""
     relay_settings = PosternSettings(
         hostname="relay.test", listeners=LISTENERS, certificate=authority.issue("relay.test")
     )
@@ -61,6 +63,19 @@ def world(authority: Authority) -> Iterator[World]:
             yield World(desk, relay, password)
 
 
+@pytest.fixture(scope="module")
+def world(authority: Authority) -> Iterator[World]:
+    with desk_and_relay(authority) as both:
+        yield both
+
+
+@pytest.fixture
+def own_world(authority: Authority) -> Iterator[World]:
+    """Not shared: its password will be changed."""
+    with desk_and_relay(authority) as both:
+        yield both
+
+
 def test_mail_leaves_through_the_relay_signed_in_under_tls(world: World) -> None:
     code = world.send("zoe@far.test")
     (raw,) = world.relay.wait_for_messages("zoe@far.test")
@@ -80,7 +95,8 @@ def test_what_the_relay_refuses_comes_back_with_its_words(world: World) -> None:
     assert b"there is no mailbox nobody@far.test here" in b" ".join(bounce.split())
 
 
-def test_a_wrong_password_for_the_relay_bounces_nobodys_mail(world: World) -> None:
+def test_a_wrong_password_for_the_relay_bounces_nobodys_mail(own_world: World) -> None:
+    world = own_world
     before = len(world.desk.messages(ALICE))
     world.relay.cli("mailbox", "set", ALICE, "--password-stdin", stdin="changed\n")
     world.desk.stop()  # no signed-in connection rests, and the password is read at start

@@ -125,11 +125,14 @@ def why(server: PosternServer, query: str, *options: str) -> list[Conversation]:
 
 
 def traced(server: PosternServer, code: str) -> Conversation:
-    """What ``postern trace CODE`` has on file."""
-    text = server.cli("trace", code, "--json", codes=(0, 1, 2))
-    found = msgspec.json.decode(text, type=Trace).conversation
-    assert found is not None, text
-    return found
+    """What ``postern trace CODE`` has on file: a refused conversation a moment after its end."""
+    give_up = time.monotonic() + WITHIN_S
+    while True:
+        text = server.cli("trace", code, "--json", codes=(0, 1, 2, 4))
+        found = msgspec.json.decode(text, type=Trace).conversation
+        if found is not None:
+            return found
+        assert time.monotonic() < give_up, f"{code} is not on file\n{server.log()}"
 
 
 def queue(server: PosternServer) -> Queue:
