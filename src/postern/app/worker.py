@@ -35,7 +35,7 @@ from postern.queue.worker import QueueWorker
 from postern.reception.codes import Numbers
 from postern.reception.reception import Reception
 from postern.reception.services import Services
-from postern.reception.tls import BadCertificateError, Certificates
+from postern.reception.tls import BadCertificateError, CertificateFilesWatch, Certificates
 from postern.runtime.clock import SystemClock
 from postern.runtime.database.watch import ChangeWatch
 from postern.runtime.processes import WorkerSetup
@@ -78,7 +78,7 @@ class Worker:
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._leaving: set[asyncio.Task[None]] = set()
-        self._certificates_seen = _last_change(config)
+        self._certificate_files = CertificateFilesWatch(certificate_files(config))
         data_dir = config.data_dir
         self._site = SiteStore.open(data_dir, self._clock, f"worker-{setup.number}")
         self._watch = ChangeWatch(data_dir / FILE_NAME)
@@ -185,7 +185,7 @@ class Worker:
             log.error("worker.reload_refused", text=str(error))  # noqa: TRY400 - the text is the cause
             return
         old, self._outward, self._config = self._outward, fresh, config
-        self._certificates_seen = _last_change(config)
+        self._certificate_files = CertificateFilesWatch(certificate_files(config))
         self._services = replace(
             self._services,
             settings=reception_settings(config, self._setup),
@@ -201,8 +201,7 @@ class Worker:
         """A certificate that was renewed is served without anybody asking for it."""
         while True:
             await asyncio.sleep(CERTIFICATE_CHECK_S)
-            seen = await asyncio.to_thread(_last_change, self._config)
-            if seen == self._certificates_seen:
+            if not await asyncio.to_thread(self._certificate_files.changed):
                 continue
             try:
                 certificates = Certificates(certificate_files(self._config))
@@ -210,7 +209,6 @@ class Worker:
                 # Half of a pair was replaced, perhaps: the old one is served until both fit.
                 log.warning("worker.certificate", text=str(error))
             else:
-                self._certificates_seen = seen
                 reception.reload(self._services, certificates)
                 log.info("worker.certificates_renewed")
 
@@ -226,20 +224,6 @@ class Worker:
         await self._spool.close()
         self._authenticator.close()
         self._site.close()
-
-
-def _last_change(config: Config) -> tuple[tuple[int, int], ...]:
-    """What tells that a certificate's files were replaced: when and how long each is."""
-    seen = []
-    for pair in certificate_files(config):
-        for path in (pair.cert, pair.key):
-            try:
-                stat = path.stat()
-            except OSError:
-                seen.append((0, 0))
-            else:
-                seen.append((stat.st_mtime_ns, stat.st_size))
-    return tuple(seen)
 
 
 def _ports(setup: WorkerSetup) -> dict[int, int]:

@@ -23,6 +23,22 @@ class CertificateFiles:
     key: Path
 
 
+class CertificateFilesWatch:
+    """Tells when the files of certificates were replaced, as an ACME client does every few weeks."""
+
+    def __init__(self, files: tuple[CertificateFiles, ...]) -> None:
+        self._paths = [path for pair in files for path in (pair.cert, pair.key)]
+        self._seen = self._look()
+
+    def changed(self) -> bool:
+        """True once after each change of any of them; reads the disk, but no file."""
+        before, self._seen = self._seen, self._look()
+        return self._seen != before
+
+    def _look(self) -> list[tuple[int, int, int]]:
+        return [_state(path) for path in self._paths]
+
+
 class Certificates:
     """All our certificates as one context that chooses by the name the client asks for."""
 
@@ -53,6 +69,14 @@ class Certificates:
         found = self._exact.get(wanted) or self._wildcard.get(wanted.partition(".")[2])
         if found is not None:
             tls.context = found
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
 
 def _context(files: CertificateFiles) -> ssl.SSLContext:
