@@ -195,6 +195,23 @@ async def test_message_is_synced_before_it_is_visible_and_its_folder_after(
     assert seen == [0, 1]
 
 
+async def test_every_new_folder_is_synced_into_its_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    real = os.fsync
+
+    def watch(handle: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", watch)
+    await deliver(tmp_path / "data" / "mail")
+    here = tmp_path / "data" / "mail" / "here.test"
+    parents = (tmp_path, tmp_path / "data", here.parent, here, here / "bob", maildir(here.parent))
+    assert {str(parent) for parent in parents} <= set(synced)
+
+
 async def test_leftovers_of_dead_deliveries_go_after_a_day_and_a_half(tmp_path: Path) -> None:
     clock = FakeClock()
     delivery = MaildirDelivery(tmp_path, "mx", clock)

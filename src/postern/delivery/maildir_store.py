@@ -17,6 +17,7 @@ from itertools import count
 from pathlib import Path
 
 from postern.runtime.clock import Clock, Instant
+from postern.runtime.durable import make_directory
 
 STALE_S = 36 * 3600.0
 """Age after which a file in tmp belongs to a delivery that died (the Maildir specification)."""
@@ -135,7 +136,7 @@ class MaildirStore:
         try:
             root = os.open(self._root, flags)
         except FileNotFoundError:
-            self._root.mkdir(0o700, parents=True, exist_ok=True)
+            make_directory(self._root, 0o700)
             root = os.open(self._root, flags)
         folders.callback(os.close, root)
         return root
@@ -169,7 +170,9 @@ def _open_below(folders: ExitStack, parent: int, name: str) -> int:
     except FileNotFoundError:
         with suppress(FileExistsError):
             os.mkdir(name, 0o700, dir_fd=parent)
-            os.fsync(parent)
+        # Where another thread made it just now, its fsync may still be to come: ours is before
+        # the message is acknowledged.
+        os.fsync(parent)
         handle = os.open(name, _OPEN_FOLDER, dir_fd=parent)
     folders.callback(os.close, handle)
     return handle
