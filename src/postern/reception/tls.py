@@ -24,7 +24,7 @@ class CertificateFiles:
 
 
 class CertificateFilesWatch:
-    """Tells when the files of certificates were replaced, as an ACME client does every few weeks."""
+    """Tells when certificates were replaced on disk, as an ACME client does every few weeks."""
 
     def __init__(self, files: tuple[CertificateFiles, ...]) -> None:
         self._paths = [path for pair in files for path in (pair.cert, pair.key)]
