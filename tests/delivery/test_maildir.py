@@ -202,7 +202,7 @@ async def test_every_new_folder_is_synced_into_its_parent(
     real = os.fsync
 
     def watch(handle: int) -> None:
-        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
+        synced.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
         real(handle)
 
     monkeypatch.setattr(os, "fsync", watch)
