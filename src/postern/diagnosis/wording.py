@@ -28,6 +28,8 @@ _RESULTS = {
     Result.NOT_RUN.value: (Glyph.NONE, "not run"),
 }
 
+_NOBODY_TOLD = "nobody was told: the message names no return address"
+
 _OUTCOMES = {"delivered": Glyph.GOOD, "deferred": Glyph.WAIT, "refused": Glyph.BAD}
 
 _CAUSES = {
@@ -106,17 +108,18 @@ def told(conversation: Conversation, clock: Callable[[float], str]) -> str:
             return f"{_got(reply)}their server tries again, usually for up to 5 days; no bounce yet"
         case Ending.WAITING:
             return _waits(recipient, clock)
-        case Ending.BOUNCED if not conversation.mail_from:
-            return "nobody was told: the message names no return address"
         case Ending.BOUNCED:
-            return "gets a notice that it was not delivered"
+            has_sender = bool(conversation.mail_from)
+            return "gets a notice that it was not delivered" if has_sender else _NOBODY_TOLD
         case Ending.HELD:
             return "was told that it is accepted; it is held here until someone decides"
         case Ending.NOTHING_SENT:
             return "no message was offered: the connection ended before that"
+        case Ending.DISCARDED if not conversation.accepted:
+            return "no message was sent: the connection ended after the recipients were named"
         case Ending.UNKNOWN:
             return reply
-        case _:
+        case Ending.DELIVERED | Ending.JUNKED | Ending.DISCARDED:
             return "was told that it is accepted"
 
 
