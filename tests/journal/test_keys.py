@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postern.journal import keys
+from postern.journal.match import matches
 from postern.journal.query import parse_query
 from postern.journal.record import AttemptRecord, Conversation, RecipientRecord
 from postern.journal.store.index import entry_tail, exactly, starting_with
@@ -128,3 +129,27 @@ def test_no_text_makes_a_key_that_cannot_be_stored(text: str) -> None:
         assert exactly(key).low < exactly(key).high
         if key[:1] in b"ahwx":
             assert starting_with(key).low <= key + entry_tail(1) < starting_with(key).high
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"account": "li@tea.example"},
+        {"account": "li@tea.example", "mail_from": "offers@tea.example"},
+        {"mail_from": "li+x@tea.example"},
+        {"from_header": "Li+X@tea.example"},
+        {"recipients": [RecipientRecord("li+x+y@tea.example", "delivered")]},
+        {"recipients": [RecipientRecord("all@tea.example", "delivered", final="li+x@tea.example")]},
+    ],
+)
+def test_mail_is_found_by_its_account_and_by_its_addresses_without_the_tag(
+    make: Make, fields: dict[str, object]
+) -> None:
+    plain = {"mail_from": "", "from_header": "", "recipients": []}
+    conversation = make(1, **(plain | fields))
+    assert keys.address_key("li@tea.example") in keys.keys_of(conversation)
+    assert matches(parse_query("li@tea.example"), conversation)
+
+
+def test_an_address_that_is_all_tag_has_no_other_name(make: Make) -> None:
+    assert keys.with_untagged(["+x@tea.example"]) == ["+x@tea.example"]

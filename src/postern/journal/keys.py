@@ -62,10 +62,13 @@ def keys_of(conversation: Conversation) -> set[bytes]:
 
 
 def addresses_of(conversation: Conversation) -> list[str]:
-    """Every address in ``conversation``: envelope, visible From, and where aliases led."""
+    """Every address in ``conversation``: account, envelope, visible From, where aliases led.
+
+    An address with a tag (``li+shop@…``) is there without it too: people ask for the mailbox.
+    """
     c = conversation
-    addresses = [address for address in (c.mail_from, c.from_header) if address]
-    return addresses + recipients_of(c)
+    named = [address for address in (c.account, c.mail_from, c.from_header) if address]
+    return with_untagged(named) + recipients_of(c)
 
 
 def recipients_of(conversation: Conversation) -> list[str]:
@@ -75,7 +78,22 @@ def recipients_of(conversation: Conversation) -> list[str]:
         addresses.append(recipient.address)
         if recipient.final:
             addresses += recipient.final.split(", ")[:MAX_RECIPIENTS]
-    return addresses
+    return with_untagged(addresses)
+
+
+def with_untagged(addresses: list[str]) -> list[str]:
+    """The addresses, and behind them those with a tag once more without it.
+
+    The separator is ``+`` here whatever a domain's own is: the journal does not know the
+    directory, and a key too many is harmless.
+    """
+    untagged = []
+    for address in addresses:
+        if "+" in address:
+            local, _, domain = address.rpartition("@")
+            if base := local.partition("+")[0]:
+                untagged.append(f"{base}@{domain}")
+    return addresses + untagged
 
 
 @lru_cache(maxsize=8192)
