@@ -11,6 +11,7 @@ from tests.spool.mail import message, until, waiting
 
 from postern.mail.envelope import Notify
 from postern.mail.outcome import Cause
+from postern.queue import ways
 from postern.spool.message import DeliveryState, Message
 from postern.spool.store.file import SpoolFile
 
@@ -451,4 +452,21 @@ async def test_an_overdue_message_after_a_long_stop_still_gets_its_last_try(tmp_
     stage.queue.run_due()
     await until(lambda: 1 in stage.journal.kept)
     assert stage.journal.kept[1].recipients[0].state == "delivered"
+    await stage.close()
+
+
+async def test_silent_domains_hold_up_the_sorting_of_their_message_together_not_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ways, "SORT_S", 0.5)
+    stage = await Stage(tmp_path).open()
+    domains = {f"silent{n}.test" for n in range(100)}
+    stage.router.slow = {domain: asyncio.Event() for domain in domains}
+    addresses = [f"li@{domain}" for domain in sorted(domains)]
+    await stage.accept(waiting(1, stage.clock.now(), "", *addresses, "li@there.test"))
+    stage.queue.run_due()
+    await until(lambda: domains <= set(stage.router.asked))
+    (found,) = stage.queue.active.values()
+    await until(lambda: all(delivery.group for delivery in found.deliveries))
+    assert {delivery.group for delivery in found.deliveries} == {*domains, "there.test"}
     await stage.close()

@@ -17,6 +17,7 @@ log = structlog.get_logger("postern.queue")
 TOGETHER_S = 1.0
 """How long recipients wait for each other's route, to share a transaction."""
 SORT_S = 5.0
+"""How long DNS may take to say which groups a message's deliveries are to wait in."""
 
 Routed = tuple[Delivery, Route]
 
@@ -57,11 +58,7 @@ class Ways:
 
         A domain whose DNS is slow keeps the others waiting for a second at most.
         """
-        by_domain: dict[tuple[str, str], list[Delivery]] = {}
-        for delivery in deliveries:
-            by_domain.setdefault((delivery.recipient.address.domain, delivery.via), []).append(
-                delivery
-            )
+        by_domain = _by_domain(deliveries)
         asking = {asyncio.ensure_future(self._ask(message, some)) for some in by_domain.values()}
         timeout_s: float | None = TOGETHER_S
         until = asyncio.ALL_COMPLETED
@@ -76,14 +73,26 @@ class Ways:
             for task in asking:
                 task.cancel()
 
-    async def group_of(self, message: Message, delivery: Delivery) -> str:
-        """The group a delivery is to wait in; its domain's name while DNS does not answer."""
+    async def groups_of(self, message: Message, deliveries: Sequence[Delivery]) -> list[str]:
+        """The group each delivery is to wait in; its domain's name while DNS does not answer.
+
+        One deadline of ``SORT_S`` holds for all of them, however many domains are silent.
+        """
+        if not deliveries:
+            return []
+        by_domain = _by_domain(deliveries)
+        asking = {
+            asyncio.ensure_future(self._ask(message, some)): some for some in by_domain.values()
+        }
+        found: dict[int, str] = {}
         try:
-            async with asyncio.timeout(SORT_S):
-                route = await self._route(message, delivery)
-        except TimeoutError:
-            return delivery.recipient.address.domain or "?"
-        return route.group or "?"
+            done, _ = await asyncio.wait(asking, timeout=SORT_S)
+            for task in done:
+                found |= {delivery.n: route.group for delivery, route in task.result()}
+        finally:
+            for task in asking:
+                task.cancel()
+        return [found.get(d.n, d.recipient.address.domain) or "?" for d in deliveries]
 
     def _cached(self, delivery: Delivery) -> Route | None:
         return None if delivery.via else self._router.cached_route(delivery.recipient.address)
@@ -117,6 +126,14 @@ class Ways:
             if key is not None:
                 together[key] = work
         return works
+
+
+def _by_domain(deliveries: Iterable[Delivery]) -> dict[tuple[str, str], list[Delivery]]:
+    """The deliveries whose routes one question to the DNS can tell."""
+    found: dict[tuple[str, str], list[Delivery]] = {}
+    for delivery in deliveries:
+        found.setdefault((delivery.recipient.address.domain, delivery.via), []).append(delivery)
+    return found
 
 
 def _key(route: Route) -> object:

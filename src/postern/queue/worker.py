@@ -339,7 +339,7 @@ class QueueWorker:
 
     async def _sort(self, message: Message, deliveries: Sequence[Delivery]) -> None:
         """Give deliveries without a group theirs, on disk too, and let the group claim them."""
-        groups = [await self._ways.group_of(message, delivery) for delivery in deliveries]
+        groups = await self._ways.groups_of(message, deliveries)
         for delivery, group in zip(deliveries, groups, strict=True):
             delivery.group = group
             delivery.busy = False
