@@ -13,8 +13,8 @@ from bench.contestants import (
     postern_contestant,
     postfix_contestant,
 )
+from bench.limits import measure
 from bench.machine import facts
-from bench.memory import CONNECTIONS, weigh
 from bench.report import Results, markdown, merge, plain
 from bench.rounds import Pace, play, scratch_folder
 from bench.scenario import SCENARIOS, Scenario
@@ -32,7 +32,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tuned", action="store_true", help="a tuned Postfix as well")
     parser.add_argument("--workers", type=int, default=0, help="Postern's; 0: one per core")
     parser.add_argument("--list", action="store_true", help="print the scenarios and end")
-    parser.add_argument("--no-memory", action="store_true", help="leave out bench.memory")
+    parser.add_argument("--no-limits", action="store_true", help="leave out bench.limits")
     parser.add_argument("--no-page", action="store_true", help="leave docs/benchmarks.md alone")
     return parser.parse_args()
 
@@ -84,12 +84,11 @@ def main() -> int:
         return 69
     os.environ["PATH"] += ":/usr/sbin"
     results, about = run(options)
-    weighed = [] if options.no_memory or options.only else weigh(CONNECTIONS)
-    print("\n".join(line.line() for line in weighed))
+    limits = [] if options.no_limits or options.only else measure()
     if not options.no_page:
         notes = [(contestant.name, contestant.note) for contestant in contestants(options)]
         text = markdown(
-            results, about, notes, weighed, rounds=options.rounds, seconds=options.seconds
+            results, about, notes, limits, rounds=options.rounds, seconds=options.seconds
         )
         old = PAGE.read_text("utf-8") if PAGE.exists() else ""
         PAGE.write_text(merge(old, text), encoding="utf-8")

@@ -1,133 +1,167 @@
 """``python -m bench.memory``: what a large message and ten thousand idle connections cost.
 
-Memory is PSS of Postern's whole process tree above its own idle. The clients live in this process
-and are not counted.
+A message: the highest resident memory (VmHWM, the kernel's own mark, so that no peak falls between
+two looks) of every process of Postern's tree, added up, above what they had when idle. Connections:
+PSS of the tree above its idle. The clients live in this process and are not counted.
 """
 
 import argparse
-import resource
-import socket
-import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
 
-from bench.watch import highest_memory
+from bench.client import connect, conversation, hear, text_of, trusting
+from bench.descriptors import allow_descriptors
+from bench.reached import Reached
+from bench.watch import highest_resident, resident_bytes
 from tests.peers.certificates import self_signed
 from tests.peers.postern_server import Listening, PosternServer, PosternSettings, postern
 from tests.peers.process import short_folder, wait_until
 from tests.peers.proctree import tree_pss_bytes
-from tests.peers.sink import smtp_sink, smtp_source
+from tests.peers.sink import Sink, smtp_sink
 
 LARGE_BYTES = 50_000_000
 CONNECTIONS = 10_000
-SAMPLE_S = 0.05
-SPARE_DESCRIPTORS = 2_000
+WORKERS = 2
+MOST_FOR_LARGE_MB = 32.0
+MOST_FOR_IDLE_MB = 150.0
+ADDRESSES = [f"127.0.1.{last}" for last in range(1, 201)]
+"""The idle clients come from many addresses, as they do in life."""
+CHUNK_BYTES = 1_000_000
+MAILBOX = "large@postern.test"
+AWAY = "large@sink.test"
+WARM = 20
+"""Small messages each way first: what is loaded once for all messages is not this one's cost."""
+
+Send = Callable[[int, str, bytes], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Weighed:
-    """One finding: megabytes above idle, and the most it may be (None: only written down)."""
-
-    what: str
-    megabytes: float
-    most: float | None
-
-    @property
-    def is_good(self) -> bool:
-        """Whether it is within its bound."""
-        return self.most is None or self.megabytes <= self.most
-
-    def line(self) -> str:
-        """For the terminal."""
-        bound = "" if self.most is None else f" (at most {self.most:g})"
-        word = "" if self.is_good else "  TOO MUCH"
-        return f"{self.what}: {self.megabytes:.1f} MB above idle{bound}{word}"
+def by_data(port: int, recipient: str, message: bytes) -> None:
+    """One message with DATA."""
+    with connect(port) as client:
+        conversation(client, b"MAIL FROM:<a@client.test>", f"RCPT TO:<{recipient}>".encode())
+        client.sendall(b"DATA\r\n")
+        hear(client, b"354")
+        client.sendall(message + b".\r\n")
+        hear(client, b"250")
 
 
-def large_message() -> Weighed:
-    """One 50 MB message in, kept, and out to a sink."""
-    with short_folder() as scratch, smtp_sink(log=scratch / "sink.log") as sink:
+def by_chunks(port: int, recipient: str, message: bytes, most: int = CHUNK_BYTES) -> None:
+    """One message with BDAT, chunk after chunk of at most ``most`` bytes without waiting."""
+    with connect(port) as client:
+        conversation(client, b"MAIL FROM:<a@client.test>", f"RCPT TO:<{recipient}>".encode())
+        for at in range(0, len(message), most):
+            chunk = message[at : at + most]
+            last = b" LAST" if at + most >= len(message) else b""
+            client.sendall(b"BDAT %d%s\r\n" % (len(chunk), last) + chunk)
+            hear(client, b"250")
+
+
+def by_one_chunk(port: int, recipient: str, message: bytes) -> None:
+    """One message with a single BDAT of its whole size."""
+    by_chunks(port, recipient, message, len(message))
+
+
+WAYS: list[tuple[str, Send, str]] = [
+    ("in by DATA, out to smtp-sink", by_data, AWAY),
+    ("in by BDAT of 1 MB, out to smtp-sink", by_chunks, AWAY),
+    ("in by one BDAT, out to a Maildir", by_one_chunk, MAILBOX),
+    ("in by DATA, out to a Maildir", by_data, MAILBOX),
+]
+
+
+def large_messages(size_bytes: int = LARGE_BYTES) -> list[Reached]:
+    """A message of that size in and out, each way with a server of its own."""
+    message = text_of(size_bytes)
+    found = []
+    for what, send, recipient in WAYS:
+        with short_folder() as scratch, relaying(scratch) as (server, sink):
+            deliver_all(server, sink, by_data, text_of(4_000), WARM)
+            idle = resident_bytes(server.pid)
+            with highest_resident(server.pid) as highest:
+                deliver(server, sink, send, recipient, message)
+            name = f"a {size_bytes / 1e6:g} MB message {what}"
+            reached = Reached(name, (highest[0] - idle) / 1e6, "MB", MOST_FOR_LARGE_MB)
+            found.append(reached)
+    return found
+
+
+@contextmanager
+def relaying(scratch: Path) -> Iterator[tuple[PosternServer, Sink]]:
+    """A server with a mailbox, and a sink that takes all other mail."""
+    with smtp_sink(log=scratch / "sink.log") as sink:
         settings = PosternSettings(
+            workers=WORKERS,
             listeners=(Listening("mx", extra='relay_from = ["127.0.0.0/8"]'),),
             tables=(
                 ("[egress]", f'name = "sink"\nrelay = "127.0.0.1:{sink.port}"'),
-                ("delivery", 'egress = "sink"'),
                 ("limits", f"max_message_bytes = {2 * LARGE_BYTES}"),
             ),
         )
         with postern(settings) as server:
-            # A small one first: what is loaded once for all messages is not this one's cost.
-            smtp_source(server.port(), messages=5, recipient="warm@sink.test")
-            sink.wait_for(5, within_s=60)
-            idle = idle_bytes(server)
-            with highest_memory(server.pid, every_s=SAMPLE_S) as peak:
-                smtp_source(server.port(), messages=1, size_bytes=LARGE_BYTES)
-                sink.wait_for(6, within_s=300)
-    return Weighed("a 50 MB message in and out", (peak[0] - idle) / 1e6, 32)
+            server.domain_add("postern.test")
+            server.mailbox_add(MAILBOX)
+            yield server, sink
 
 
-def idle_connections(count: int, *, tls: bool) -> Weighed:
+def deliver_all(server: PosternServer, sink: Sink, send: Send, message: bytes, count: int) -> None:
+    """``count`` messages to each recipient, and wait until all are there."""
+    for _ in range(count):
+        deliver(server, sink, send, AWAY, message)
+        deliver(server, sink, send, MAILBOX, message)
+
+
+def deliver(server: PosternServer, sink: Sink, send: Send, recipient: str, message: bytes) -> None:
+    """One message, until it is where it should be."""
+    taken, new = sink.messages, server.maildir(MAILBOX) / "new"
+    kept = stored(new)
+    send(server.port(), recipient, message)
+    if recipient == AWAY:
+        sink.wait_for(taken + 1, within_s=300)
+    else:
+        wait_until(lambda: stored(new) > kept, "the message in its Maildir", within_s=300)
+
+
+def stored(folder: Path) -> int:
+    """How many messages a Maildir's folder holds."""
+    return sum(1 for _ in folder.iterdir()) if folder.exists() else 0
+
+
+def idle_connections(count: int, *, kind: str, tls: bool) -> Reached:
     """``count`` clients that said EHLO (under TLS) and then nothing."""
     allow_descriptors(count)
     with short_folder() as folder, ExitStack() as clients:
+        limits = f"connections = {2 * count}\nconnections_per_address = {2 * count}"
         settings = PosternSettings(
-            listeners=(Listening("submissions" if tls else "mx"),),
+            workers=WORKERS,
+            listeners=(Listening(kind),),
             certificate=self_signed(folder, "mx.postern.test"),
-            tables=(
-                ("limits", f"connections = {2 * count}\nconnections_per_address = {2 * count}"),
-            ),
+            tables=(("limits", limits),),
         )
         with postern(settings) as server:
-            port = server.port("submissions" if tls else "mx")
-            clients.enter_context(connect(port, tls=tls))
-            idle = idle_bytes(server)
+            port = server.port(kind)
+            addresses = cycle(ADDRESSES)
+            context = trusting() if tls else None
+            for _ in range(2 * WORKERS):
+                clients.enter_context(connect(port, address=next(addresses), tls=context))
+            idle = steady_bytes(server)
             for _ in range(count):
-                clients.enter_context(connect(port, tls=tls))
-            weighed = tree_pss_bytes(server.pid) - idle
+                clients.enter_context(connect(port, address=next(addresses), tls=context))
+            weighed = steady_bytes(server) - idle
             clients.close()
-    what = f"{count:,} idle connections{' under TLS' if tls else ''}"
-    return Weighed(what, weighed / 1e6, None if tls else 150)
+    return Reached(
+        f"{count:,} idle connections{' under TLS' if tls else ''}",
+        weighed / 1e6,
+        "MB",
+        None if tls else MOST_FOR_IDLE_MB,
+        f"{weighed / count / 1e3:.1f} kB each",
+    )
 
 
-@contextmanager
-def connect(port: int, *, tls: bool) -> Iterator[socket.socket]:
-    """One client that was greeted and said EHLO."""
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as plain:
-        connection: socket.socket = plain
-        if tls:
-            connection = CLIENT_TLS.wrap_socket(plain, server_hostname="mx.postern.test")
-        hear(connection)
-        connection.sendall(b"EHLO client.test\r\n")
-        hear(connection)
-        yield connection
-
-
-def hear(connection: socket.socket) -> bytes:
-    """One whole reply."""
-    reply = b""
-    while not (reply.endswith(b"\r\n") and reply.splitlines()[-1][3:4] == b" "):
-        piece = connection.recv(4096)
-        if not piece:
-            raise ConnectionError(f"closed after {reply!r}")
-        reply += piece
-    return reply
-
-
-def trusting() -> ssl.SSLContext:
-    """A client that takes any certificate; who the server is does not matter here."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-CLIENT_TLS = trusting()
-
-
-def idle_bytes(server: PosternServer) -> int:
-    """Memory once it has stopped moving by more than 1 %."""
+def steady_bytes(server: PosternServer) -> int:
+    """PSS of the tree once it has stopped moving by more than 1 %."""
     seen = [0, tree_pss_bytes(server.pid)]
 
     def is_steady() -> bool:
@@ -138,20 +172,12 @@ def idle_bytes(server: PosternServer) -> int:
     return seen[-1]
 
 
-def allow_descriptors(count: int) -> None:
-    """Raise the limit of open files for this process and the servers it starts."""
-    wanted = count + SPARE_DESCRIPTORS
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(hard, wanted)))
-
-
-def weigh(connections: int) -> list[Weighed]:
+def weigh(connections: int = CONNECTIONS) -> list[Reached]:
     """All findings."""
     return [
-        large_message(),
-        idle_connections(connections, tls=False),
-        idle_connections(connections, tls=True),
+        *large_messages(),
+        idle_connections(connections, kind="mx", tls=False),
+        idle_connections(connections, kind="submissions", tls=True),
     ]
 
 
@@ -160,8 +186,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.memory", description=__doc__)
     parser.add_argument("--connections", type=int, default=CONNECTIONS)
     found = weigh(parser.parse_args().connections)
-    print("\n".join(weighed.line() for weighed in found))
-    return 0 if all(weighed.is_good for weighed in found) else 1
+    print("\n".join(reached.line() for reached in found))
+    return 0 if all(reached.is_good for reached in found) else 1
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from bench.memory import Weighed
+from bench.limits import Section
+from bench.limits import markdown as limits_markdown
 from bench.rounds import Measured
 from bench.scenario import Scenario
 
@@ -126,7 +127,7 @@ def markdown(
     results: Results,
     facts: Sequence[tuple[str, str]],
     notes: Sequence[tuple[str, str]],
-    weighed: Sequence[Weighed],
+    limits: Sequence[Section],
     *,
     rounds: int,
     seconds: float,
@@ -143,9 +144,8 @@ def markdown(
         lines += [f"| {' | '.join(row.cells())} |" for row in rows(results, scenario)]
         lines += [""]
     lines += [f"- **{name}**: {note}." for name, note in notes]
-    if weighed:
-        lines += ["", "## Memory", "", "PSS of Postern's process tree.", ""]
-        lines += [f"- {one.line()}" for one in weighed]
+    if limits:
+        lines += ["", limits_markdown(limits)]
     return "\n".join(lines) + "\n"
 
 

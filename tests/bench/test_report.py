@@ -1,6 +1,7 @@
 """The benchmark's arithmetic: medians, ratios, and what people wrote by hand is kept."""
 
-from bench.memory import Weighed
+from bench.limits import BEGIN, END, PARTS, Section, put_in
+from bench.reached import Reached
 from bench.report import MARK, Results, markdown, merge, plain, rows
 from bench.rounds import Measured, Pace
 from bench.scenario import SCENARIOS, Scenario, Way
@@ -34,19 +35,19 @@ def test_no_ratio_is_claimed_without_postfix() -> None:
     assert "accept 4 kB, one message a session" in plain(alone, SCENARIO)
 
 
-def test_page_holds_facts_tables_notes_and_memory() -> None:
+def test_page_holds_facts_tables_notes_and_limits() -> None:
     page = markdown(
         results(),
         [("kernel", "6.1")],
         [("Postern", "durable")],
-        [Weighed("10,000 idle connections", 200.0, 150)],
+        [Section(PARTS[0], [Reached("10,000 idle connections", 200.0, "MB", 150, "20 kB each")])],
         rounds=5,
         seconds=10,
     )
     assert "| kernel | 6.1 |" in page
     assert "| Postern | 400 (360-1,200) | 4.00 x |" in page
     assert "- **Postern**: durable." in page
-    assert "TOO MUCH" in page
+    assert "| 10,000 idle connections | **200.0 MB** | 150 MB | 20 kB each |" in page
     assert "Goal: Postern 4 x Postfix." in page
 
 
@@ -70,3 +71,19 @@ def test_message_count_fills_the_round_at_the_known_rate() -> None:
     pace = Pace({"Postern": 2000.0})
     assert pace.count("Postern", 10.0, spare=0.1) == 22_000
     assert pace.count("Postern", 0.001, spare=0) > 2
+
+
+def test_limits_are_written_anew_without_touching_the_rest_of_the_page() -> None:
+    page = f"# Benchmarks\n\n{BEGIN}\nold\n{END}\n\n{MARK}\nby hand\n"
+    changed = put_in(page, f"{BEGIN}\nnew\n{END}\n")
+    assert changed == page.replace("old", "new")
+
+
+def test_page_without_limits_gets_them_at_its_end() -> None:
+    assert put_in("# Benchmarks\n", f"{BEGIN}\n{END}\n") == f"# Benchmarks\n\n{BEGIN}\n{END}\n"
+
+
+def test_number_over_its_bound_is_told_and_one_without_a_bound_never_is() -> None:
+    assert not Reached("idle", 151, "MB", 150).is_good
+    assert "TOO MUCH" in Reached("idle", 151, "MB", 150).line()
+    assert Reached("idle under TLS", 500, "MB").is_good

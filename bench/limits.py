@@ -1,0 +1,151 @@
+"""``python -m bench.limits``: memory, slow peers, a full disk, restarts, floods, the prompt.
+
+All but the times are the same on a busy machine. ``--only disk,flood`` measures some; ``--page``
+writes them into docs/benchmarks.md, between marks, and leaves the rest of the page alone.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.disk import full_disk
+from bench.flood import refused_flood
+from bench.memory import weigh
+from bench.prompt import at_the_prompt
+from bench.reached import Reached, table
+from bench.restarts import fewer_workers, killed_under_load
+from bench.slow import slow_ways
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
+BEGIN = "<!-- limits: written by make bench and python -m bench.limits --page -->"
+END = "<!-- end of limits -->"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One thing to measure, and how the page says what was done."""
+
+    key: str
+    heading: str
+    method: str
+    measure: Callable[[], list[Reached]]
+
+
+PARTS = (
+    Part(
+        "memory",
+        "Memory",
+        "Above idle, all processes of the tree together; two workers. Messages: resident memory by"
+        " the kernel's own high-water mark (VmHWM), after small messages had gone every way."
+        " Connections: PSS, from 200 addresses, each greeted and silent since its EHLO; what the"
+        " kernel keeps for their sockets is not counted.",
+        weigh,
+    ),
+    Part(
+        "slow",
+        "Slow clients and peers",
+        "Both at the same time, with Postern's default time limits; the peer's receive window is"
+        " small, so that the kernel does not swallow the message in its name. What arrived was"
+        " compared octet by octet.",
+        slow_ways,
+    ),
+    Part(
+        "disk",
+        "A full disk",
+        "The data folder is a tmpfs that is filled to the last byte while 200 messages wait for a"
+        " receiver that stands still; tries that fail are written down meanwhile; then the receiver"
+        " wakes, and at the end there is room again.",
+        full_disk,
+    ),
+    Part(
+        "workers",
+        "Fewer workers",
+        "Accepted by two workers, stopped, started with one. What arrived was compared octet by"
+        " octet.",
+        fewer_workers,
+    ),
+    Part(
+        "kill",
+        "kill -9",
+        "SIGKILL to the whole tree while smtp-source sends with 20 sessions and the receiver stands"
+        " still; started again; then the receiver wakes.",
+        killed_under_load,
+    ),
+    Part(
+        "flood",
+        "A flood of refused mail",
+        "Every refused conversation is a connection of its own, from 100 clients at a time and"
+        " many addresses; client and server share the processor, so the rate is what both reach"
+        " together.",
+        refused_flood,
+    ),
+    Part(
+        "prompt",
+        "At the prompt",
+        "Whole commands, start of Python included, the server not running; medians, in the last"
+        " column the fastest and slowest.",
+        at_the_prompt,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One part, measured."""
+
+    part: Part
+    found: list[Reached]
+
+    def markdown(self) -> str:
+        """Its part of the page."""
+        lines = [f"### {self.part.heading}", "", self.part.method, "", *table(self.found)]
+        return "\n".join(lines)
+
+
+def measure(only: Collection[str] = ()) -> list[Section]:
+    """Measure the parts (those in ``only``, when it is not empty), and print as it goes."""
+    sections = []
+    for part in PARTS:
+        if only and part.key not in only:
+            continue
+        sys.stderr.write(f"limits: {part.key}\n")
+        section = Section(part, part.measure())
+        print("\n".join(reached.line() for reached in section.found), flush=True)
+        sections.append(section)
+    return sections
+
+
+def markdown(sections: Sequence[Section]) -> str:
+    """The whole section of the page, marks included."""
+    parts = [section.markdown() for section in sections]
+    return "\n\n".join([f"{BEGIN}\n## Limits", *parts, END]) + "\n"
+
+
+def put_in(page: str, text: str) -> str:
+    """The page with its limits replaced by ``text``; a page without them gets them at its end."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END + "\n")
+    if begin and end:
+        return f"{before}{text}{after}"
+    return f"{page.rstrip()}\n\n{text}" if page.strip() else text
+
+
+def main() -> int:
+    """Measure and print; exit 1 when something is over its bound."""
+    parser = argparse.ArgumentParser(prog="python -m bench.limits", description=__doc__)
+    parser.add_argument("--only", default="", help=", ".join(part.key for part in PARTS))
+    parser.add_argument("--page", action="store_true", help="write docs/benchmarks.md")
+    options = parser.parse_args()
+    os.environ["PATH"] += ":/usr/sbin"
+    sections = measure([key for key in options.only.split(",") if key])
+    if options.page:
+        old = PAGE.read_text("utf-8") if PAGE.exists() else ""
+        PAGE.write_text(put_in(old, markdown(sections)), encoding="utf-8")
+    return 0 if all(one.is_good for section in sections for one in section.found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
