@@ -8,7 +8,7 @@ from ipaddress import ip_network
 
 import pytest
 from tests.peers.certificates import Authority
-from tests.reception.rig import LOOPBACK, Make, Rig, listener
+from tests.reception.rig import LOOPBACK, Client, Make, Rig, listener
 
 from postern.reception.settings import Kind, ListenerSettings
 from postern.reception.tls import CertificateFiles, Certificates
@@ -441,6 +441,30 @@ async def test_program_of_this_machine_may_send_to_anyone(make: Make) -> None:
         assert b"Bcc" not in content
         assert b"Message-ID: <" in content
         assert b"(local)" in content
+
+
+async def test_programs_of_one_user_count_together(make: Make) -> None:
+    async with make(connections_per_address=1) as rig:
+        path = rig.folder / "s"
+        sock = socket.socket(socket.AF_UNIX)
+        sock.bind(str(path))
+        sock.listen()
+        sock.setblocking(False)
+        local = ListenerSettings(Kind.SUBMISSION, f"unix:{path}", is_unix=True)
+        await rig.reception.open([(local, sock)])
+        first = Client(*await asyncio.open_unix_connection(path))
+        assert (await first.reply()).startswith("220")
+        assert rig.reception.counts.open == 1
+        second = Client(*await asyncio.open_unix_connection(path))
+        turned_away = await second.reply()
+        assert turned_away.startswith("421")
+        assert f"uid:{os.getuid()}" in turned_away
+        await second.close()
+        await first.close()
+        await rig.wait_idle()
+        third = Client(*await asyncio.open_unix_connection(path))
+        assert (await third.reply()).startswith("220"), "who left is no longer counted"
+        await third.close()
 
 
 async def test_stop_sends_idle_clients_away_and_waits_for_a_message(make: Make) -> None:

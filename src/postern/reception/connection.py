@@ -71,8 +71,9 @@ class Connection(asyncio.Protocol):
         plain = cast("asyncio.Transport", transport)
         if self._port.listener.is_unix:
             self._client.is_relay = True
-            self._client.local_user = peer_user(transport)
-            self._begin(plain, "")
+            # One user's programs count together, as one address's clients do.
+            self._key = self._client.local_user = peer_user(transport)
+            self._begin(plain, self._port.counts.enter(self._key))
             return
         peer = peer_address(transport)
         if peer is None:
