@@ -50,6 +50,9 @@ class Tables:
     def site_postmaster(self) -> tuple[Address, ...]:
         return self.postmaster
 
+    def is_this_host(self, domain: str) -> bool:
+        return False
+
     def first_mailbox(self) -> Address | None:
         return Address(min(self.boxes), D) if self.boxes else None
 

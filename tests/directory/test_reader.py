@@ -339,3 +339,35 @@ def test_database_that_cannot_answer_is_never_a_no(site: SiteStore, reading: Rea
     with site.database.write() as connection:
         connection.execute(sa.text("ALTER TABLE elsewhere RENAME TO mailbox"))
     assert reading.directory.resolve(at("wang")) == locally(Via.MAILBOX, at("wang"))
+
+
+def at_mx(domain: str) -> bool:
+    return domain in {"mx.tea.example", "[192.0.2.25]"}
+
+
+@pytest.mark.parametrize("name", ["postmaster", "PostMaster", "MAILER-DAEMON"])
+@pytest.mark.parametrize("host", ["mx.tea.example", "[192.0.2.25]"])
+def test_mail_for_the_hosts_own_postmaster_is_the_site_postmasters(
+    directory: Directory, site: SiteStore, name: str, host: str
+) -> None:
+    assert directory.resolve(at(name, host)) == NotOurs(), "until it knows its host"
+    directory.answer_for_host(at_mx)
+    assert directory.resolve(at(name, host)) == locally(Via.POSTMASTER, at("wang"))
+    assert directory.resolve(at("li", host)) == NotOurs()
+    granted(site.add_alias("postmaster", [f"li@{H}"]))
+    directory.refresh()
+    assert directory.resolve(at(name, host)) == locally(Via.POSTMASTER, at("li"))
+
+
+def test_alias_may_lead_to_the_hosts_postmaster(directory: Directory, site: SiteStore) -> None:
+    granted(site.add_alias(f"help@{H}", ["postmaster@mx.tea.example"]))
+    directory.answer_for_host(at_mx)
+    assert directory.resolve(at("help")) == locally(Via.ALIAS, at("wang"))
+
+
+def test_mailer_daemon_is_the_postmaster_where_the_host_is_a_domain_of_ours(
+    directory: Directory,
+) -> None:
+    directory.answer_for_host(H.__eq__)
+    assert directory.resolve(at("mailer-daemon")) == locally(Via.POSTMASTER, at("wang"))
+    assert directory.resolve(at("nobody")) == NoSuchMailbox(H)

@@ -1,6 +1,8 @@
 from dataclasses import dataclass
 
+from postern.directory import resolution as directory_says
 from postern.directory.model import Domain
+from postern.directory.resolution import Destination, Resolution, Resolved, Via
 from postern.mail.address import Address
 from postern.routing.places import (
     DirectoryPlaces,
@@ -23,6 +25,11 @@ class FakeNames:
 
     def domain(self, name: str) -> Domain | None:
         return self.known if name == self.known.name else None
+
+    def resolve(self, address: Address) -> Resolution:
+        if address == Address("postmaster", "mx.tea.test"):
+            return Resolved((Destination(Address("wang", "tea.test"), local=True),), Via.POSTMASTER)
+        return directory_says.NotOurs()
 
     def home_of(self, address: Address) -> str | None:
         if address.local.startswith("wang") and not self.known.is_gateway:
@@ -51,3 +58,8 @@ def test_gateway_domain_is_at_its_own_server() -> None:
 
 def test_other_domains_are_not_ours() -> None:
     assert place("wang", "coffee.test") == NotOurs()
+
+
+def test_postmaster_of_the_host_is_at_home_in_a_mailbox() -> None:
+    assert place("postmaster", "mx.tea.test") == LocalMailbox("tea.test/wang")
+    assert place("root", "mx.tea.test") == NotOurs()

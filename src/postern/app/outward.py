@@ -1,5 +1,7 @@
 """The rooms mail leaves through, as one set: a reload makes a new one and lets the old finish."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from postern.app.settings import (
@@ -63,8 +65,10 @@ def outward(
     smtp = SmtpDelivery(delivery_settings(config), clock)
     lmtp = LmtpDelivery(delivery_settings(config), clock)
     maildir = MaildirDelivery(maildir_root(config), config.hostname, clock)
+    machine = this_machine()
+    directory.answer_for_host(functools.partial(is_this_host, config.hostname, machine.owns))
     places = DirectoryPlaces(directory)
-    router = Router(places, resolver, routing_settings(config, ports), clock, this_machine())
+    router = Router(places, resolver, routing_settings(config, ports), clock, machine)
     expire_s = config.queue.expire_s
     return Outward(
         resolver,
@@ -77,3 +81,10 @@ def outward(
         Recipients(directory, CallAhead(router, smtp, clock)),
         queue_settings(config, workers),
     )
+
+
+def is_this_host(hostname: str, owns: Callable[[str], bool], domain: str) -> bool:
+    """Whether a recipient's domain is our host name, or an address literal of this machine."""
+    if not domain.startswith("["):
+        return domain == hostname
+    return owns(domain[1:-1].removeprefix("IPv6:"))

@@ -6,6 +6,8 @@ same questions in the same order, so what is refused is exactly what would have 
 An address of ours is answered by the first of: an alias of that very name, a mailbox of that very
 name, the domain's gateway, alias or mailbox without the tag, the site's postmaster (for
 ``postmaster``, which RFC 5321 §4.5.1 makes valid everywhere), the domain's catch-all.
+``postmaster`` and ``MAILER-DAEMON`` at this host itself are the site's postmaster too: our notices
+come from there, and people answer them.
 """
 
 from collections.abc import Mapping
@@ -33,6 +35,8 @@ MAX_STEPS = 4_000
 """Addresses looked at in one walk, whatever comes of them."""
 
 SITE_POSTMASTER = Address(POSTMASTER, "")
+HOST_POSTMEN = frozenset({POSTMASTER, "mailer-daemon"})
+"""Who can be written to at the host itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,10 @@ class Source(Protocol):
 
     def site_postmaster(self) -> tuple[Address, ...]:
         """Who gets the site's postmaster mail, as set; empty when nothing was set."""
+        ...
+
+    def is_this_host(self, domain: str) -> bool:
+        """Whether that is the name, or the address literal, of the server itself."""
         ...
 
     def first_mailbox(self) -> Address | None:
@@ -94,11 +102,12 @@ def step(source: Source, address: Address) -> Step:
     if not address.domain:
         if local_key(address.local) != POSTMASTER:
             return NotOurs()
-        return Fork(SITE_POSTMASTER, source.site_postmaster(), Via.POSTMASTER)
+        return _to_site_postmaster(source)
     domain = source.domain(address.domain)
-    if domain is None:
-        return NotOurs()
     key = local_key(address.local)
+    is_host_postman = key in HOST_POSTMEN and source.is_this_host(address.domain)
+    if domain is None:
+        return _to_site_postmaster(source) if is_host_postman else NotOurs()
     base = without_tag(key, domain.separator)
     found = source.entries(domain, (key,) if base is None else (key, base))
     if key in found:
@@ -110,11 +119,15 @@ def step(source: Source, address: Address) -> Step:
         separator = domain.separator or ""
         tag = separator + address.local.partition(separator)[2]
         return _answer(found[base], domain, base, tag, Via.PLUS)
-    if POSTMASTER in {key, base}:
-        return Fork(SITE_POSTMASTER, source.site_postmaster(), Via.POSTMASTER)
+    if POSTMASTER in {key, base} or is_host_postman:
+        return _to_site_postmaster(source)
     if domain.catch_all is not None:
         return Fork(Address("", domain.name), (domain.catch_all,), Via.CATCH_ALL)
     return NoSuchMailbox(domain.name)
+
+
+def _to_site_postmaster(source: Source) -> Fork:
+    return Fork(SITE_POSTMASTER, source.site_postmaster(), Via.POSTMASTER)
 
 
 def _answer(entry: Entry, domain: Domain, key: str, tag: str, via: Via) -> Box | Fork:

@@ -5,12 +5,12 @@ million mailboxes costs a worker no more memory than its caches' bounds. What is
 also that something is not there, so a guesser cannot make every guess a query twice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
-from postern.directory.expand import Entry, resolve
+from postern.directory.expand import HOST_POSTMEN, SITE_POSTMASTER, Entry, resolve
 from postern.directory.model import Domain, Mailbox
 from postern.directory.names import home_path, key_of, local_key, without_tag
 from postern.directory.resolution import NotOurs, Resolution, Resolved
@@ -49,10 +49,24 @@ class Directory:
     def __init__(self, database: Database, watch: Watch) -> None:
         self._database = database
         self._watch = watch
+        self._is_this_host: Callable[[str], bool] = _is_nowhere
         self._domain = lru_cache(CACHED_DOMAINS)(self._read_domain)
         self._resolved = lru_cache(CACHED_ADDRESSES)(self._read_resolution)
         self._mailbox = lru_cache(CACHED_ADDRESSES)(self._read_mailbox)
         self._clear()
+
+    def answer_for_host(self, is_this_host: Callable[[str], bool]) -> None:
+        """Take the mail for the postmaster of the host itself (RFC 5321 §4.5.1).
+
+        Args:
+            is_this_host: whether a domain, or an address literal in brackets, is the server's own.
+        """
+        self._is_this_host = is_this_host
+        self._clear()
+
+    def is_this_host(self, domain: str) -> bool:
+        """Whether that is the name, or the address literal, of the server itself."""
+        return self._is_this_host(domain)
 
     def refresh(self) -> bool:
         """Drop the caches if anything changed since the last call; a few microseconds."""
@@ -66,9 +80,14 @@ class Directory:
         return self._domain(name)
 
     def resolve(self, address: Address) -> Resolution:
-        """What becomes of mail for ``address``; the bare ``postmaster`` is known too."""
+        """What becomes of mail for ``address``.
+
+        The bare ``postmaster`` is known too, and the postmaster of the host itself.
+        """
         if address.domain and self._domain(address.domain) is None:
             # Without this, mail going out would fill the cache of addresses with strangers.
+            if local_key(address.local) in HOST_POSTMEN and self._is_this_host(address.domain):
+                return self._resolved(SITE_POSTMASTER)
             return _NOT_OURS
         return self._resolved(address)
 
@@ -146,6 +165,10 @@ class Directory:
 _NOT_OURS = NotOurs()
 
 
+def _is_nowhere(_domain: str) -> bool:
+    return False
+
+
 class _Remembering:
     """A ``Source`` that takes domains from the directory's cache and the rest from the tables."""
 
@@ -161,6 +184,9 @@ class _Remembering:
 
     def site_postmaster(self) -> tuple[Address, ...]:
         return self._lookup.site_postmaster()
+
+    def is_this_host(self, domain: str) -> bool:
+        return self._directory.is_this_host(domain)
 
     def first_mailbox(self) -> Address | None:
         return self._lookup.first_mailbox()

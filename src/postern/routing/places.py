@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from postern.directory.model import Domain
+from postern.directory.resolution import Resolution, Resolved
 from postern.mail.address import Address
 
 SMTP_PORT = 25
@@ -59,6 +60,10 @@ class Names(Protocol):
         """Our domain of that name."""
         ...
 
+    def resolve(self, address: Address) -> Resolution:
+        """What becomes of mail for ``address``; microseconds for strangers."""
+        ...
+
     def home_of(self, address: Address) -> str | None:
         """The home of the mailbox for ``address``."""
         ...
@@ -75,13 +80,26 @@ class DirectoryPlaces:
         self._directory.refresh()
         domain = self._directory.domain(address.domain)
         if domain is None:
-            return _NOT_OURS
+            return self._at_host(address)
         home = self._directory.home_of(address)
         if home is not None:
             return LocalMailbox(home)
         if domain.gateway_host is not None:
             return GatewayDomain(domain.gateway_host, domain.gateway_port or SMTP_PORT)
         return _UNKNOWN
+
+    def _at_host(self, address: Address) -> Place:
+        """Mail for the host's own postmaster that began here: a notice, a letter to oneself.
+
+        It stays one delivery, so it goes to the first mailbox that gets the postmaster's mail.
+        """
+        resolution = self._directory.resolve(address)
+        if isinstance(resolution, Resolved):
+            for destination in resolution.destinations:
+                home = self._directory.home_of(destination.address) if destination.local else None
+                if home is not None:
+                    return LocalMailbox(home)
+        return _NOT_OURS
 
 
 _NOT_OURS = NotOurs()
