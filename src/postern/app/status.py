@@ -1,8 +1,13 @@
-"""What a worker reports once a second: ``run/worker-N.json``, for metrics, doctor and scripts."""
+"""What a worker reports once a second: ``run/worker-N.json``, for metrics, doctor and scripts.
+
+Counters go on where the worker's predecessor left them: sums over workers never shrink because one
+of them crashed. The server forgets the files when it starts anew.
+"""
 
 import asyncio
 import os
 import socket
+from collections.abc import Iterator
 
 import structlog
 
@@ -16,6 +21,7 @@ from postern.runtime.processes import (
     WorkerSetup,
     WorkerStatus,
     metric_key,
+    read_status,
     write_status,
 )
 
@@ -36,7 +42,6 @@ class StatusWriter:
         counts_in: ConnectionCounts,
         clock: Clock,
     ) -> None:
-        self._config = config
         self._setup = setup
         self._services = services
         self._queue = queue
@@ -44,6 +49,10 @@ class StatusWriter:
         self._clock = clock
         self._started_at = clock.now()
         self._counts: dict[str, float] = {}
+        predecessor = read_status(setup.status_path)
+        self._base = predecessor.counters if predecessor else {}
+        # Asked now: at the stop the sockets close before the last status is written.
+        self._ports = tuple(port_statuses(config, setup))
 
     async def keep_writing(self) -> None:
         """Write every second until cancelled."""
@@ -82,6 +91,8 @@ class StatusWriter:
             counters[metric_key("postern_check_unknown_total", {"check": check})] = count
         for result, count in self._queue.attempts.items():
             counters[metric_key("postern_delivery_attempts_total", {"result": result})] = count
+        for key, so_far in self._base.items():
+            counters[key] = counters.get(key, 0.0) + so_far
         spool = self._services.spool
         has_room = spool.space.may_accept()
         reason = "" if spool.is_writable else "the spool could not be written"
@@ -92,7 +103,7 @@ class StatusWriter:
             self._setup.number,
             self._started_at,
             self._clock.now(),
-            tuple(self._ports()),
+            self._ports,
             self._queue.groups.used,
             self._queue.groups.slots,
             counters,
@@ -101,10 +112,10 @@ class StatusWriter:
             reason,
         )
 
-    def _ports(self) -> list[PortStatus]:
-        ports = []
-        for index, sock in self._setup.listeners:
-            listener = self._config.listeners[index]
-            port = 0 if sock.family == socket.AF_UNIX else sock.getsockname()[1]
-            ports.append(PortStatus(listener.kind, str(listener.bind), port))
-        return ports
+
+def port_statuses(config: Config, setup: WorkerSetup) -> Iterator[PortStatus]:
+    """Each listener as it really is; its socket must be open."""
+    for index, sock in setup.listeners:
+        listener = config.listeners[index]
+        port = 0 if sock.family == socket.AF_UNIX else sock.getsockname()[1]
+        yield PortStatus(listener.kind, str(listener.bind), port)
