@@ -49,9 +49,16 @@ class Answers:
             for sock in sockets:
                 if sock.fileno() in readable:
                     self._answer(sock, setup.number)
+        select.select([], [], [], float(str(self._plan.get("ends_late_s", 0))))
         return 0
 
     def run_console(self, setup: ConsoleSetup) -> int:
+        if self._plan.get("console_breaks"):
+            raise ModuleNotFoundError("No module named\n'uvicorn'")
+        if self._plan.get("console_exits"):
+            return int(str(self._plan["console_exits"]))
+        if self._plan.get("console_hangs"):
+            signal.pause()
         setup.report_ready()
         sock = setup.sockets[0]
         while True:

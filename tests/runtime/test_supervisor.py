@@ -214,6 +214,13 @@ def test_worker_that_does_not_stop_is_killed_after_the_grace(start: Start) -> No
     assert not is_running(pid)
 
 
+def test_worker_that_commits_after_the_grace_is_not_killed_over_it(start: Start) -> None:
+    tree = start(workers=1, ends_late_s=2.6, stop_grace_s=0.1).wait_ready()
+    assert tree.stop() == 0
+    tree._reader.join(DEADLINE_S)
+    assert not any("killed" in line for line in tree._lines.queue)
+
+
 def test_workers_die_with_a_killed_supervisor_and_the_data_is_free_again(start: Start) -> None:
     tree = start(workers=2, stubborn=True).wait_ready()
     pids = [tree.pid_of(0), tree.pid_of(1)]
@@ -282,6 +289,41 @@ def test_hopeless_start_ends_the_tree_with_its_code(start: Start) -> None:
     tree = start(workers=2, exit_at_start=78)
     assert tree.process.wait(DEADLINE_S) == 78
     tree.wait_line(r"cannot start \(exit 78\)")
+
+
+@pytest.mark.parametrize("plan", [{"console_breaks": 1}, {"console_exits": 77}])
+def test_a_console_that_does_not_start_holds_nothing_back_and_is_tried_again(
+    start: Start, plan: dict[str, object]
+) -> None:
+    tree = start(workers=2, console=True, **plan)
+    tree.wait_line("console .* starting it again in 0.1 s")
+    tree.wait_line("console .* starting it again in 0.2 s")
+    tree.wait_ready()
+    assert sum("the console does not start" in line for line in tree.seen) == 1
+    assert tree.workers_heard({0, 1})
+    assert tree.stop() == 0
+
+
+def test_a_console_that_hangs_is_waited_for_a_while_and_systemd_is_told(
+    start: Start, tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        address = tmp_path / "notify"
+        manager.bind(str(address))
+        manager.settimeout(DEADLINE_S)
+        tree = start({"NOTIFY_SOCKET": str(address)}, workers=1, console=True, console_hangs=1)
+        tree.wait_ready()
+        said = manager.recv(4096).decode()
+    assert said == "READY=1\nSTATUS=serving with 1 workers; the console does not start"
+    assert tree.stop() == 0
+
+
+def test_a_crash_is_told_in_one_line(start: Start) -> None:
+    tree = start(workers=1, console=True, console_breaks=1)
+    line = tree.wait_line("process.crashed")
+    assert "ModuleNotFoundError" in line
+    tree.wait_line("starting it again")
+    assert all(re.match(r"\d{4}-\d\d-\d\dT", line) for line in tree.seen), tree.seen
 
 
 def test_unix_socket_left_by_a_killed_server_is_replaced(start: Start) -> None:

@@ -3,9 +3,10 @@
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+
+import structlog
 
 from postern.runtime.allocator import keep_large_blocks_apart
 from postern.runtime.privileges import Account, become, die_with_parent
@@ -78,7 +79,8 @@ def _live(birth: Birth, ready_in: int, parent_pid: int, mask: set[signal.Signals
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else EX_SOFTWARE
     except BaseException:  # noqa: BLE001 - nothing of the parent's stack may run in the child
-        traceback.print_exc()
+        # One line, as all others: a traceback of many would mix with what other processes say.
+        structlog.get_logger().exception("process.crashed")
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

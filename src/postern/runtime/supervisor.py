@@ -29,8 +29,13 @@ LONGEST_RESTART_S = 10.0
 STEADY_S = 10.0
 """A child that lived this long has got over its earlier crashes."""
 
-STOP_SLACK_S = 2.0
+STOP_SLACK_S = 4.0
 """On top of stop_grace_s, for a worker that used all of it to write down what it could not end."""
+
+CONSOLE_PATIENCE_S = 5.0
+"""How long "ready" waits for the console once all workers are; mail does not need one."""
+
+CONSOLE = "console"
 
 HOPELESS = frozenset({73, 77, 78})
 """Exit codes (sysexits) that starting again does not mend: cannot create, no permission, config."""
@@ -104,6 +109,7 @@ class Supervisor:
         self._signals: set[int] = set()
         self._wakeup: tuple[int, int] = (-1, -1)
         self._announced = False
+        self._console_deadline: float | None = None
         self._stop_deadline: float | None = None
         self._exit_code = 0
         self._next_alive: float | None = None
@@ -117,7 +123,7 @@ class Supervisor:
             for n in range(self._settings.workers)
         ]
         if self._settings.console is not None:
-            self._children.append(_Child("console", self._start_console))
+            self._children.append(_Child(CONSOLE, self._start_console))
         self._next_alive = self._clock.monotonic()
         try:
             while not self._is_over():
@@ -166,12 +172,15 @@ class Supervisor:
         now = self._clock.monotonic()
         if self._stop_deadline is not None and now >= self._stop_deadline:
             self._kill_rest()
+        if self._console_deadline is not None and now >= self._console_deadline:
+            self._announce()
         self._feed_watchdog(now)
 
     def _patience(self) -> float | None:
         """Seconds until the next thing is due; None waits for an event."""
         due = [c.restart_at for c in self._children if c.restart_at is not None]
-        due += [at for at in (self._stop_deadline, self._next_alive) if at is not None]
+        others = (self._stop_deadline, self._next_alive, self._console_deadline)
+        due += [at for at in others if at is not None]
         return max(0.0, min(due) - self._clock.monotonic()) if due else None
 
     def _is_over(self) -> bool:
@@ -278,10 +287,33 @@ class Supervisor:
         child.is_ready = True
         if child.missed_reload:
             self._tell(child, signal.SIGHUP)
-        if not self._announced and all(c.is_ready for c in self._children):
-            self._announced = True
-            os.write(2, READY_LINE)
-            self._notifier.ready(f"serving with {self._settings.workers} workers")
+        self._consider_ready()
+
+    def _consider_ready(self) -> None:
+        """Ready is when all workers are; a console that comes up soon is waited for."""
+        if self._announced or self._stop_deadline is not None:
+            return
+        if not all(c.is_ready for c in self._children if c.name != CONSOLE):
+            return
+        if all(c.is_ready for c in self._children):
+            self._announce()
+        elif self._console_deadline is None:
+            self._console_deadline = self._clock.monotonic() + CONSOLE_PATIENCE_S
+
+    def _announce(self) -> None:
+        """Tell, once, that mail is served; and that the console is not, if so."""
+        self._console_deadline = None
+        self._announced = True
+        if not all(c.is_ready for c in self._children):
+            self._log.error("the console does not start; mail is served without it")
+        os.write(2, READY_LINE)
+        self._notifier.ready(self._state())
+
+    def _state(self) -> str:
+        """How we are, in one sentence for the service manager."""
+        text = f"serving with {self._settings.workers} workers"
+        is_whole = all(c.is_ready or c.is_replaced for c in self._children if c.name == CONSOLE)
+        return text if is_whole else f"{text}; the console does not start"
 
     def _forget_pipe(self, child: _Child) -> None:
         if child.ready_fd >= 0:
@@ -310,7 +342,8 @@ class Supervisor:
         if child.is_replaced:
             child.restart_at = self._clock.monotonic()
             return
-        if not self._announced and code in HOPELESS:
+        child.is_ready = False
+        if not self._announced and code in HOPELESS and child.name != CONSOLE:
             self._log.error(f"{child.name} cannot start (exit {code})")
             self._exit_code = code
             self._stop(is_impatient=False)
@@ -349,14 +382,14 @@ class Supervisor:
         else:
             self._log.info("configuration reloaded")
             for child in self._children:
-                if child.name == "console":
+                if child.name == CONSOLE:
                     child.is_replaced = bool(child.pid)
                     self._tell(child, signal.SIGTERM)
                 elif child.is_ready:
                     self._tell(child, signal.SIGHUP)
                 else:
                     child.missed_reload = True
-        self._notifier.ready(f"serving with {self._settings.workers} workers")
+        self._notifier.ready(self._state())
 
     def _stop(self, *, is_impatient: bool) -> None:
         """Ask all children to finish; a second SIGINT does not wait for them."""
@@ -365,6 +398,7 @@ class Supervisor:
                 self._stop_deadline = self._clock.monotonic()
             return
         self._stop_deadline = self._clock.monotonic() + self._settings.stop_grace_s + STOP_SLACK_S
+        self._console_deadline = None
         self._notifier.stopping()
         self._close_listeners()
         for child in self._children:
