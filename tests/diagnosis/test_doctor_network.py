@@ -10,15 +10,18 @@ import dns.message
 import dns.rcode
 import pytest
 
+from postern.diagnosis import doctor_network
 from postern.diagnosis.doctor_network import (
     Reply,
     ask,
+    examine_console,
+    examine_ports,
     judge_port,
     judge_resolver,
     system_servers,
     try_to_bind,
 )
-from postern.diagnosis.doctor_results import Door, Grade, NamedServer
+from postern.diagnosis.doctor_results import Door, Grade, NamedServer, Site
 from postern.runtime.clock import SystemClock
 
 DOOR = Door("listener[1].bind", "127.0.0.1:25", "127.0.0.1", 25)
@@ -114,3 +117,41 @@ def test_port_of_another_program_is_seen() -> None:
         port = other.getsockname()[1]
         assert try_to_bind(Door("x", "x", "127.0.0.1", port)) == errno.EADDRINUSE
     assert try_to_bind(Door("x", "x", "127.0.0.1", port)) == 0
+
+
+def test_console_is_asked_and_a_silent_or_missing_one_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_network, "CONSOLE_S", 0.2)
+    door = Door("console.bind", "127.0.0.1:0", "127.0.0.1", 0)
+    assert examine_console(door, tmp_path).grade is Grade.PROBLEM
+    with socket.create_server(("127.0.0.1", 0)) as console:
+        port = console.getsockname()[1]
+        (tmp_path / "console.json").write_text(f'{{"port": {port}}}')
+        assert examine_console(door, tmp_path).grade is Grade.PROBLEM  # it accepts, and is silent
+        console.accept()[0].close()
+        monkeypatch.setattr(doctor_network, "CONSOLE_S", 20.0)
+
+        def answer() -> None:
+            connection, _ = console.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert examine_console(door, tmp_path).grade is Grade.OK
+        thread.join()
+    assert examine_console(door, tmp_path).grade is Grade.PROBLEM
+
+
+def test_dead_console_of_a_running_server_is_a_problem_among_the_ports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_network, "is_served", lambda _folder: True)
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+        door = Door("console.bind", f"127.0.0.1:{port}", "127.0.0.1", port)
+        site = Site("", tmp_path, tmp_path, "", 1, (door,), (), (), 0, 0, has_ballast=False)
+        (result,) = examine_ports(site)
+    assert (result.check, result.grade) == ("port.console.bind", Grade.PROBLEM)

@@ -1,9 +1,12 @@
 """The doctor asks the network: do resolvers answer, are our ports ours."""
 
 import errno
+import http.client
+import json
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +25,8 @@ from postern.runtime.lock import is_served
 from postern.runtime.processes import read_statuses
 
 SLOW_S = 1.0
+CONSOLE_SETTING = "console.bind"
+CONSOLE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +120,34 @@ def examine_ports(site: Site) -> Iterator[Result]:
     for door in site.doors:
         if door.path is None:
             attempt = try_to_bind(door)
-            is_ours = door.text in served or door.setting == "console.bind"
+            if is_running and door.setting == CONSOLE_SETTING:
+                yield examine_console(door, site.run_dir)
+                continue
+            is_ours = door.text in served
             yield judge_port(door, attempt, is_running=is_running, is_ours=is_ours)
+
+
+def examine_console(door: Door, run_dir: Path) -> Result:
+    """Ask the console of the running server whether it is well."""
+    check = f"port.{door.setting}"
+    try:
+        address = json.loads((run_dir / "console.json").read_bytes())
+        # The file tells the port that was picked where the configuration says 0.
+        asking = http.client.HTTPConnection(door.host, int(address["port"]), timeout=CONSOLE_S)
+        with closing(asking):
+            asking.request("GET", "/healthz")
+            status = asking.getresponse().status
+    except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException) as error:
+        why = str(error) or type(error).__name__
+    else:
+        if status == http.HTTPStatus.OK:
+            return ok(check, f"the console answers at {door.text}")
+        why = f"/healthz is answered {status}"
+    return problem(
+        check,
+        f"the console does not answer at {door.text}: {why}",
+        "mail is not affected; the log says why it does not start",
+    )
 
 
 def try_to_bind(door: Door) -> int:
