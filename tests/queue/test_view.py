@@ -10,6 +10,7 @@ from postern.mail.outcome import Cause, Deferred
 from postern.mail.reply import reply
 from postern.queue import view
 from postern.queue.view import QueueView, groups, look, look_at_group, queued_messages
+from postern.routing.dead_ends import no_egress
 from postern.runtime.processes import WorkerStatus, status_path, write_status
 from postern.spool.message import DeliveryState
 
@@ -50,6 +51,14 @@ async def test_causes_are_told_in_words_largest_first(stage: Stage) -> None:
         (1, "mailbox full: chen@tea.test", "tea.test"),
     ]
     assert found.waiting == 6
+
+
+async def test_egress_that_is_not_configured_is_a_cause_of_its_own(stage: Stage) -> None:
+    route = no_egress("fresh", "tea.test")
+    assert isinstance(route.outcome, Deferred)
+    await defer(stage, route.outcome, 1, "chen@tea.test")
+    (line,) = seen(stage).causes
+    assert line.cause == "tea.test: there is no egress named fresh in postern.toml"
 
 
 async def test_one_group_may_have_several_causes(stage: Stage) -> None:

@@ -62,6 +62,8 @@ def words(kind: str, group: str, delivery: Delivery, others: int) -> str:
         return NOT_TRIED
     if kind == "reply.full":
         return f"mailbox full: {delivery.recipient.address}{more}"
+    if kind == Cause.NO_EGRESS.value:
+        return f"{place}: {_without_codes(delivery.last_reply)}"
     if kind in _SAYINGS:
         return f"{place}: {_SAYINGS[kind]}"
     if kind.startswith("reply"):
@@ -72,3 +74,9 @@ def words(kind: str, group: str, delivery: Delivery, others: int) -> str:
         return _WORDS[Cause(kind)].format(group=place)
     except (KeyError, ValueError):
         return f"{place}: {kind}"
+
+
+def _without_codes(reply: str) -> str:
+    """What was said, begun as the second half of a sentence."""
+    text = _CODES.sub("", reply, count=1).strip()
+    return text[:1].lower() + text[1:]

@@ -22,7 +22,9 @@ SORT_AT_ONCE = 200
 CALENDAR_SLACK = 64
 BLOCKED_AFTER_S = 3600.0
 _NETWORK = frozenset({Cause.REFUSED, Cause.SILENT, Cause.RESET, Cause.CLOSED, Cause.TLS})
-_OURS = frozenset({Cause.DNS, Cause.LOCAL, Cause.BUG, Cause.EXPIRED, Cause.CANCELLED})
+_OURS = frozenset(
+    {Cause.DNS, Cause.NO_EGRESS, Cause.LOCAL, Cause.BUG, Cause.EXPIRED, Cause.CANCELLED}
+)
 """Causes that say nothing about the path."""
 
 

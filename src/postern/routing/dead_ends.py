@@ -92,8 +92,8 @@ def no_address_for_source(egress: str, group: str) -> NoRoute:
 
 def no_egress(name: str, group: str) -> NoRoute:
     """The egress that was asked for is not configured."""
-    text = f"There is no egress named {name}"
-    return _deferred(group, "4.3.5", text, Cause.LOCAL, Whose.US)
+    text = f"There is no egress named {name} in postern.toml"
+    return _deferred(group, "4.3.5", text, Cause.NO_EGRESS, Whose.US)
 
 
 def no_domain_given(group: str) -> NoRoute:
