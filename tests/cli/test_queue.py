@@ -190,6 +190,9 @@ def test_surgery_needs_the_server(folder: Path, capsys: pytest.CaptureFixture[st
         ["hold", "--from", "tea trading"],
         ["hold", "--to", "<>"],
         ["hold", "--group", " "],
+        ["cancel"],
+        ["cancel", "--all"],
+        ["reroute", "--via", "direct"],
         ["cancel", "PT-NOPE"],
         ["retry", "--all", "--group", "mx.test"],
         ["reroute", "--group", "mx.test"],
@@ -201,10 +204,33 @@ def test_what_could_mean_too_much_is_refused(worker: Worker, words: list[str]) -
     assert worker.asked == []
 
 
-def test_all_mail_needs_a_yes(worker: Worker) -> None:
-    assert postern_main(["queue", "retry", "--all", "--yes"]) == 0
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["retry"],
+        ["release"],
+        ["retry", "--all"],
+        ["hold", "--all", "--yes"],
+        ["cancel", "--all", "--yes"],
+        ["reroute", "--all", "--yes", "--via", "direct"],
+    ],
+)
+def test_all_mail_needs_a_yes_unless_it_does_no_harm(worker: Worker, words: list[str]) -> None:
+    assert postern_main(["queue", *words]) == 0
     (request,) = worker.asked
     assert request.filter.is_empty
+
+
+def test_unknown_egress_is_refused_with_the_names_there_are(
+    worker: Worker, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (folder / "postern.toml").open("a") as written:
+        written.write('[[egress]]\nname = "us1"\n')
+    assert postern_main(["queue", "reroute", "--group", "g", "--via", "fresh"]) == 64
+    said = capsys.readouterr().err
+    assert "there is no egress 'fresh'; there are: direct, us1" in said
+    for there in ("us1", "direct"):
+        assert postern_main(["queue", "reroute", "--group", "g", "--via", there]) == 0
 
 
 def test_request_reaches_the_worker_as_it_was_given(

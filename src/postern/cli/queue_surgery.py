@@ -31,6 +31,7 @@ from postern.queue.request import (
     Options,
     Request,
 )
+from postern.routing.settings import DIRECT
 from postern.runtime.clock import SystemClock
 from postern.runtime.lock import is_served
 from postern.runtime.processes import read_statuses
@@ -52,6 +53,9 @@ _DONE = {
     Action.CANCEL: ("cancelled", "cancel"),
     Action.REROUTE: ("rerouted", "reroute"),
 }
+_HARMLESS = frozenset({Action.RELEASE, Action.RETRY})
+"""What no filter means all mail for, and nobody is asked: it only brings forward what was to be."""
+
 _UNDO = {
     Action.HOLD: "undo: postern queue release with the same words",
     Action.RELEASE: "undo: postern queue hold with the same words, while it still waits",
@@ -70,6 +74,8 @@ Account = Annotated[
     str | None, typer.Option("--account", metavar="A", help="Who signed in to send it.")
 ]
 Everything = Annotated[bool, typer.Option("--all", help="All mail; asks first.")]
+AllAnyway = Annotated[bool, typer.Option("--all", help="All mail, as without any filter.")]
+NobodyAsks = Annotated[bool, typer.Option("--yes", help="Nothing is asked; for scripts.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Count, and list the first ones; change nothing.")
@@ -131,12 +137,12 @@ def release(
     recipient: To = None,
     group: Group = None,
     account: Account = None,
-    everything: Everything = False,
-    yes: Yes = False,
+    everything: AllAnyway = False,
+    yes: NobodyAsks = False,
     dry_run: DryRun = False,
     as_json: JsonFlag = False,
 ) -> int:
-    """Let held mail go on, now."""
+    """Let held mail go on, now; without a filter, all of it."""
     return carry_out(
         Order(
             Action.RELEASE, codes or (), sender, recipient, group, account,
@@ -151,12 +157,12 @@ def retry(
     recipient: To = None,
     group: Group = None,
     account: Account = None,
-    everything: Everything = False,
-    yes: Yes = False,
+    everything: AllAnyway = False,
+    yes: NobodyAsks = False,
     dry_run: DryRun = False,
     as_json: JsonFlag = False,
 ) -> int:
-    """Try waiting mail again now, as fast as the slots allow."""
+    """Try waiting mail again now, as fast as the slots allow; without a filter, all of it."""
     return carry_out(
         Order(
             Action.RETRY, codes or (), sender, recipient, group, account,
@@ -195,7 +201,8 @@ def cancel(
 
 def reroute(
     via: Annotated[
-        str, typer.Option("--via", metavar="EGRESS", help="An [[egress]] of postern.toml.")
+        str,
+        typer.Option("--via", metavar="EGRESS", help="An [[egress]] by name, or direct."),
     ],
     codes: Codes = None,
     sender: From = None,
@@ -243,7 +250,7 @@ def carry_out(order: Order) -> int:
 
 
 def _check_egress(config: Config, via: str) -> None:
-    names = [egress.name for egress in config.egresses] or ["direct"]
+    names = list(dict.fromkeys([DIRECT, *(egress.name for egress in config.egresses)]))
     if via and via not in names:
         fail(ExitCode.USAGE, f"there is no egress {via!r}; there are: {', '.join(names)}")
 
@@ -265,7 +272,7 @@ def _filter(order: Order, codes: TraceCodes) -> MailFilter:
         _given(order.account, "--account"),
         tuple(dict.fromkeys(numbers)),
     )
-    if wanted.is_empty and not order.is_all:
+    if wanted.is_empty and not order.is_all and order.action not in _HARMLESS:
         fail(
             ExitCode.USAGE,
             "say which mail: a trace code, --from, --to, --group or --account; all of it: --all",
@@ -294,7 +301,7 @@ def _pattern(text: str, option: str) -> str:
 
 
 def _agree(order: Order, wanted: MailFilter) -> None:
-    if order.is_dry or not wanted.is_empty:
+    if order.is_dry or not wanted.is_empty or order.action in _HARMLESS:
         return
     verb = _DONE[order.action][1]
     if not confirm(f"{verb.capitalize()} all mail in the queue?", yes=order.is_agreed):
