@@ -322,3 +322,10 @@ def test_quoted_local_parts_come_back_as_they_were(harbour: SiteStore) -> None:
     assert isinstance(alias, Alias)
     assert harbour.alias(f"q@{H}") == alias
     assert harbour.missing_targets(alias) == ()
+
+
+def test_data_folder_that_a_command_makes_lets_others_pass_to_the_socket(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    SiteStore.open(tmp_path / "fresh", clock, "cli:wang").close()
+    assert (tmp_path / "fresh").stat().st_mode & 0o777 == 0o711

@@ -21,6 +21,7 @@ from postern.console.metrics import Sample
 from postern.console.server import ConsoleSettings, serve_console
 from postern.diagnosis.doctor_certificates import expiries
 from postern.runtime.clock import SystemClock
+from postern.runtime.folders import make_data_folders
 from postern.runtime.limits import raise_open_files
 from postern.runtime.listeners import CannotListenError, ListenAt
 from postern.runtime.lock import AlreadyServedError, lock_data
@@ -186,9 +187,5 @@ def prepare_folders(config: Config) -> None:
         OSError: they cannot be made.
     """
     account = find_account(config.user) if config.user else None
-    for folder, mode in ((config.data_dir, 0o711), (config.run_dir, 0o755)):
-        if not folder.is_dir():
-            folder.mkdir(parents=True)
-            folder.chmod(mode)
-        if account is not None and os.geteuid() == 0 and folder.stat().st_uid == 0:
-            os.chown(folder, account.uid, account.gid)
+    has_socket = any(listener.bind.path is not None for listener in config.listeners)
+    make_data_folders(config.data_dir, config.run_dir, account, has_socket=has_socket)

@@ -5,8 +5,9 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from postern.diagnosis.doctor_results import Result, Site, ok, problem, warning
+from postern.diagnosis.doctor_results import Result, Site, couldnt_tell, ok, problem, warning
 from postern.runtime.clock import Instant
+from postern.runtime.folders import closed_on_the_way
 from postern.runtime.lock import holder, is_served
 from postern.runtime.processes import WorkerStatus, read_statuses, stale_workers
 
@@ -73,10 +74,31 @@ def examine_data(site: Site) -> Iterator[Result]:
             yield warning(
                 "spool.ballast",
                 f"{ballast} is not there: the queue could not drain on a full disk",
-                "make room on the disk; it is laid again at the next start",
+                "make room on the disk; it is laid again within a minute",
             )
+    for door in site.doors:
+        if door.path is not None:
+            yield judge_way(door.path)
     for secret in site.secrets:
         yield from judge_secret(secret)
+
+
+def judge_way(socket: Path) -> Result:
+    """Whether programs of other users can reach the socket that mail is handed in through."""
+    check = "socket.reachable"
+    try:
+        closed = closed_on_the_way(socket)
+    except FileNotFoundError:
+        return ok(check, f"{socket} is made when the server starts")
+    except OSError as error:
+        return couldnt_tell(check, f"{socket}: {error.strerror}", "run doctor as root")
+    if closed is None:
+        return ok(check, f"every user can reach {socket}")
+    return warning(
+        check,
+        f"only its owner can pass through {closed}: sendmail of other users cannot reach {socket}",
+        f"chmod o+x {closed}",
+    )
 
 
 def judge_corrupt(folder: Path) -> Result:

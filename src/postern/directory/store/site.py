@@ -27,7 +27,7 @@ from postern.mail.address import Address
 from postern.runtime.clock import Clock
 from postern.runtime.database.engine import Database
 from postern.runtime.database.migrate import migrate
-from postern.runtime.durable import make_directory
+from postern.runtime.folders import DATA_MODE, make_folder
 
 FILE_NAME = "site.db"
 
@@ -56,7 +56,7 @@ class SiteStore:
             DatabaseTroubleError: it cannot be opened, or a newer Postern wrote it.
             OSError: ``data_dir`` cannot be made.
         """
-        make_directory(data_dir)
+        make_folder(data_dir, DATA_MODE)
         database = Database.open(data_dir / FILE_NAME)
         try:
             migrate(database)
