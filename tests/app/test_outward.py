@@ -16,6 +16,6 @@ from postern.app.outward import is_this_host
         ("192.0.2.25", False),
     ],
 )
-def test_this_host_is_its_name_and_its_address_literals(domain: str, is_ours: bool) -> None:
+def test_this_host_is_its_name_and_its_address_literals(domain: str, *, is_ours: bool) -> None:
     owned = {"192.0.2.25", "2001:db8::25"}
     assert is_this_host("mx.tea.test", owned.__contains__, domain) is is_ours
