@@ -264,6 +264,12 @@ def test_quota_is_read_and_shown_as_people_write_it(
     assert f"quota      {shown}\n" in harbour("mailbox", "show", f"wang@{H}").out
 
 
+def test_quota_is_said_to_be_stored_and_not_enforced(harbour: Postern) -> None:
+    for words in (("add", f"full@{H}"), ("set", f"wang@{H}")):
+        assert "not enforced yet" in harbour("mailbox", *words, "--quota", "5G").err
+    assert "enforced" not in harbour("mailbox", "set", f"wang@{H}", "--quota", "none").err
+
+
 def test_mailbox_is_switched_off_and_on_and_keeps_its_password(
     harbour: Postern, folder: Path
 ) -> None:

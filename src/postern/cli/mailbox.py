@@ -46,8 +46,14 @@ PasswordFlag = Annotated[
 ]
 QuotaOption = Annotated[
     str | None,
-    typer.Option("--quota", metavar="SIZE", help="The most it may hold: 500M, 5G, none."),
+    typer.Option(
+        "--quota",
+        metavar="SIZE",
+        help="The most it may hold: 500M, 5G, none. Stored; not enforced yet.",
+    ),
 ]
+
+QUOTA_NOTE = "the quota is stored; it is not enforced yet"
 
 
 @app.command()
@@ -71,6 +77,8 @@ def add(
         print_json({"action": "added", "mailbox": _fields(mailbox)})
     else:
         say(f"Added {mailbox.address}; mail to it is accepted from now on.")
+    if mailbox.quota_bytes is not None:
+        note(QUOTA_NOTE)
     if password_hash is None:
         note(
             "it has no password, so nobody can log in until: postern mailbox set "
@@ -147,6 +155,8 @@ def set_(
         print_json({"action": "set", "mailbox": _fields(mailbox)})
     else:
         say(f"Changed {mailbox.address}; it holds from now on.")
+    if quota is not None and mailbox.quota_bytes is not None:
+        note(QUOTA_NOTE)
 
 
 @app.command()
