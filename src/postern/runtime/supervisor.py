@@ -17,17 +17,13 @@ from typing import Protocol
 
 import structlog
 
+from postern.runtime.child import Child
 from postern.runtime.clock import Clock
 from postern.runtime.forking import Birth, Started, fork_child, how_it_ended
 from postern.runtime.listeners import Bound, ListenAt, bind_all
 from postern.runtime.notify import Notifier
 from postern.runtime.privileges import Account
 from postern.runtime.processes import ConsoleSetup, WorkerSetup, status_path
-
-FIRST_RESTART_S = 0.1
-LONGEST_RESTART_S = 10.0
-STEADY_S = 10.0
-"""A child that lived this long has got over its earlier crashes."""
 
 STOP_SLACK_S = 4.0
 """On top of stop_grace_s, for a worker that used all of it to write down what it could not end."""
@@ -75,22 +71,6 @@ class Program(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Child:
-    """One place in the tree and the process that holds it now; pid 0 while there is none."""
-
-    name: str
-    start: Callable[[], Started]
-    pid: int = 0
-    ready_fd: int = -1
-    is_ready: bool = False
-    started_at: float = 0.0
-    crashes: int = 0
-    restart_at: float | None = 0.0
-    is_replaced: bool = False
-    missed_reload: bool = False
-
-
 class Supervisor:
     """Runs the tree from the first bind to the last child's end; used once."""
 
@@ -105,7 +85,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._bound: list[Bound] = []
         self._console_bound: list[Bound] = []
-        self._children: list[_Child] = []
+        self._children: list[Child] = []
         self._signals: set[int] = set()
         self._wakeup: tuple[int, int] = (-1, -1)
         self._announced = False
@@ -119,11 +99,11 @@ class Supervisor:
         """Serve until told to stop; returns the exit code. Call ``bind`` before."""
         self._catch_signals()
         self._children = [
-            _Child(f"worker-{n}", partial(self._start_worker, n))
+            Child(f"worker-{n}", partial(self._start_worker, n))
             for n in range(self._settings.workers)
         ]
         if self._settings.console is not None:
-            self._children.append(_Child(CONSOLE, self._start_console))
+            self._children.append(Child(CONSOLE, self._start_console))
         self._next_alive = self._clock.monotonic()
         try:
             while not self._is_over():
@@ -266,7 +246,7 @@ class Supervisor:
                 started = child.start()
             except OSError as error:  # EAGAIN: the limit of processes is reached
                 self._log.error(f"cannot start {child.name}: {error.strerror}")
-                self._restart_later(child)
+                child.restart_later(now)
                 continue
             child.pid, child.ready_fd = started.pid, started.ready_fd
             child.is_ready = child.is_replaced = child.missed_reload = False
@@ -275,7 +255,7 @@ class Supervisor:
                 started.ready_fd, selectors.EVENT_READ, partial(self._hear, child)
             )
 
-    def _hear(self, child: _Child) -> None:
+    def _hear(self, child: Child) -> None:
         """A child says that it is ready, or its pipe closed because it ended."""
         try:
             said = os.read(child.ready_fd, 16)
@@ -286,7 +266,7 @@ class Supervisor:
             return
         child.is_ready = True
         if child.missed_reload:
-            self._tell(child, signal.SIGHUP)
+            child.tell(signal.SIGHUP)
         self._consider_ready()
 
     def _consider_ready(self) -> None:
@@ -315,7 +295,7 @@ class Supervisor:
         is_whole = all(c.is_ready or c.is_replaced for c in self._children if c.name == CONSOLE)
         return text if is_whole else f"{text}; the console does not start"
 
-    def _forget_pipe(self, child: _Child) -> None:
+    def _forget_pipe(self, child: Child) -> None:
         if child.ready_fd >= 0:
             self._selector.unregister(child.ready_fd)
             os.close(child.ready_fd)
@@ -334,7 +314,7 @@ class Supervisor:
                 if child.pid == pid:
                     self._ended(child, os.waitstatus_to_exitcode(status))
 
-    def _ended(self, child: _Child, code: int) -> None:
+    def _ended(self, child: Child, code: int) -> None:
         pid, child.pid = child.pid, 0
         self._forget_pipe(child)
         if self._stop_deadline is not None:
@@ -348,18 +328,10 @@ class Supervisor:
             self._exit_code = code
             self._stop(is_impatient=False)
             return
-        if self._clock.monotonic() - child.started_at >= STEADY_S:
-            child.crashes = 0
-        delay_s = self._restart_later(child)
+        delay_s = child.restart_later(self._clock.monotonic())
         self._log.error(
             f"{child.name} (pid {pid}) {how_it_ended(code)}; starting it again in {delay_s:g} s"
         )
-
-    def _restart_later(self, child: _Child) -> float:
-        delay_s = min(LONGEST_RESTART_S, FIRST_RESTART_S * 2.0 ** min(child.crashes, 16))
-        child.crashes += 1
-        child.restart_at = self._clock.monotonic() + delay_s
-        return delay_s
 
     # --- reload and stop -----------------------------------------------------------------------
 
@@ -384,9 +356,9 @@ class Supervisor:
             for child in self._children:
                 if child.name == CONSOLE:
                     child.is_replaced = bool(child.pid)
-                    self._tell(child, signal.SIGTERM)
+                    child.tell(signal.SIGTERM)
                 elif child.is_ready:
-                    self._tell(child, signal.SIGHUP)
+                    child.tell(signal.SIGHUP)
                 else:
                     child.missed_reload = True
         self._notifier.ready(self._state())
@@ -403,24 +375,19 @@ class Supervisor:
         self._close_listeners()
         for child in self._children:
             child.restart_at = None
-            self._tell(child, signal.SIGTERM)
+            child.tell(signal.SIGTERM)
 
     def _close_listeners(self) -> None:
         """From now on new connections are refused, once the workers have closed theirs too."""
         for bound in (*self._bound, *self._console_bound):
             bound.close()
 
-    def _tell(self, child: _Child, number: signal.Signals) -> None:
-        if child.pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child.pid, number)
-
     def _kill_rest(self) -> None:
         """SIGKILL whoever is left, and fetch them."""
         for child in self._children:
             if child.pid:
                 self._log.warning(f"{child.name} (pid {child.pid}) did not stop in time: killed")
-                self._tell(child, signal.SIGKILL)
+                child.tell(signal.SIGKILL)
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(child.pid, 0)
                 child.pid = 0
