@@ -10,6 +10,7 @@ from postern.diagnosis.doctor_data import (
     judge_corrupt,
     judge_orphans,
     judge_secret,
+    judge_way,
     judge_workers,
 )
 from postern.diagnosis.doctor_results import Grade, Site
@@ -123,3 +124,13 @@ def test_staying_root_is_a_warning(
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: uid)
     assert [r.grade for r in examine_user(site(tmp_path, user))] == [grade]
+
+
+def test_folder_that_others_cannot_pass_on_the_way_to_the_socket_is_a_warning(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "data").mkdir(0o700)
+    result = judge_way(tmp_path / "data" / "submit.sock")
+    assert result.grade is Grade.WARNING
+    assert result.fix.startswith("chmod o+x /")
+    assert judge_way(Path("/submit.sock")).grade is Grade.OK

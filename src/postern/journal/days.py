@@ -24,11 +24,6 @@ class DayFile:
     is_transcripts: bool = False
 
     @property
-    def starts_at(self) -> float:
-        """The first moment of its day."""
-        return self.day * DAY_S
-
-    @property
     def all_paths(self) -> tuple[Path, ...]:
         """The file with what SQLite keeps beside it."""
         return (self.path, *(self.path.with_name(self.path.name + end) for end in ("-wal", "-shm")))

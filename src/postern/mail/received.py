@@ -1,4 +1,4 @@
-"""The lines Postern puts in front of a message: Received, Return-Path, Delivered-To.
+"""The line Postern puts in front of a message it takes: Received.
 
 Source: RFC 5321 §4.4 (trace), RFC 3848 and RFC 6531 §4.3 (``with`` keywords), RFC 5322 §3.3 (date).
 """
@@ -93,17 +93,6 @@ def received_header(
     words[-1] += ";"
     words.append(header_date(instant))
     return _folded(words)
-
-
-def return_path(sender: Address | None) -> bytes:
-    """The Return-Path field of final delivery; ``<>`` for the null sender."""
-    path = "" if sender is None else _UNSAFE_IN_PATH.sub("?", str(sender))
-    return f"Return-Path: <{path}>\r\n".encode()
-
-
-def delivered_to(recipient: Address) -> bytes:
-    """The Delivered-To field that local delivery adds and that loops are known by."""
-    return f"Delivered-To: {_UNSAFE_IN_PATH.sub('?', str(recipient))}\r\n".encode()
 
 
 def _folded(words: list[str]) -> bytes:
