@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+import asyncio
 from dataclasses import dataclass
 
 from postern.app.settings import (
@@ -46,9 +47,9 @@ class Outward:
 
     async def close(self, grace_s: float) -> None:
         """Let what is under way end within ``grace_s``, then cut it."""
-        await self.smtp.close(grace_s)
-        await self.lmtp.close(grace_s)
-        await self.maildir.close(grace_s)
+        await asyncio.gather(
+            self.smtp.close(grace_s), self.lmtp.close(grace_s), self.maildir.close(grace_s)
+        )
         await self.resolver.aclose()
 
 
