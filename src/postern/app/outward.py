@@ -1,8 +1,8 @@
 """The rooms mail leaves through, as one set: a reload makes a new one and lets the old finish."""
 
+import asyncio
 import functools
 from collections.abc import Callable
-import asyncio
 from dataclasses import dataclass
 
 from postern.app.settings import (
