@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.disk import full_disk
@@ -121,7 +122,17 @@ def measure(only: Collection[str] = ()) -> list[Section]:
 def markdown(sections: Sequence[Section]) -> str:
     """The whole section of the page, marks included."""
     parts = [section.markdown() for section in sections]
-    return "\n\n".join([f"{BEGIN}\n## Limits", *parts, END]) + "\n"
+    return "\n\n".join([f"{BEGIN}\n## Limits", circumstances(), *parts, END]) + "\n"
+
+
+def circumstances() -> str:
+    """How far the times can be trusted."""
+    load = os.getloadavg()[2]
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, load average {load:.1f} over the"
+        " last 15 minutes, the measurements' own included. Where others share the processor the"
+        " times are longer; sizes and counts are the same."
+    )
 
 
 def put_in(page: str, text: str) -> str:
