@@ -95,6 +95,7 @@ def test_slots_are_divided_among_workers(config: Config) -> None:
     made = wired.queue_settings(config, 2)
     assert (made.worker_slots, made.group_slots) == (30, 7)
     assert (made.first_retry_s, made.expire_s) == (60, 3600)
+    assert made.worker_fresh_bytes == made.fresh_bytes // 2
 
 
 def test_ourselves_are_known_by_the_ports_that_were_really_bound(config: Config) -> None:

@@ -27,3 +27,8 @@ class QueueSettings:
     def group_slots(self) -> int:
         """Sessions one worker may have open to one MX group."""
         return max(1, int(self.slots * self.group_share) // self.workers)
+
+    @property
+    def worker_fresh_bytes(self) -> int:
+        """Octets of fresh mail one worker keeps in memory; more waits on disk."""
+        return self.fresh_bytes // self.workers

@@ -60,7 +60,7 @@ class QueueWorker:
         self.groups = Groups(
             settings.worker_slots, settings.group_slots, {LOCAL: settings.local_lanes}
         )
-        self._desk = Desk(settings.fresh_bytes, self._feed)
+        self._desk = Desk(settings.worker_fresh_bytes, self._feed)
         self._claims = Claims(
             spool, self.groups, self._desk, clock, self._claimed, self._spawn, self._set_timer
         )
