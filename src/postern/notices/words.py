@@ -129,6 +129,12 @@ _LOCAL = Words(
     "我们的服务器未能保存这封邮件。",
     "您的邮件没有问题，请告知 {support}。",
 )
+_NO_EGRESS = Words(
+    "The way out that our own server was told to use is not set up.",
+    "Nothing is wrong with your message. Please tell {support}.",
+    "我们的服务器没有配置指定的外发线路。",
+    "您的邮件没有问题，请告知 {support}。",
+)
 _EXPIRED = Words(
     "The mail server of {domain} did not take the message in all the time we tried.",
     "Tell the recipient by another way, and send the message again later.",
@@ -204,6 +210,7 @@ _BY_CAUSE = {
     Cause.NEEDS: _NEEDS,
     Cause.PROTOCOL: _PROTOCOL,
     Cause.LOCAL: _LOCAL,
+    Cause.NO_EGRESS: _NO_EGRESS,
     Cause.EXPIRED: _EXPIRED,
     Cause.CANCELLED: _CANCELLED,
     Cause.BUG: _BUG,
