@@ -29,6 +29,7 @@ log = structlog.get_logger("postern.spool")
 
 MAX_BATCH = 2000
 RETRY_S = 1.0
+TELL_S = 5.0
 SALVAGE_PAUSE_S = 60.0
 """A disk that damages file after file must not fill itself with copies of them."""
 
@@ -130,6 +131,7 @@ class SpoolWriter(threading.Thread):
         self._inbox: queue.SimpleQueue[Operation | None] = queue.SimpleQueue()
         self._unwritten: list[Record] = []
         self._salvaged_at = -SALVAGE_PAUSE_S
+        self._told_at = -TELL_S
         self._stopping = False
         self.put = self._inbox.put
         self.is_writable = True
@@ -194,15 +196,19 @@ class SpoolWriter(threading.Thread):
             self._write(batch.accepts, batch.records, batch.forgets)
         except Exception as error:  # noqa: BLE001 - disk trouble or a bug: find out for whom
             trouble = self._meet(error)
-            log.warning(
-                "spool.commit_failed",
-                trouble=trouble.value,
-                error=str(error),
-                outcomes=len(batch.records),
-            )
+            self._tell_failed(trouble, error, len(batch.records))
             self._commit_singly(batch, error if trouble is Trouble.FULL else None)
         else:
             self._committed(batch)
+
+    def _tell_failed(self, trouble: Trouble, error: Exception, outcomes: int) -> None:
+        """Say it once in a while: on a full disk every commit fails until there is room again."""
+        now = time.monotonic()
+        if now - self._told_at >= TELL_S:
+            self._told_at = now
+            log.warning(
+                "spool.commit_failed", trouble=trouble.value, error=str(error), outcomes=outcomes
+            )
 
     def _write(
         self, accepts: Sequence[Accept], records: Sequence[Record], forgets: Sequence[Forget]
