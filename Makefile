@@ -17,14 +17,25 @@ PYTEST := $(BIN)/python -m pytest -q --numprocesses $(or $(JOBS),2) --dist loadf
   --no-loadscope-reorder
 ARGS ?=
 
-.PHONY: help run check test bench fuzz soak profile docs lock clean
+# Where `make compile` leaves its work, and the tests that are run on it as well: all that reaches
+# what is compiled. Imports find it before src/ when it stands in PYTHONPATH.
+COMPILED := .venv/compiled
+COMPILED_TESTS := $(addprefix tests/,mail reception queue routing delivery spool dialogues fuzz crash \
+  journeys)
+
+.PHONY: help run compile check test bench fuzz soak profile docs lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(RUNTIME)  ## start Postern here with a first configuration under run/; again: keeps its data
 	@$(BIN)/python -m postern.cli.first_run run
-	@exec $(BIN)/postern --config run/postern.toml serve
+	@if $(BIN)/python -m scripts.compile --check; then export PYTHONPATH=$(COMPILED); fi; \
+	exec $(BIN)/postern --config run/postern.toml serve
+
+compile: $(DEV)  ## compile what runs for every message (mypyc); `make run` uses it from then on
+	@scripts/compiler
+	@$(BIN)/python -m scripts.compile
 
 check: $(DEV)  ## ruff, mypy, import-linter, docs in step: seconds, no network
 	@$(BIN)/ruff check --quiet .
@@ -36,8 +47,14 @@ check: $(DEV)  ## ruff, mypy, import-linter, docs in step: seconds, no network
 test: $(DEV)  ## all tests, with real peers where they can be had
 	@scripts/peers
 	@$(PYTEST) -p no:randomly $(ARGS)
+ifeq ($(ARGS),)
+	@if $(BIN)/python -m scripts.compile || [ -n "$$CI" ]; then \
+	  echo "== what is compiled, tested again"; \
+	  PYTHONPATH=$(COMPILED) $(PYTEST) -p no:randomly $(COMPILED_TESTS); \
+	fi
+endif
 
-bench: $(DEV)  ## Postern beside Postfix and aiosmtpd in one run; writes docs/benchmarks.md
+bench: compile  ## Postern beside Postfix and aiosmtpd in one run; writes docs/benchmarks.md
 	@scripts/peers
 	@$(BIN)/python -m bench $(ARGS)
 

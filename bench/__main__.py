@@ -30,6 +30,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="scenarios whose key contains this")
     parser.add_argument("--without", default="", help="leave out contestants, comma separated")
     parser.add_argument("--tuned", action="store_true", help="a tuned Postfix as well")
+    parser.add_argument("--interpreted", action="store_true", help="also Postern not compiled")
     parser.add_argument("--workers", type=int, default=0, help="Postern's; 0: one per core")
     parser.add_argument("--list", action="store_true", help="print the scenarios and end")
     parser.add_argument("--no-limits", action="store_true", help="leave out bench.limits")
@@ -42,7 +43,10 @@ def contestants(options: argparse.Namespace) -> list[Contestant]:
     found = [postfix_contestant(tuned=False)]
     if options.tuned:
         found.append(postfix_contestant(tuned=True))
-    found += [postern_contestant(workers=options.workers), aiosmtpd_contestant()]
+    found.append(postern_contestant(workers=options.workers))
+    if options.interpreted:
+        found.append(postern_contestant(workers=options.workers, compiled=False))
+    found.append(aiosmtpd_contestant())
     left_out = {name.strip().lower() for name in options.without.split(",")}
     return [contestant for contestant in found if contestant.name.lower() not in left_out]
 

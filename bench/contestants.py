@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.scenario import Way
+from scripts.compile import FOLDER, SOURCES, is_current
 from tests.peers.postern_server import Listening, PosternSettings, postern
 from tests.peers.postfix import PostfixSettings, Smarthost, postfix
 from tests.peers.process import Server, free_port, short_folder
@@ -80,8 +81,13 @@ def postfix_contestant(*, tuned: bool) -> Contestant:
     )
 
 
-def postern_contestant(*, workers: int) -> Contestant:
-    """Postern with its journal on, as ``make run`` would start it."""
+def postern_contestant(*, workers: int, compiled: bool = True) -> Contestant:
+    """Postern with its journal on, as ``make compile run`` starts it, or ``make run`` alone."""
+    name = "Postern" if compiled else "Postern interpreted"
+    how = "compiled (make compile)" if compiled else "as it is without a compiler"
+    where = FOLDER if compiled else SOURCES.parent
+    if compiled and not is_current():
+        raise RuntimeError("what is compiled is older than the sources: make compile")
 
     @contextmanager
     def start(way: Way, sink_port: int) -> Iterator[Running]:
@@ -90,6 +96,7 @@ def postern_contestant(*, workers: int) -> Contestant:
             settings = PosternSettings(
                 hostname="postern.test",
                 workers=workers,
+                environment={"PYTHONPATH": str(where)},
                 listeners=(Listening("mx", extra='relay_from = ["127.0.0.0/8"]'),),
                 tables=(
                     ("[egress]", f'name = "sink"\nrelay = "127.0.0.1:{target}"'),
@@ -104,8 +111,8 @@ def postern_contestant(*, workers: int) -> Contestant:
                 yield Running(server.port(), server.pid, server.waiting)
 
     return Contestant(
-        "Postern",
-        "durable, journal on; accept: all mail is for a destination that never says a word",
+        name,
+        f"durable, journal on, {how}; accept: all mail is for a destination that never says a word",
         (Way.ACCEPT, Way.RELAY),
         start,
     )

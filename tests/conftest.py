@@ -4,6 +4,7 @@ Peers are imported from ``tests.peers`` and started with ``with``; their logs ar
 failed test. Anything skipped fails the run where ``CI=true``.
 """
 
+import importlib
 import importlib.util
 import os
 import shutil
@@ -28,6 +29,7 @@ PROGRAMS = {
 }
 NEED_ROOT = {"postfix", "dovecot"}
 SERVERS_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+COMPILED = Path(".venv/compiled")
 IN_CI = os.environ.get("CI") == "true"
 FUZZ_SECONDS = 20.0
 
@@ -62,6 +64,18 @@ def free_port() -> int:
 def pytest_configure(config: pytest.Config) -> None:
     """Put the servers' programs on PATH: they live in sbin, which users often lack."""
     os.environ["PATH"] = SERVERS_PATH
+    if str(COMPILED) in os.environ.get("PYTHONPATH", "") and not is_compiled():
+        pytest.exit(f"{COMPILED} was asked for and is not what runs: make compile", returncode=2)
+
+
+def pytest_report_header() -> str:
+    """Say which of the two is being tested."""
+    return f"postern: {'compiled' if is_compiled() else 'interpreted'}"
+
+
+def is_compiled() -> bool:
+    """True when what runs for every message was compiled (``make compile``)."""
+    return not str(importlib.import_module("postern.mail.smtp.server").__file__).endswith(".py")
 
 
 def missing_peers(names: tuple[str, ...]) -> list[str]:

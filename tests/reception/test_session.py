@@ -7,8 +7,8 @@ import pytest
 from tests.reception.rig import Make, Rig
 
 from postern.mail.address import Address
-from postern.reception.recipients import Decision
 from postern.runtime.database.trouble import DatabaseTroubleError
+from postern.spool.body import BodyWriter
 from postern.spool.message import Message
 from postern.spool.writer import Done
 
@@ -201,14 +201,14 @@ async def test_database_trouble_at_rcpt_is_451_for_that_recipient_alone(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with make() as rig:
-        real = rig.services.recipients.decide
+        real = rig.directory.resolve
 
-        def decide(address: Address, *, trusted: bool) -> object:
+        def resolve(address: Address) -> object:
             if address.local == "li":
                 raise DatabaseTroubleError("disk I/O error")
-            return real(address, trusted=trusted)
+            return real(address)
 
-        monkeypatch.setattr(rig.services.recipients, "decide", decide)
+        monkeypatch.setattr(rig.directory, "resolve", resolve)
         client = await rig.connect()
         await client.hello()
         answer = await client.say("MAIL FROM:<a@far.example>", "RCPT TO:<li@harbour.example>")
@@ -227,7 +227,7 @@ async def test_unknown_exception_is_451_and_the_next_message_is_taken(
 ) -> None:
     async with make() as rig:
 
-        def fail(*_: object, **__: object) -> Decision:
+        def fail(*_: object, **__: object) -> None:
             raise ZeroDivisionError
 
         client = await rig.connect()
@@ -237,11 +237,11 @@ async def test_unknown_exception_is_451_and_the_next_message_is_taken(
                 case "mail":
                     patch.setattr(rig.directory, "refresh", fail)
                 case "rcpt":
-                    patch.setattr(rig.services.recipients, "decide", fail)
+                    patch.setattr(rig.directory, "resolve", fail)
                 case "data":
                     patch.setattr(rig.spool, "body", fail)
                 case "body":
-                    patch.setattr("postern.reception.transaction.Transaction.write", fail)
+                    patch.setattr(BodyWriter, "write", fail)
                 case _:
                     patch.setattr(rig.outgoing, "prepare", fail)
             await client.send(b"MAIL FROM:<a@far.example>\r\nRCPT TO:<wang@harbour.example>\r\n")

@@ -1,6 +1,7 @@
 import asyncio
 
 import pytest
+from tests.spool import mail
 
 from postern.spool.gather import Gathering
 from postern.spool.writer import Accept
@@ -20,7 +21,7 @@ class Recorded:
 
 
 def message() -> Accept:
-    return Accept(None, lambda _: None)  # type: ignore[arg-type]  # its content does not matter
+    return Accept(mail.message(1), lambda _: None)
 
 
 @pytest.mark.parametrize("under_way", [0, 1])

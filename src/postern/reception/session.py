@@ -6,8 +6,7 @@ until then the machine hands out nothing more. A transaction is written down onc
 said, so that the reply stands in its transcript and nothing pipelined behind it is mixed in.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import ClassVar
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
@@ -99,7 +98,7 @@ class Session:
         An unknown exception is journaled and answered 451: a bug delays mail, never loses it.
         """
         try:
-            return self._HANDLERS[type(event)](self, event)
+            return _HANDLERS[type(event)](self, event)
         except Exception as error:  # noqa: BLE001 - answered 451 and journaled
             answer = self.trouble(error)
             if isinstance(event, events.BodyData):
@@ -367,23 +366,26 @@ class Session:
 
         spawn(wait())
 
-    _HANDLERS: ClassVar[dict[type, Callable[..., Reply | None]]] = {
-        events.Hello: _hello,
-        events.MailFrom: _mail,
-        events.RcptTo: _rcpt,
-        events.DataStart: _data,
-        events.BodyData: _body_data,
-        events.BodyEnd: _body_end,
-        events.BodyFailed: _body_failed,
-        events.Reset: _reset,
-        events.StartTls: _start_tls,
-        events.Credentials: _credentials,
-        events.Verify: _verify,
-        events.Violation: _violation,
-        events.Quit: _quit,
-    }
 
-
+_HANDLERS: Mapping[type, Callable[[Session, object], Reply | None]] = {
+    event: getattr(Session, method)
+    for event, method in (
+        (events.Hello, "_hello"),
+        (events.MailFrom, "_mail"),
+        (events.RcptTo, "_rcpt"),
+        (events.DataStart, "_data"),
+        (events.BodyData, "_body_data"),
+        (events.BodyEnd, "_body_end"),
+        (events.BodyFailed, "_body_failed"),
+        (events.Reset, "_reset"),
+        (events.StartTls, "_start_tls"),
+        (events.Credentials, "_credentials"),
+        (events.Verify, "_verify"),
+        (events.Violation, "_violation"),
+        (events.Quit, "_quit"),
+    )
+}
+"""After the class, by name: a table in the class itself is more than mypyc can compile."""
 _BODY_CODES = {"size.too-big": (552, "5.3.4")}
 """What the machine answered when it refused a body; it tells us only why."""
 _ASKS = (

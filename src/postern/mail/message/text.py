@@ -22,7 +22,7 @@ _UNSAFE = re.compile(
     "\x00-\x1f\x7f-\x9f"  # C0, DEL, C1: CR LF, terminal escapes
     "\u2028\u2029"  # line and paragraph separators
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # marks that reorder what is read
-    "\ufeff\ud800-\udfff"
+    f"\ufeff{chr(0xD800)}-{chr(0xDFFF)}"  # byte order; surrogates, which no text may hold
     "]+"
 )
 _PLAIN = re.compile(rb"[ -~]*+")

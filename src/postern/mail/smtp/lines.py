@@ -80,13 +80,12 @@ class InputBuffer:
         end = data.find(b"\n", start)
         if end < 0:
             return self._unfinished(limit) if self.unread else None
-        line = data[start : end - 1]
         if (
             end > start
             and data[end - 1] == 13
             and end - start < limit
             and not self._dropped_bytes
-            and b"\r" not in line
+            and b"\r" not in (line := data[start : end - 1])
         ):
             self._at = end + 1
             self.unread = unread = len(data) - end - 1

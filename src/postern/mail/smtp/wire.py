@@ -12,7 +12,7 @@ from postern.mail.smtp.settings import ServerSettings
 from postern.mail.smtp.transcript import Transcript
 
 
-class LocalProtocolError(RuntimeError):
+class LocalProtocolError(Exception):
     """The session broke the machine's rules: a bug of ours, never the client's doing."""
 
 
