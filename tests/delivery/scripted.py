@@ -47,6 +47,7 @@ class Peer:
 
     script: Script
     port: int = 0
+    host: str = "127.0.0.1"
     connections: int = 0
     commands: list[str] = field(default_factory=list)
     messages: list[bytes] = field(default_factory=list)
@@ -55,7 +56,7 @@ class Peer:
 
     @property
     def target(self) -> Target:
-        return Target("peer.test", "127.0.0.1", self.port)
+        return Target("peer.test", self.host, self.port)
 
     def verbs(self) -> list[str]:
         return [command.split(" ")[0].split(":")[0].upper() for command in self.commands]
@@ -187,13 +188,15 @@ def reset(writer: asyncio.StreamWriter) -> None:
 
 
 @asynccontextmanager
-async def peer(script: Script | None = None, *, path: str = "") -> AsyncIterator[Peer]:
+async def peer(
+    script: Script | None = None, *, path: str = "", host: str = "127.0.0.1"
+) -> AsyncIterator[Peer]:
     """Run one on a free loopback port, or on a unix socket."""
-    made = Peer(script or Script())
+    made = Peer(script or Script(), host=host)
     if path:
         server: asyncio.Server = await asyncio.start_unix_server(made.serve, path)
     else:
-        server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
+        server = await asyncio.start_server(made.serve, host, 0)
         made.port = server.sockets[0].getsockname()[1]
     try:
         yield made

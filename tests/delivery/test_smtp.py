@@ -64,6 +64,33 @@ async def test_small_message_to_a_peer_with_chunking_arrives_in_one_chunk() -> N
     assert server.verbs()[:4] == ["EHLO", "MAIL", "RCPT", "BDAT"]
 
 
+async def test_message_goes_over_ipv6_and_the_record_says_so() -> None:
+    async with peer(host="::1") as server, delivery() as smtp:
+        result = await smtp.deliver(route(server.target), job())
+    (outcome,) = result.outcomes
+    assert isinstance(outcome, Delivered)
+    assert outcome.remote == "peer.test [::1]"
+    assert server.messages == [BODY]
+    assert result.attempts[0].address == f"[::1]:{server.port}"
+
+
+async def test_egress_with_a_source_address_is_seen_to_come_from_there() -> None:
+    egress = Egress("second", source_ip="127.0.0.2")
+    async with peer() as server, delivery() as smtp:
+        result = await smtp.deliver(route(server.target, egress=egress), job())
+        assert isinstance(result.outcomes[0], Delivered)
+        (writer,) = server.writers
+        assert writer.get_extra_info("peername")[0] == "127.0.0.2"
+    assert result.attempts[0].egress == "second"
+
+
+async def test_source_address_of_one_family_does_not_stop_mail_over_the_other() -> None:
+    egress = Egress("second", source_ip="127.0.0.2")
+    async with peer(host="::1") as server, delivery() as smtp:
+        result = await smtp.deliver(route(server.target, egress=egress), job())
+    assert isinstance(result.outcomes[0], Delivered)
+
+
 async def test_recipients_that_fare_differently_have_records_of_their_own() -> None:
     answers = {"RCPT TO:<eve@peer.test>": "550 5.1.1 nobody"}
     result, _ = await attempt(Script(answers=answers), "bob", "eve", "zoe")
