@@ -18,6 +18,7 @@ from bench.machine import facts
 from bench.report import Results, markdown, merge, plain
 from bench.rounds import Pace, play, scratch_folder
 from bench.scenario import SCENARIOS, Scenario
+from scripts.compile import is_current
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 
@@ -58,12 +59,12 @@ def scenarios(options: argparse.Namespace) -> list[Scenario]:
 
 def run(options: argparse.Namespace) -> tuple[Results, list[tuple[str, str]]]:
     """All rounds: within a round the contestants take turns, so that a slow minute hits all."""
-    results, pace = Results(), Pace()
+    results, pace, taking_part = Results(), Pace(), contestants(options)
     with scratch_folder() as scratch:
         about = facts(scratch)
         for scenario in scenarios(options):
             for number in range(1, options.rounds + 1):
-                for contestant in contestants(options):
+                for contestant in taking_part:
                     if scenario.way not in contestant.ways:
                         continue
                     measured = play(contestant, scenario, pace, options.seconds, scratch)
@@ -85,6 +86,9 @@ def main() -> int:
         return 0
     if shutil.which("smtp-source", path=f"{os.environ['PATH']}:/usr/sbin") is None:
         sys.stderr.write("bench: needs Postfix (apt-get install postfix) and root to start it\n")
+        return 69
+    if not is_current():
+        sys.stderr.write("bench: what is compiled is older than the sources: make compile\n")
         return 69
     os.environ["PATH"] += ":/usr/sbin"
     results, about = run(options)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.scenario import Way
-from scripts.compile import FOLDER, SOURCES, is_current
+from scripts.compile import FOLDER, SOURCES
 from tests.peers.postern_server import Listening, PosternSettings, postern
 from tests.peers.postfix import PostfixSettings, Smarthost, postfix
 from tests.peers.process import Server, free_port, short_folder
@@ -86,8 +86,6 @@ def postern_contestant(*, workers: int, compiled: bool = True) -> Contestant:
     name = "Postern" if compiled else "Postern interpreted"
     how = "compiled (make compile)" if compiled else "as it is without a compiler"
     where = FOLDER if compiled else SOURCES.parent
-    if compiled and not is_current():
-        raise RuntimeError("what is compiled is older than the sources: make compile")
 
     @contextmanager
     def start(way: Way, sink_port: int) -> Iterator[Running]:

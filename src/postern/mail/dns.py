@@ -5,9 +5,10 @@ different things (RFC 2308, RFC 8020); only the first two are facts about the na
 """
 
 import ipaddress
+from collections.abc import Generator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Self
+from typing import Self, TypeVar
 
 
 class Status(Enum):
@@ -95,3 +96,13 @@ class Answer:
             preference, _, host = record.partition(" ")
             parsed.append(MxRecord(int(preference), host.rstrip(".")))
         return tuple(sorted(parsed, key=lambda mx: mx.preference))
+
+
+T = TypeVar("T")
+
+Inquiry = Generator[tuple[Question, ...], tuple[Answer, ...], T]
+"""Work that needs DNS, without a network.
+
+It yields questions that may be asked at the same time, is sent their answers in the same order, and
+returns what it made of them. Whoever drives it brings the resolver, the time limit, the patience.
+"""

@@ -12,7 +12,7 @@ class SpoolSettings:
     corrupt_folder: Path
     max_message_bytes: int = 50 * 1024 * 1024
     inline_bytes: int = 64 * 1024
-    gather_s: float = 0.002
+    gather_s: float = 0.005
     ride_s: float = 0.005
     handover_s: float = 0.25
     reserve_extra_bytes: int = 256 * 1024 * 1024
