@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from bench.limits import Section
+from bench.limits import BEGIN, END, Section
 from bench.limits import markdown as limits_markdown
 from bench.rounds import Measured
 from bench.scenario import Scenario
@@ -150,6 +150,12 @@ def markdown(
 
 
 def merge(page: str, generated: str) -> str:
-    """The new page: the generated part, and what people wrote below ``MARK`` in the old one."""
+    """The new page: the generated part, and what people wrote below ``MARK`` in the old one.
+
+    Limits that were not measured this time stay as they were.
+    """
+    if BEGIN not in generated and BEGIN in page:
+        old_limits = page[page.index(BEGIN) : page.index(END) + len(END)]
+        generated = f"{generated}\n{old_limits}\n"
     _, mark, kept = page.partition(MARK)
     return f"{generated}\n{MARK}\n{kept.lstrip(chr(10)) if mark else ''}"

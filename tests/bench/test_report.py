@@ -2,6 +2,7 @@
 
 from bench.limits import BEGIN, END, PARTS, Section, put_in
 from bench.reached import Reached
+from bench.limits import BEGIN, END
 from bench.report import MARK, Results, markdown, merge, plain, rows
 from bench.rounds import Measured, Pace
 from bench.scenario import SCENARIOS, Scenario, Way
@@ -87,3 +88,11 @@ def test_number_over_its_bound_is_told_and_one_without_a_bound_never_is() -> Non
     assert not Reached("idle", 151, "MB", 150).is_good
     assert "TOO MUCH" in Reached("idle", 151, "MB", 150).line()
     assert Reached("idle under TLS", 500, "MB").is_good
+
+
+def test_limits_stay_on_the_page_when_only_rates_were_measured() -> None:
+    old = merge("", f"# Benchmarks\n\n{BEGIN}\n## Limits\n\n50 MB: fine\n\n{END}\n")
+    new = merge(old, "# Benchmarks, again\n")
+    assert new.count(BEGIN) == new.count(END) == 1
+    assert "50 MB: fine" in new
+    assert new.index("again") < new.index(BEGIN) < new.index(MARK)
