@@ -2,7 +2,6 @@
 
 from bench.limits import BEGIN, END, PARTS, Section, put_in
 from bench.reached import Reached
-from bench.limits import BEGIN, END
 from bench.report import MARK, Results, markdown, merge, plain, rows
 from bench.rounds import Measured, Pace
 from bench.scenario import SCENARIOS, Scenario, Way
