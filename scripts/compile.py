@@ -24,8 +24,11 @@ MOST_LINES = 40
 
 HOT = (
     "mail/*.py",
+    "mail/authres/*.py",
+    "mail/dmarc/*.py",
     "mail/message/*.py",
     "mail/smtp/*.py",
+    "mail/spf/*.py",
     "reception/*.py",
     "queue/claims.py",
     "queue/courier.py",
