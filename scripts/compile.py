@@ -24,7 +24,9 @@ MOST_LINES = 40
 
 HOT = (
     "mail/*.py",
+    "mail/arc/*.py",
     "mail/authres/*.py",
+    "mail/dkim/*.py",
     "mail/dmarc/*.py",
     "mail/message/*.py",
     "mail/smtp/*.py",
