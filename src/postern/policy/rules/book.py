@@ -1,0 +1,68 @@
+"""The rules of one recipient: its mailbox's, its domain's, the system's, in that order."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from postern.policy.rules.match import Facts, Fit, fit
+from postern.policy.rules.rule import (
+    DEFAULTS,
+    LOCKED,
+    Action,
+    Rule,
+    Scope,
+    Treatment,
+    family_of,
+)
+from postern.policy.rules.shelf import Shelf
+
+_EMPTY = Shelf()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How a check is treated, and who said so."""
+
+    treatment: Treatment
+    scope: Scope = Scope.SYSTEM
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """All that was decided for one recipient.
+
+    ``domain_settings`` and ``system_settings``: check id to treatment, where it is not the default.
+    """
+
+    mailbox: Shelf = _EMPTY
+    domain: Shelf = _EMPTY
+    system: Shelf = _EMPTY
+    domain_settings: Mapping[str, Treatment] = field(default_factory=dict)
+    system_settings: Mapping[str, Treatment] = field(default_factory=dict)
+
+    def setting(self, check: str) -> Setting:
+        """How ``check`` is treated; what is locked stays as it is, whatever anybody set."""
+        default = DEFAULTS.get(check, Treatment.NOTE)
+        if family_of(check) in LOCKED:
+            return Setting(default)
+        if check in self.domain_settings:
+            return Setting(self.domain_settings[check], Scope.DOMAIN)
+        return Setting(self.system_settings.get(check, default))
+
+    def fitting(self, facts: Facts) -> Iterator[Rule]:
+        """The rules about this message, the one that decides first."""
+        for shelf in (self.mailbox, self.domain, self.system):
+            for rule in shelf.candidates(facts):
+                if fit(rule.match, facts, needs_proof=rule.needs_proof) is Fit.YES:
+                    yield rule
+
+    def may_yet_allow(self, family: str, facts: Facts) -> Rule | None:
+        """A rule that could still waive ``family`` once the header is there, or None."""
+        for shelf in (self.mailbox, self.domain, self.system):
+            for rule in shelf.undecided(facts):
+                if (
+                    rule.action is Action.ALLOW
+                    and rule.waives_family(family)
+                    and fit(rule.match, facts, needs_proof=rule.needs_proof) is Fit.NOT_YET
+                ):
+                    return rule
+        return None
