@@ -7,7 +7,6 @@ from postern.policy.rules.match import Facts, Fit, fit
 from postern.policy.rules.rule import (
     DEFAULTS,
     LOCKED,
-    Action,
     Rule,
     Scope,
     Treatment,
@@ -52,6 +51,8 @@ class Book:
         """The rules about this message, the one that decides first."""
         for shelf in (self.mailbox, self.domain, self.system):
             for rule in shelf.candidates(facts):
+                if rule.is_over(facts.at):
+                    continue
                 if fit(rule.match, facts, needs_proof=rule.needs_proof) is Fit.YES:
                     yield rule
 
@@ -60,8 +61,8 @@ class Book:
         for shelf in (self.mailbox, self.domain, self.system):
             for rule in shelf.undecided(facts):
                 if (
-                    rule.action is Action.ALLOW
-                    and rule.waives_family(family)
+                    rule.waives_family(family)
+                    and not rule.is_over(facts.at)
                     and fit(rule.match, facts, needs_proof=rule.needs_proof) is Fit.NOT_YET
                 ):
                     return rule

@@ -136,6 +136,7 @@ class Facts:
         list_id: the list's identifier (RFC 2919 §2), lower case; None while it has not come.
         proven: domains (A-labels) that SPF passed for or whose DKIM signature verified.
         is_known: somebody this recipient has written to.
+        at: when, in seconds since 1970: rules end.
     """
 
     ip: IP | None = None
@@ -146,6 +147,7 @@ class Facts:
     list_id: str | None = None
     proven: frozenset[str] = frozenset()
     is_known: bool = False
+    at: float = 0.0
 
     @property
     def has_header(self) -> bool:

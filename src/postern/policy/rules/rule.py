@@ -35,6 +35,8 @@ class Rule:
             that are not locked.
         unproven: it fits whoever only says to be that sender.
         serial: order of making; of two that are equally particular the later one decides.
+        until: seconds since 1970 when it ends by itself; None: somebody has to end it.
+        id: of its ``Temporary``, which holds reason, author and use.
     """
 
     label: str
@@ -45,7 +47,12 @@ class Rule:
     waives: frozenset[str] = frozenset()
     unproven: bool = False
     serial: int = 0
-    reason: str = ""
+    until: float | None = None
+    id: str = ""
+
+    def is_over(self, now: float) -> bool:
+        """True once its time has passed."""
+        return self.until is not None and self.until <= now
 
     @property
     def needs_proof(self) -> bool:

@@ -1,0 +1,65 @@
+"""A rule on its way to be made: what somebody typed, and why it cannot be had like that."""
+
+from dataclasses import dataclass
+
+from postern.policy.rules.match import Match, MatchFlaw, MatchKind, parse_match
+from postern.policy.rules.rule import DEFAULTS, LOCKED, Action, Scope, Treatment, family_of
+
+MAX_REASON_CHARS = 500
+
+FAMILIES = frozenset(family_of(check) for check in DEFAULTS)
+"""What ``--waive`` takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A rule that has no name yet.
+
+    ``place``: the mailbox or domain as typed, empty for the system. ``lasts_s`` None: no end.
+    """
+
+    action: Action
+    match: Match
+    scope: Scope
+    place: str
+    reason: str
+    waives: frozenset[str] = frozenset()
+    unproven: bool = False
+    lasts_s: float | None = None
+
+
+def flaw_of(draft: Draft) -> str:
+    """Why the rule cannot be made: one sentence without a full stop; empty when it can."""
+    if not draft.reason.strip():
+        return "a rule needs a reason, for whoever finds it in a year: --reason TEXT"
+    if len(draft.reason) > MAX_REASON_CHARS:
+        return f"the reason is longer than {MAX_REASON_CHARS} characters"
+    if draft.lasts_s is not None and draft.lasts_s <= 0:
+        return "a rule that lasts no time does nothing"
+    if draft.action is not Action.ALLOW:
+        return "only a rule that allows can waive checks" if draft.waives else ""
+    locked = sorted(draft.waives & LOCKED)
+    if locked:
+        return f"{', '.join(locked)} cannot be waived by anybody"
+    unknown = sorted(draft.waives - FAMILIES)
+    if unknown:
+        known = ", ".join(sorted(FAMILIES - LOCKED))
+        return f"there is no check called {', '.join(unknown)}; there are {known}"
+    if draft.scope is Scope.SYSTEM and not draft.waives and draft.match.kind is MatchKind.ALL:
+        return "that would switch every check off for everybody; name the checks with --waive"
+    return ""
+
+
+def read_match(text: str) -> Match | str:
+    """The match, or what is wrong with it."""
+    found = parse_match(text)
+    return found.text if isinstance(found, MatchFlaw) else found
+
+
+def treatment_flaw(check: str, treatment: Treatment) -> str:
+    """Why a check cannot be treated so; empty when it can."""
+    if check not in DEFAULTS:
+        return f"there is no check called {check}; see docs/checks.md"
+    if family_of(check) in LOCKED and treatment is not DEFAULTS[check]:
+        return f"{check} is locked: it always refuses"
+    return ""

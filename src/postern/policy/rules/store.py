@@ -1,0 +1,336 @@
+"""Rules and treatments in ``site.db``: made, ended, listed, and read as a recipient's book.
+
+A rule is two rows in one transaction: what it does here, why and until when in ``measures``. Every
+change is a line of the directory's change log, so that servers elsewhere can follow.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from postern.directory.ids import new_id
+from postern.directory.model import Problem, Refused
+from postern.directory.store import domains, mailboxes
+from postern.directory.store.changes import Writing
+from postern.mail.address import Address
+from postern.measures import store as measures
+from postern.measures.temporary import Kind, Temporary
+from postern.policy.rules.book import Book
+from postern.policy.rules.draft import Draft, flaw_of, treatment_flaw
+from postern.policy.rules.match import Match, parse_match
+from postern.policy.rules.rule import Action, Rule, Scope, Treatment
+from postern.policy.rules.shelf import Shelf, particularity
+from postern.runtime.clock import Clock, Instant
+from postern.runtime.database.engine import Database
+
+MAX_RULES_OF_A_PLACE = 10_000
+"""Active rules of one mailbox, one domain, or the system: what a shelf may cost to read."""
+MAX_LABEL_DIGITS = 15
+CACHED_SHELVES = 4_096
+CACHED_SETTINGS = 4_096
+
+metadata = sa.MetaData()
+
+rule_table = sa.Table(
+    "rule",
+    metadata,
+    sa.Column("serial", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.String(26), nullable=False, unique=True),
+    sa.Column("scope", sa.String(1), nullable=False),
+    sa.Column("place", sa.String(1024), nullable=False),
+    sa.Column("match", sa.String(1024), nullable=False),
+    sa.Column("action", sa.String(16), nullable=False),
+    sa.Column("waives", sa.Text, nullable=False),
+    sa.Column("unproven", sa.Boolean, nullable=False),
+    sa.Index("rule_place", "place", "scope"),
+    sqlite_autoincrement=True,
+)
+
+treatment_table = sa.Table(
+    "treatment",
+    metadata,
+    sa.Column("domain", sa.String(255), primary_key=True),
+    sa.Column("check_id", sa.String(64), primary_key=True),
+    sa.Column("treatment", sa.String(16), nullable=False),
+    sa.Column("author", sa.String(255), nullable=False),
+    sa.Column("set_at", sa.Double, nullable=False),
+)
+
+_JOINED = rule_table.join(measures.temporary, rule_table.c.id == measures.temporary.c.id)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRule:
+    """A rule with its reason, author, end and use."""
+
+    rule: Rule
+    temporary: Temporary
+
+
+class RuleStore:
+    """Rules for those who change them. Every method is one transaction; a refusal changes nothing.
+
+    Raises:
+        DatabaseTroubleError: the database could not answer; nothing of the call holds.
+    """
+
+    def __init__(self, database: Database, clock: Clock, author: str) -> None:
+        self._database = database
+        self._clock = clock
+        self._author = author
+
+    def add(self, draft: Draft) -> StoredRule | Refused:
+        """Make a rule; it holds for every transaction that begins after this returned."""
+        flaw = flaw_of(draft)
+        if flaw:
+            return Refused(Problem.NOT_ALLOWED, flaw)
+        return self._change(lambda writing: _add(writing, draft))
+
+    def end(self, label: str) -> StoredRule | Refused:
+        """End a rule, such as ``D2``; it stays on record."""
+        return self._change(lambda writing: _end(writing, label))
+
+    def of_place(self, scope: Scope, place: str) -> list[StoredRule]:
+        """Active rules of one mailbox, one domain, or the system, the one that decides first."""
+        with self._database.read() as connection:
+            found = _active(connection, scope, place, self._clock.now())
+        return sorted(found, key=lambda stored: particularity(stored.rule))
+
+    def all(self) -> list[StoredRule]:
+        """Every active rule, as they were made."""
+        with self._database.read() as connection:
+            return _active(connection, None, "", self._clock.now())
+
+    def treat(self, check: str, treatment: Treatment, domain: str = "") -> str | Refused:
+        """Set how a check is treated, for one domain or for all; returns the domain's name."""
+        flaw = treatment_flaw(check, treatment)
+        if flaw:
+            return Refused(Problem.NOT_ALLOWED, flaw)
+        return self._change(lambda writing: _treat(writing, check, treatment, domain))
+
+    def treatments(self, domain: str = "") -> dict[str, Treatment]:
+        """What is set for a domain, or for all."""
+        with self._database.read() as connection:
+            return _treatments(connection, domain)
+
+    def count_uses(self, uses: Mapping[str, tuple[int, Instant]]) -> None:
+        """Add to how often rules, by their ``id``, changed what became of mail."""
+        with self._database.write() as connection:
+            measures.count_uses(connection, uses)
+
+    def _change(self, make: Callable[[Writing], T | Refused]) -> T | Refused:
+        with self._database.write() as connection:
+            result = make(Writing(connection, self._clock, self._author))
+            if isinstance(result, Refused):
+                connection.rollback()
+        return result
+
+
+class Books:
+    """The book of each recipient, from caches; for one thread. ``forget`` when anything changed."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._shelf = lru_cache(CACHED_SHELVES)(self._read_shelf)
+        self._settings = lru_cache(CACHED_SETTINGS)(self._read_settings)
+
+    def of(self, mailbox: Address) -> Book:
+        """What was decided for mail to ``mailbox``, an address of ours in its one spelling.
+
+        Raises:
+            DatabaseTroubleError: the database could not answer.
+        """
+        domain = mailbox.domain
+        return Book(
+            self._shelf(Scope.MAILBOX, mailbox.key),
+            self._shelf(Scope.DOMAIN, domain),
+            self._shelf(Scope.SYSTEM, ""),
+            self._settings(domain),
+            self._settings(""),
+        )
+
+    def forget(self) -> None:
+        """Read everything anew from now on."""
+        self._shelf.cache_clear()
+        self._settings.cache_clear()
+
+    def _read_shelf(self, scope: Scope, place: str) -> Shelf:
+        with self._database.read() as connection:
+            found = _active(connection, scope, place, self._clock.now())
+        return Shelf(stored.rule for stored in found)
+
+    def _read_settings(self, domain: str) -> Mapping[str, Treatment]:
+        with self._database.read() as connection:
+            return _treatments(connection, domain)
+
+
+# --- within a transaction -------------------------------------------------------------------------
+
+
+def _add(writing: Writing, draft: Draft) -> StoredRule | Refused:
+    connection = writing.connection
+    place = _place_of(connection, draft)
+    if isinstance(place, Refused):
+        return place
+    now = writing.clock.now()
+    if len(_active(connection, draft.scope, place, now)) >= MAX_RULES_OF_A_PLACE:
+        text = f"there are {MAX_RULES_OF_A_PLACE} rules already; end some, or make a wider one"
+        return Refused(Problem.NOT_ALLOWED, text)
+    until = None if draft.lasts_s is None else now + draft.lasts_s
+    key = new_id(writing.clock)
+    made = Temporary(key, Kind.RULE, draft.reason.strip(), writing.author, now, until)
+    measures.insert(connection, made)
+    waives = ",".join(sorted(draft.waives))
+    done = connection.execute(
+        rule_table.insert().values(
+            id=key,
+            scope=draft.scope.value,
+            place=place,
+            match=str(draft.match),
+            action=draft.action.value,
+            waives=waives,
+            unproven=draft.unproven,
+        )
+    )
+    (serial,) = done.inserted_primary_key or (0,)
+    writing.log(
+        "rule",
+        key,
+        "added",
+        scope=draft.scope.value,
+        place=place,
+        match=str(draft.match),
+        effect=draft.action.value,
+        waives=waives,
+        unproven=draft.unproven,
+        until=until,
+        reason=made.reason,
+    )
+    label = f"{draft.scope.value}{serial}"
+    rule = Rule(
+        label, draft.scope, place, draft.match, draft.action, draft.waives, draft.unproven,
+        int(serial), until, key,
+    )  # fmt: skip
+    return StoredRule(rule, made)
+
+
+def _place_of(connection: sa.Connection, draft: Draft) -> str | Refused:
+    """The one spelling of whose rule it is; that mailbox or domain must be here."""
+    if draft.scope is Scope.SYSTEM:
+        return ""
+    if draft.scope is Scope.DOMAIN:
+        domain = domains.require(connection, draft.place)
+        return domain if isinstance(domain, Refused) else domain.name
+    mailbox = mailboxes.require(connection, draft.place)
+    return mailbox if isinstance(mailbox, Refused) else mailbox.address.key
+
+
+def _end(writing: Writing, label: str) -> StoredRule | Refused:
+    found = _labelled(writing.connection, label)
+    if found is None:
+        text = f"there is no rule {label} that could be ended; see: postern rule list"
+        return Refused(Problem.NOT_THERE, text)
+    now = writing.clock.now()
+    measures.end(writing.connection, found.rule.id, now, writing.author)
+    writing.log("rule", found.rule.id, "ended")
+    ended = replace(found.temporary, ended_at=now, ended_by=writing.author)
+    return StoredRule(found.rule, ended)
+
+
+def _labelled(connection: sa.Connection, label: str) -> StoredRule | None:
+    """The rule of that label that was not ended yet."""
+    letter, digits = label[:1].upper(), label[1:]
+    if letter not in {scope.value for scope in Scope} or not digits.isdecimal():
+        return None
+    if len(digits) > MAX_LABEL_DIGITS:
+        return None
+    found = _select(
+        connection,
+        rule_table.c.serial == int(digits),
+        rule_table.c.scope == letter,
+        measures.temporary.c.ended_at.is_(None),
+    )
+    return found[0] if found else None
+
+
+def _active(
+    connection: sa.Connection, scope: Scope | None, place: str, now: Instant
+) -> list[StoredRule]:
+    """Rules that were not ended and whose time has not passed, as they were made."""
+    until = measures.temporary.c.until
+    conditions = [measures.temporary.c.ended_at.is_(None), sa.or_(until.is_(None), until > now)]
+    if scope is not None:
+        conditions += [rule_table.c.place == place, rule_table.c.scope == scope.value]
+    return _select(connection, *conditions)
+
+
+def _select(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[StoredRule]:
+    rows = connection.execute(
+        sa.select(rule_table, *measures.COLUMNS)
+        .select_from(_JOINED)
+        .where(*conditions)
+        .order_by(rule_table.c.serial)
+    )
+    return [_read(tuple(row)) for row in rows]
+
+
+def _read(row: tuple[object, ...]) -> StoredRule:
+    serial, key, scope, place, match, action, waives, unproven, *rest = row
+    temporary = measures.read_row(tuple(rest))  # type: ignore[arg-type]  # the columns of its table
+    parsed = parse_match(str(match))
+    assert isinstance(parsed, Match)  # it was written by str() of one
+    rule = Rule(
+        f"{scope}{serial}",
+        Scope(scope),
+        str(place),
+        parsed,
+        Action(action),
+        _words(str(waives)),
+        bool(unproven),
+        int(str(serial)),
+        temporary.until,
+        str(key),
+    )
+    return StoredRule(rule, temporary)
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split(",")) if text else frozenset()
+
+
+def _treat(writing: Writing, check: str, treatment: Treatment, text: str) -> str | Refused:
+    name = ""
+    if text:
+        domain = domains.require(writing.connection, text)
+        if isinstance(domain, Refused):
+            return domain
+        name = domain.name
+    table = treatment_table
+    writing.connection.execute(
+        table.delete().where(table.c.domain == name, table.c.check_id == check)
+    )
+    writing.connection.execute(
+        table.insert().values(
+            domain=name,
+            check_id=check,
+            treatment=treatment.value,
+            author=writing.author,
+            set_at=writing.clock.now(),
+        )
+    )
+    writing.log("treatment", f"{name}/{check}"[:64], "set", treatment=treatment.value)
+    return name
+
+
+def _treatments(connection: sa.Connection, domain: str) -> dict[str, Treatment]:
+    table = treatment_table
+    rows = connection.execute(
+        sa.select(table.c.check_id, table.c.treatment).where(table.c.domain == domain)
+    )
+    return {row.check_id: Treatment(row.treatment) for row in rows}
