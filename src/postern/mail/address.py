@@ -107,7 +107,7 @@ def read_mailbox(text: str, start: int = 0) -> MailboxSpan | AddressFlaw:
     if len(local.encode()) > MAX_LOCAL_BYTES:
         return AddressFlaw(f"the part before @ is longer than {MAX_LOCAL_BYTES} bytes")
     if literal is not None:
-        domain = _canonical_literal(literal)
+        domain = canonical_literal(literal)
         if domain is None:
             return AddressFlaw("the address literal is neither IPv4 nor IPv6")
     else:
@@ -160,7 +160,7 @@ def normalise_domain(text: str) -> str | None:
     return to_a_labels(text.strip().removesuffix("."))
 
 
-def _canonical_literal(literal: str) -> str | None:
+def canonical_literal(literal: str) -> str | None:
     """``[192.0.2.1]`` or ``[IPv6:2001:db8::1]`` in canonical spelling (RFC 5321 §4.1.3)."""
     inner = literal[1:-1]
     try:

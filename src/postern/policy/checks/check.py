@@ -1,0 +1,88 @@
+"""What a check is given and what it gives back, and how it asks DNS.
+
+To add a check: write a module here whose docstring says what it looks at and after which source,
+with one function ``async def check_NAME(seen: Seen, lookup: Lookup) -> Found``. It asks every
+question that it can ask at once (``ask_all``), tells NXDOMAIN, no data, failure and silence apart,
+and says "couldn't tell" with ``couldnt_tell``; its ids go into ``policy/rules/rule.py`` with how
+they are treated.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from postern.mail.address import Address
+from postern.mail.dns import Answer, Inquiry, Question, Status
+from postern.mail.finding import Finding, Result, Whose
+from postern.runtime.resolver.lookup import Lookup
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the client has shown so far.
+
+    ``mail_from`` None is the null sender. ``hostname`` is our own name, ``at`` seconds since 1970.
+    """
+
+    ip: str
+    hostname: str
+    helo: str = ""
+    mail_from: Address | None = None
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a check found; ``ptr`` and ``proven`` are facts that rules can be about.
+
+    Attributes:
+        findings: in the order they were found; a pass is a finding too, for whoever reads it later.
+        ptr: the client's name in reverse DNS, confirmed; empty where it has none.
+        proven: domains that the client was shown to speak for.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    ptr: str = ""
+    proven: frozenset[str] = frozenset()
+
+
+async def ask_all(lookup: Lookup, questions: Iterable[Question]) -> Sequence[Answer]:
+    """The answers to all, asked at the same time, in the order of the questions."""
+    return await asyncio.gather(*(lookup.ask(question) for question in questions))
+
+
+async def conduct(inquiry: Inquiry[T], lookup: Lookup) -> T:
+    """Run an inquiry to its end with real answers."""
+    try:
+        questions = next(inquiry)
+        while True:
+            questions = inquiry.send(tuple(await ask_all(lookup, questions)))
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+def passed(check: str, text: str) -> Found:
+    """Nothing to say against it."""
+    return Found((Finding(check, Result.PASS, text),))
+
+
+def failed(check: str, text: str, whose: Whose = Whose.SENDER) -> Found:
+    """A fact that speaks against it; ``text`` is one sentence without a full stop."""
+    return Found((Finding(check, Result.FAIL, text, whose),))
+
+
+def couldnt_tell(check: str, answer: Answer, what: str) -> Found:
+    """No fact either way: DNS did not say. ``what``: what would have been learnt."""
+    why = {
+        Status.SERVER_FAILURE: "the name servers failed",
+        Status.TIMEOUT: "the name servers did not answer in time",
+    }.get(answer.status, "there was no answer")
+    text = f"{what} could not be looked up: {why} ({answer.question.name} {answer.question.type})"
+    finding = Finding(
+        check, Result.COULDNT_TELL, text, Whose.BETWEEN, answer.seconds, answer.resolver
+    )
+    return Found((finding,))

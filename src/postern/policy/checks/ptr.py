@@ -1,0 +1,41 @@
+"""Reverse DNS of the client: a name, and one that leads back to the client's address.
+
+Source: RFC 8601 §2.7.3 (iprev), RFC 1912 §2.1 (every address should have a name that leads back).
+"""
+
+from postern.mail.address import to_a_labels
+from postern.mail.dns import Question, Status
+from postern.policy.checks.check import (
+    Found,
+    Seen,
+    ask_all,
+    couldnt_tell,
+    failed,
+    passed,
+)
+from postern.runtime.resolver.lookup import Lookup
+
+MAX_NAMES = 10
+"""Names of one address that are looked at (RFC 7208 §5.5 has the same bound)."""
+
+
+async def check_ptr(seen: Seen, lookup: Lookup) -> Found:
+    """``ptr.missing``, ``ptr.mismatch``, or the confirmed name."""
+    answer = await lookup.ask(Question.reverse(seen.ip))
+    if not answer.status.is_known:
+        return couldnt_tell("ptr.couldnt-tell", answer, f"the reverse DNS name of {seen.ip}")
+    names = [name for record in answer.records if (name := to_a_labels(record)) is not None]
+    if answer.status is not Status.OK or not names:
+        return failed("ptr.missing", f"your mail server {seen.ip} has no reverse DNS name")
+    type_ = "AAAA" if ":" in seen.ip else "A"
+    names = list(dict.fromkeys(names))[:MAX_NAMES]
+    back = await ask_all(lookup, [Question.of(name, type_) for name in names])
+    for name, found in zip(names, back, strict=True):
+        if seen.ip in found.records:
+            return Found(passed("ptr.missing", f"{seen.ip} is {name}").findings, ptr=name)
+    # One name that leads back would be enough, so a silent one may have been it.
+    silent = next((found for found in back if not found.status.is_known), None)
+    if silent is not None:
+        return couldnt_tell("ptr.couldnt-tell", silent, f"whether {names[0]} leads to {seen.ip}")
+    text = f"the reverse DNS name {names[0]} of your mail server does not lead back to {seen.ip}"
+    return failed("ptr.mismatch", text)

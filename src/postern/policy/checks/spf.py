@@ -1,0 +1,73 @@
+"""SPF of both identities: who the client says to be at HELO, and whom it sends for.
+
+Source: RFC 7208 §2.3, §2.4, §8 (what each result means), §4.6.4 (20 s at the least for all of it).
+"""
+
+import asyncio
+
+from postern.mail.finding import Finding, Result, Whose
+from postern.mail.spf.evaluate import check_host
+from postern.mail.spf.identity import Claim, Identity, identities
+from postern.mail.spf.result import SpfCode, SpfResult, out_of_time
+from postern.policy.checks.check import Found, Seen, conduct
+from postern.runtime.resolver.lookup import Lookup
+
+LIMIT_S = 20.0
+MAX_EXPLANATION_CHARS = 200
+
+
+async def check_spf(seen: Seen, lookup: Lookup) -> Found:
+    """``spf.fail``, ``spf.softfail``, ``spf.couldnt-tell``, or what it came to; domains proven."""
+    claims: tuple[Claim, ...] = identities(seen.mail_from, seen.helo)
+    if seen.mail_from is None:
+        claims = claims[1:]  # for the null sender both ask the same
+    results = await asyncio.gather(*(_ask(claim, seen, lookup) for claim in claims))
+    proven = frozenset(
+        claim.domain.lower().removesuffix(".")
+        for claim, result in zip(claims, results, strict=True)
+        if result.code is SpfCode.PASS
+    )
+    pairs = zip(claims, results, strict=True)
+    return Found(tuple(_finding(claim, result) for claim, result in pairs), proven=proven)
+
+
+async def _ask(claim: Claim, seen: Seen, lookup: Lookup) -> SpfResult:
+    inquiry = check_host(
+        seen.ip, claim.domain, claim.sender, seen.helo, receiver=seen.hostname, now=seen.at
+    )
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            return await conduct(inquiry, lookup)
+    except TimeoutError:
+        return out_of_time(claim.domain)
+
+
+def _finding(claim: Claim, result: SpfResult) -> Finding:
+    domain, who = result.domain, _WHO[claim.identity]
+    match result.code:
+        case SpfCode.FAIL if result.unanswered:
+            # A ptr term was passed over because DNS was silent (RFC 7208 §5.5): it might have
+            # matched, so this is no proof that it did not.
+            text = f"whether the client may send for {who} {domain} could not be told"
+            return Finding("spf.couldnt-tell", Result.COULDNT_TELL, text, Whose.BETWEEN)
+        case SpfCode.FAIL if claim.identity is Identity.MAIL_FROM:
+            return Finding("spf.fail", Result.FAIL, _fail_text(result))
+        case SpfCode.SOFTFAIL if claim.identity is Identity.MAIL_FROM:
+            text = f"{domain} thinks that mail from your server is not its own (SPF {result.term})"
+            return Finding("spf.softfail", Result.FAIL, text)
+        case SpfCode.TEMPERROR:
+            text = f"SPF of {who} {domain} could not be told: {result.problem}"
+            return Finding("spf.couldnt-tell", Result.COULDNT_TELL, text, Whose.BETWEEN)
+        case _:
+            result_word = Result.PASS if result.code is SpfCode.PASS else Result.NOTE
+            why = f": {result.problem}" if result.problem else ""
+            return Finding("spf.fail", result_word, f"{who} {domain}: {result.code.value}{why}")
+
+
+def _fail_text(result: SpfResult) -> str:
+    text = f"{result.domain} does not let your mail server send for it (SPF {result.term})"
+    said = result.explanation[:MAX_EXPLANATION_CHARS]
+    return f'{text}; it says: "{said}"' if said else text
+
+
+_WHO = {Identity.HELO: "the server name", Identity.MAIL_FROM: "the sender's domain"}

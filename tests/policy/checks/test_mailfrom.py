@@ -1,0 +1,73 @@
+import pytest
+from tests.policy.checks.asking import seen, told, zone
+from tests.policy.making import address
+
+from postern.mail.dns import Status
+from postern.mail.finding import Result
+from postern.policy.checks.mailfrom import MAX_HOSTS, check_mailfrom
+
+NO_MX = ("mailfrom.no-mx", Result.FAIL)
+SILENT = ("mailfrom.dns-timeout", Result.COULDNT_TELL)
+
+
+async def test_domain_with_mail_servers_is_fine() -> None:
+    assert told(await check_mailfrom(seen(), zone())) == [("mailfrom.no-mx", Result.PASS)]
+
+
+async def test_domain_that_does_not_exist() -> None:
+    dns = zone()
+    dns.add("tea.example", "MX", status=Status.NO_NAME)
+    found = await check_mailfrom(seen(), dns)
+    assert told(found) == [("mailfrom.no-domain", Result.FAIL)]
+    assert "tea.example" in found.findings[0].text
+
+
+@pytest.mark.parametrize("status", [Status.SERVER_FAILURE, Status.TIMEOUT])
+async def test_silence_is_never_no_mx(status: Status) -> None:
+    dns = zone()
+    dns.add("tea.example", "MX", status=status)
+    assert told(await check_mailfrom(seen(), dns)) == [SILENT]
+
+
+async def test_domain_without_mx_takes_mail_at_its_address() -> None:
+    dns = zone()
+    dns.add("tea.example", "MX", status=Status.NO_DATA)
+    assert told(await check_mailfrom(seen(), dns)) == [NO_MX]
+    dns.add("tea.example", "AAAA", "2001:db8::7")
+    assert told(await check_mailfrom(seen(), dns)) == [("mailfrom.no-mx", Result.PASS)]
+
+
+async def test_null_mx_means_that_there_is_no_mail() -> None:
+    dns = zone()
+    dns.add("tea.example", "MX", "0 .")
+    assert told(await check_mailfrom(seen(), dns)) == [NO_MX]
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "0.0.0.0", "224.0.0.1"])
+async def test_mail_servers_that_lead_back_to_whoever_asks_are_none(ip: str) -> None:
+    dns = zone()
+    dns.add("mail.tea.example", "A", ip)
+    assert told(await check_mailfrom(seen(), dns)) == [NO_MX]
+
+
+async def test_one_host_that_can_be_reached_is_enough_and_a_silent_one_may_be_it() -> None:
+    dns = zone()
+    dns.add("tea.example", "MX", "10 gone.tea.example", "20 quiet.tea.example")
+    dns.time_out("quiet.tea.example", "A")
+    assert told(await check_mailfrom(seen(), dns)) == [SILENT]
+    dns.add("gone.tea.example", "A", "192.0.2.1")
+    assert told(await check_mailfrom(seen(), dns)) == [("mailfrom.no-mx", Result.PASS)]
+
+
+async def test_thousand_hosts_cost_few_questions() -> None:
+    dns = zone()
+    dns.add("tea.example", "MX", *(f"{n} h{n}.tea.example" for n in range(1000)))
+    assert told(await check_mailfrom(seen(), dns)) == [NO_MX]
+    assert len(dns.queries) == 1 + 2 * MAX_HOSTS
+
+
+@pytest.mark.parametrize("sender", [None, address("li@[198.51.100.24]")])
+async def test_null_sender_and_literal_have_no_domain_to_look_at(sender: object) -> None:
+    dns = zone()
+    assert told(await check_mailfrom(seen(mail_from=sender), dns)) == []
+    assert dns.queries == []
