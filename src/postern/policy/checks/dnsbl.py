@@ -1,0 +1,123 @@
+"""Block lists and white lists: whether the client's address, or a domain, is on any of them.
+
+Source: RFC 5782 §2.1 (addresses), §2.2 (names), §2.4 (IPv6). Home's resolver alone is asked: lists
+answer by who asks, and many refuse a resolver that they do not know.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from postern.mail.dns import Answer, Question, reversed_ip
+from postern.mail.finding import Finding, Result, Whose
+from postern.mail.message.text import clean_text
+from postern.policy.checks.check import Found
+from postern.policy.checks.zones import About, Health, Zone, Zones, is_refusal
+from postern.runtime.resolver.lookup import Lookup
+
+MAX_NAMES = 5
+MAX_REASON_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One listing: what is on which list, what that means, and what it counts."""
+
+    what: str
+    zone: Zone
+    meaning: str
+    counts: float
+
+
+async def check_dnsbl(ip: str, zones: Zones, lookup: Lookup, *, threshold: float = 1.0) -> Found:
+    """``dnsbl.listed`` once the weights of all lists, less those of white lists, reach it."""
+    return await _check(About.ADDRESSES, {ip: reversed_ip(ip)}, zones, lookup, threshold)
+
+
+async def check_names(
+    names: Iterable[str], zones: Zones, lookup: Lookup, *, threshold: float = 1.0
+) -> Found:
+    """The same for domains (lower-case A-labels), of the sender or of the client."""
+    some = list(dict.fromkeys(name for name in names if name))[:MAX_NAMES]
+    return await _check(About.NAMES, {name: name for name in some}, zones, lookup, threshold)
+
+
+async def _check(
+    about: About, asked: dict[str, str], zones: Zones, lookup: Lookup, threshold: float
+) -> Found:
+    in_use = zones.in_use(about)
+    pairs = [(what, zone) for zone in in_use for what in asked]
+    answers = await asyncio.gather(
+        *(
+            lookup.ask(Question.of(f"{asked[what]}.{zone.name}", "A"), foreign_ok=False)
+            for what, zone in pairs
+        )
+    )
+    entries: list[Entry] = []
+    findings: list[Finding] = []
+    for (what, zone), answer in zip(pairs, answers, strict=True):
+        trouble = _trouble(answer)
+        if trouble is not None:
+            zones.distrust(zone, trouble)
+            findings.append(_untold(what, zone, answer))
+        else:
+            entries += _entries(what, zone, answer)
+    entries = await _with_reasons(entries, asked, lookup)
+    return Found((*_weighed(entries, in_use, threshold), *findings))
+
+
+def _trouble(answer: Answer) -> Health | None:
+    if not answer.status.is_known:
+        return Health.SILENT
+    return Health.REFUSES if is_refusal(answer) else None
+
+
+def _untold(what: str, zone: Zone, answer: Answer) -> Finding:
+    text = f"whether {what} is on {zone.name} could not be looked up"
+    return Finding(
+        "dnsbl.couldnt-tell", Result.COULDNT_TELL, text, Whose.US, answer.seconds, answer.resolver
+    )
+
+
+def _entries(what: str, zone: Zone, answer: Answer) -> list[Entry]:
+    """What the answer says; one whose meaning nobody wrote down counts only if none was."""
+    if not answer.records:
+        return []
+    known = [zone.meanings[code] for code in answer.records if code in zone.meanings]
+    if zone.meanings and not known:
+        return [Entry(what, zone, f"{', '.join(sorted(answer.records))}: unknown here", 0.0)]
+    weight = -zone.weight if zone.allow else zone.weight
+    return [Entry(what, zone, ", ".join(known), weight)]
+
+
+async def _with_reasons(entries: list[Entry], asked: dict[str, str], lookup: Lookup) -> list[Entry]:
+    """Entries with what the list itself says of them (RFC 5782 §2.1), where nobody else did."""
+    bare = [entry for entry in entries if not entry.meaning]
+    answers = await asyncio.gather(
+        *(
+            lookup.ask(Question.of(f"{asked[e.what]}.{e.zone.name}", "TXT"), foreign_ok=False)
+            for e in bare
+        )
+    )
+    said = {
+        id(entry): clean_text(answer.records[0], MAX_REASON_CHARS) if answer.records else ""
+        for entry, answer in zip(bare, answers, strict=True)
+    }
+    return [Entry(e.what, e.zone, said.get(id(e), e.meaning), e.counts) for e in entries]
+
+
+def _weighed(entries: list[Entry], in_use: list[Zone], threshold: float) -> list[Finding]:
+    if not entries:
+        if not in_use:
+            return []
+        text = f"on none of {len(in_use)} lists"
+        return [Finding("dnsbl.listed", Result.PASS, text)]
+    total = sum(entry.counts for entry in entries)
+    result = Result.FAIL if total >= threshold else Result.NOTE
+    return [Finding("dnsbl.listed", result, _words(entry)) for entry in entries]
+
+
+def _words(entry: Entry) -> str:
+    kind = "white list" if entry.zone.allow else "blocklist"
+    why = f" ({entry.meaning})" if entry.meaning else ""
+    return f"{entry.what} is on the {kind} {entry.zone.name}{why}"
