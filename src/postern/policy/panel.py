@@ -1,0 +1,128 @@
+"""All checks of one conversation, each run as soon as what it looks at is known.
+
+Reception begins one ``Examination`` a connection and tells it what the client shows. Whoever must
+answer asks for ``known``: it waits for what runs, each check no longer than its own limit, and
+gives what was found in the order of the conversation: the same mail always has the same cause.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+import structlog
+
+from postern.mail.address import Address
+from postern.mail.finding import Finding, Result, Whose
+from postern.policy.checks.check import Found, Seen
+from postern.runtime.clock import Clock
+
+log = structlog.get_logger("postern.policy")
+
+DEFAULT_LIMIT_S = 10.0
+
+
+class Stage(IntEnum):
+    """What must be known before a check can begin."""
+
+    CONNECT = 0
+    HELO = 1
+    MAIL = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check as it is run: its family, when it can begin, and how long it may take."""
+
+    family: str
+    stage: Stage
+    run: Callable[[Seen], Awaitable[Found]]
+    limit_s: float = DEFAULT_LIMIT_S
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What all checks together found, in the order of the conversation."""
+
+    findings: tuple[Finding, ...] = ()
+    ptr: str = ""
+    proven: frozenset[str] = frozenset()
+
+
+class Examination:
+    """The checks of one connection. ``end`` it when the connection is gone."""
+
+    def __init__(self, checks: tuple[Check, ...], seen: Seen, clock: Clock) -> None:
+        self._checks = checks
+        self._seen = seen
+        self._clock = clock
+        self._running: dict[Check, asyncio.Task[Found]] = {}
+        self._begin(Stage.CONNECT)
+
+    def hello(self, helo: str) -> None:
+        """The client said who it is; a second time what it said first is forgotten."""
+        self._seen = replace(self._seen, helo=helo)
+        self._drop(Stage.HELO)
+        self._begin(Stage.HELO)
+
+    def mail(self, sender: Address | None) -> None:
+        """A transaction begins; None is the null sender. The last one's sender is forgotten."""
+        self._seen = replace(self._seen, mail_from=sender, at=self._clock.now())
+        self._drop(Stage.MAIL)
+        self._begin(Stage.MAIL)
+
+    @property
+    def is_done(self) -> bool:
+        """True when ``known`` would not have to wait."""
+        return all(task.done() for task in self._running.values())
+
+    async def known(self) -> Known:
+        """Wait for the checks that run, and give what is known after them."""
+        if not self.is_done:
+            await asyncio.wait(self._running.values())
+        findings: list[Finding] = []
+        ptr, proven = "", frozenset[str]()
+        for check in sorted(self._running, key=lambda check: check.stage):
+            found = self._running[check].result()
+            findings += found.findings
+            ptr = ptr or found.ptr
+            proven |= found.proven
+        return Known(tuple(findings), ptr, proven)
+
+    def end(self) -> None:
+        """Nobody will ask any more: what still runs is given up."""
+        for task in self._running.values():
+            task.cancel()
+        self._running.clear()
+
+    def _begin(self, stage: Stage) -> None:
+        for check in self._checks:
+            if check.stage is stage:
+                self._running[check] = asyncio.ensure_future(self._run(check, self._seen))
+
+    def _drop(self, stage: Stage) -> None:
+        for check in [check for check in self._running if check.stage >= stage]:
+            self._running.pop(check).cancel()
+
+    async def _run(self, check: Check, seen: Seen) -> Found:
+        """A check's findings with the seconds it took; whatever goes wrong is "couldn't tell"."""
+        began = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(check.limit_s):
+                found = await check.run(seen)
+        except TimeoutError:
+            text = f"the check took longer than {check.limit_s:g} s"
+            found = _untold(check, text, Whose.BETWEEN)
+        except Exception as error:
+            log.exception("policy.check_bug", check=check.family)
+            text = f"an error of our own: {type(error).__name__}"
+            found = _untold(check, text, Whose.US)
+        seconds = self._clock.monotonic() - began
+        return replace(
+            found, findings=tuple(replace(one, seconds=seconds) for one in found.findings)
+        )
+
+
+def _untold(check: Check, text: str, whose: Whose) -> Found:
+    name = f"{check.family}.couldnt-tell"
+    return Found((Finding(name, Result.COULDNT_TELL, text, whose),))
