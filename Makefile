@@ -19,7 +19,7 @@ ARGS ?=
 
 # Where `make compile` leaves its work, and the tests that are run on it as well: all that reaches
 # what is compiled. Imports find it before src/ when it stands in PYTHONPATH.
-COMPILED := .venv/compiled
+COMPILED := $(CURDIR)/.venv/compiled
 COMPILED_TESTS := $(addprefix tests/,mail reception queue routing delivery spool dialogues fuzz crash \
   journeys)
 
