@@ -63,10 +63,12 @@ def facts(
     helo: str = "mail.tea.example",
     ptr: str = "",
     known: bool = False,
+    at: float = 0.0,
 ) -> Facts:
     """What is known; ``author`` None: the header has not come yet."""
     has_header = author is not None
     return Facts(
+        at,
         ip_address(ip),
         helo,
         ptr,
@@ -82,5 +84,5 @@ def fail(check: str) -> Finding:
     return Finding(check, Result.FAIL, f"{check} was found")
 
 
-def unknown(check: str) -> Finding:
-    return Finding(check, Result.COULDNT_TELL, f"{check} got no answer")
+def unknown(check: str, *could_be: str) -> Finding:
+    return Finding(check, Result.COULDNT_TELL, f"{check} got no answer", could_be=could_be)

@@ -64,7 +64,7 @@ def test_named_waiver_uncovers_what_it_does_not_name() -> None:
     assert judgement.because is found[1]
 
 
-@pytest.mark.parametrize("check", ["virus.found", "rcpt.unknown", "size.too-big"])
+@pytest.mark.parametrize("check", ["virus.found", "rcpt.unknown", "size.too-big", "loop.detected"])
 def test_nothing_lets_through_what_is_locked(check: str) -> None:
     everything = [rule("all", scope=scope) for scope in Scope]
     judgement = judge([fail(check)], WHOLE, book(*everything, domain=f"{check}=off"))
@@ -81,6 +81,8 @@ def test_nearer_allow_beats_a_wider_block_and_nearer_block_a_wider_allow() -> No
     assert judgement.because is not None
     assert judgement.because.check == "rule.block"
     assert block.label in judgement.because.text
+    # The sender need not learn whose rule it is, or what else it is about.
+    assert "li@tea.example" not in judgement.because.text
 
 
 def test_waiver_of_one_check_does_not_lift_a_wider_block() -> None:
@@ -125,6 +127,43 @@ def test_refusal_names_the_rule_that_the_header_may_yet_bring() -> None:
     assert judge([fail("rcpt.unknown")], facts(), book(partner)).awaits is None
 
 
+def test_nothing_is_awaited_when_something_else_refuses_that_it_could_not_lift() -> None:
+    partner = rule("@partner.example", scope=Scope.DOMAIN)
+    both = [LISTED, fail("rcpt.unknown")]
+    assert judge(both, facts(), book(partner)).awaits is None
+    only_lists = rule("@partner.example", waive="dnsbl")
+    assert judge([LISTED, fail("ptr.missing")], facts(), book(only_lists)).awaits is None
+    of_system = rule("@partner.example", scope=Scope.SYSTEM)
+    strict = book(of_system, domain="spf.fail=refuse")
+    assert judge([fail("spf.fail")], facts(), strict).awaits is None
+
+
+def test_nearer_allow_that_proof_may_bring_is_awaited_before_a_wider_block() -> None:
+    allow = rule("@tea.example")
+    block = rule("198.51.100.0/24", Action.BLOCK, Scope.SYSTEM)
+    early = judge([], facts(), book(allow, block))
+    assert early.gravity is Gravity.REFUSE
+    assert early.awaits is allow
+    proven = facts(author="li@tea.example", proven="tea.example")
+    assert judge([], proven, book(allow, block)).gravity is Gravity.ACCEPT
+    nearer = rule("198.51.100.0/24", Action.BLOCK)
+    wider = rule("@tea.example", scope=Scope.DOMAIN)
+    assert judge([], facts(), book(nearer, wider)).awaits is None
+
+
+def test_mild_rule_in_front_of_a_waiver_makes_nothing_harsher() -> None:
+    waiver = rule("all", scope=Scope.DOMAIN, waive="dnsbl")
+    assert judge([LISTED], WHOLE, book(waiver)).gravity is Gravity.ACCEPT
+    judgement = judge([LISTED], WHOLE, book(rule("all", Action.JUNK), waiver))
+    assert judgement.gravity is Gravity.JUNK
+
+
+def test_rule_that_overrules_a_wider_block_is_the_one_to_thank() -> None:
+    allow, block = rule("all"), rule("all", Action.BLOCK, Scope.SYSTEM)
+    assert judge([], WHOLE, book(allow, block)).rule is allow
+    assert judge([], WHOLE, book(allow)).rule is None
+
+
 # --- couldn't tell -------------------------------------------------------------------------------
 
 
@@ -162,6 +201,28 @@ def test_silence_is_waived_like_the_check_it_belongs_to() -> None:
     assert judgement.rule is let
 
 
+def test_silence_weighs_as_much_as_what_it_might_have_been() -> None:
+    backwards = unknown("ptr.couldnt-tell", "ptr.mismatch")
+    assert judge([backwards], WHOLE, book()).gravity is Gravity.ACCEPT
+    strict = book(system="ptr.mismatch=refuse ptr.missing=note")
+    assert judge([backwards], WHOLE, strict).gravity is Gravity.REFUSE_FOR_NOW
+    missing = unknown("ptr.couldnt-tell", "ptr.missing")
+    assert judge([missing], WHOLE, strict).gravity is Gravity.ACCEPT
+
+
+def test_error_of_our_own_in_any_check_that_refuses_delays_and_never_passes() -> None:
+    for family in ("standards", "rate", "ptr", "mailfrom", "command", "content", "loop"):
+        judgement = judge([unknown(f"{family}.couldnt-tell")], WHOLE, book())
+        assert judgement.gravity is Gravity.REFUSE_FOR_NOW, family
+
+
+def test_silence_in_what_a_domain_set_for_itself_the_system_does_not_waive() -> None:
+    let = rule("all", scope=Scope.SYSTEM)
+    made = book(let, domain="spf.fail=refuse")
+    judgement = judge([unknown("spf.couldnt-tell", "spf.fail")], WHOLE, made)
+    assert judgement.gravity is Gravity.REFUSE_FOR_NOW
+
+
 # --- those somebody has written to ---------------------------------------------------------------
 
 
@@ -170,4 +231,7 @@ def test_correspondents_are_held_instead_of_refused_and_never_greylisted() -> No
     assert judge([LISTED], friend, book()).gravity is Gravity.HOLD
     assert judge([fail("greylist.wait")], friend, book()).gravity is Gravity.ACCEPT
     assert judge([fail("virus.found")], friend, book()).gravity is Gravity.REFUSE
+    # A fail would hold, so not to know does not turn away.
+    silent = unknown("mailfrom.dns-timeout")
+    assert judge([silent], friend, book()).gravity is Gravity.ACCEPT
     assert judge([fail("standards.bare-lf")], friend, book()).gravity is Gravity.REFUSE

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
 from tests.policy.checks.asking import seen, told, zone
 from tests.policy.making import address, fail
 
@@ -24,16 +25,27 @@ class Gated:
     def __init__(self, family: str, stage: Stage, limit_s: float = 10.0) -> None:
         self.gate = asyncio.Event()
         self.shown: list[Seen] = []
+        self.given_up = 0
         self.check = Check(family, stage, self._run, limit_s)
 
     async def _run(self, shown: Seen) -> Found:
         self.shown.append(shown)
-        await self.gate.wait()
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.given_up += 1
+            raise
         return Found((fail(f"{self.check.family}.fail"),))
 
 
 def examine(*checks: Check) -> Examination:
     return Examination(checks, Seen("198.51.100.24", "mx.harbour.example"), FakeClock())
+
+
+async def turns() -> None:
+    """Let everything that can run do so."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 def ids(known: Known) -> list[str]:
@@ -44,11 +56,11 @@ async def test_checks_begin_when_what_they_look_at_is_known_and_none_waits_for_a
     ptr, helo = Gated("ptr", Stage.CONNECT), Gated("helo", Stage.HELO)
     sender = Gated("spf", Stage.MAIL)
     examination = examine(sender.check, helo.check, ptr.check)
-    await asyncio.sleep(0)
+    await turns()
     assert (len(ptr.shown), len(helo.shown), len(sender.shown)) == (1, 0, 0)
     examination.hello("mail.tea.example")
     examination.mail(address("li@tea.example"))
-    await asyncio.sleep(0)
+    await turns()
     assert helo.shown[0].helo == sender.shown[0].helo == "mail.tea.example"
     assert sender.shown[0].mail_from == address("li@tea.example")
     assert not examination.is_done
@@ -65,12 +77,14 @@ async def test_next_transaction_forgets_the_last_ones_sender_and_keeps_the_rest(
     examination = examine(ptr.check, sender.check)
     examination.hello("mail.tea.example")
     examination.mail(address("li@tea.example"))
-    await asyncio.sleep(0)
+    await turns()
     examination.mail(None)
     sender.gate.set()
     assert ids(await examination.known()) == ["ptr.fail", "spf.fail"]
     assert [shown.mail_from for shown in sender.shown] == [address("li@tea.example"), None]
     assert len(ptr.shown) == 1
+    await turns()
+    assert sender.given_up == 1
 
 
 async def test_slow_check_is_couldnt_tell_and_holds_up_nobody_else() -> None:
@@ -93,9 +107,39 @@ async def test_bug_in_a_check_is_couldnt_tell_and_no_end_of_the_conversation() -
 async def test_end_gives_up_what_runs() -> None:
     slow = Gated("ptr", Stage.CONNECT)
     examination = examine(slow.check)
-    await asyncio.sleep(0)
+    await turns()
+    waiting = asyncio.ensure_future(examination.known())
+    await turns()
     examination.end()
-    assert await examination.known() == Known()
+    examination.hello("mail.tea.example")
+    examination.mail(None)
+    # What nobody found is not "nothing found".
+    with pytest.raises(RuntimeError, match="over"):
+        await waiting
+    await turns()
+    assert slow.given_up == 1
+    assert len(slow.shown) == 1
+
+
+async def test_what_begins_while_somebody_waits_is_waited_for_too() -> None:
+    ptr, sender = Gated("ptr", Stage.CONNECT), Gated("spf", Stage.MAIL)
+    examination = examine(ptr.check, sender.check)
+    waiting = asyncio.ensure_future(examination.known())
+    await turns()
+    examination.mail(None)
+    ptr.gate.set()
+    await turns()
+    sender.gate.set()
+    assert ids(await waiting) == ["ptr.fail", "spf.fail"]
+
+
+async def test_check_that_was_given_up_under_us_is_couldnt_tell() -> None:
+    async def cancelled(_: Seen) -> Found:
+        raise asyncio.CancelledError
+
+    assert ids(await examine(Check("ptr", Stage.CONNECT, cancelled)).known()) == [
+        "ptr.couldnt-tell"
+    ]
 
 
 async def test_seconds_are_those_that_the_check_took() -> None:

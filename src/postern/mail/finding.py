@@ -33,7 +33,8 @@ class Finding:
     """One fact of a session.
 
     ``check`` is a stable id (``rcpt.unknown``), ``text`` one plain sentence without a full stop,
-    ``seconds`` how long it took, ``place`` where it was seen from.
+    ``seconds`` how long it took, ``place`` where it was seen from. ``could_be``: for "couldn't
+    tell", the checks that might have failed; none named: any of its family.
     """
 
     check: str
@@ -42,6 +43,7 @@ class Finding:
     whose: Whose = Whose.SENDER
     seconds: float = 0.0
     place: str = ""
+    could_be: tuple[str, ...] = ()
 
 
 class Effect(Enum):

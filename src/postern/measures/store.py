@@ -65,8 +65,14 @@ def count_uses(connection: sa.Connection, uses: Mapping[str, tuple[int, Instant]
         connection.execute(
             temporary.update()
             .where(temporary.c.id == key)
-            .values(hits=temporary.c.hits + hits, last_used_at=last)
+            .values(hits=temporary.c.hits + hits, last_used_at=_later(last))
         )
+
+
+def _later(moment: Instant) -> sa.ColumnElement[float]:
+    """The later of what stands there and ``moment``: workers report in no order."""
+    known = sa.func.coalesce(temporary.c.last_used_at, moment)
+    return sa.case((known > moment, known), else_=moment)
 
 
 def read_row(row: Row) -> Temporary:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from postern.mail.finding import Finding, Result, Whose
-from postern.policy.rules.book import Book
+from postern.policy.rules.book import Book, nearness, rank
 from postern.policy.rules.match import Facts
 from postern.policy.rules.rule import (
     FOR_NOW,
@@ -21,8 +21,8 @@ from postern.policy.rules.rule import (
     NOTED_UNKNOWN,
     Action,
     Rule,
-    Scope,
     Treatment,
+    checks_of,
     family_of,
 )
 
@@ -39,10 +39,15 @@ class Gravity(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """One finding and what was made of it; ``waived_by`` names the rule that switched it off."""
+    """One finding and what was made of it.
+
+    ``reach``: nearness of whoever set how it is treated; a rule from farther away can't waive it.
+    ``waived_by``: the rule that switched it off.
+    """
 
     finding: Finding
     gravity: Gravity
+    reach: int
     waived_by: Rule | None = None
 
 
@@ -52,7 +57,7 @@ class Judgement:
 
     Attributes:
         because: the finding that decided; None for ACCEPT.
-        rule: the rule that decided, or that let through what would have been refused.
+        rule: the rule that decided, or that let through what would not have been accepted.
         awaits: a rule that could still lift the refusal once the header is there.
         weighed: every finding, in the order it was found, for whoever explains.
     """
@@ -64,6 +69,15 @@ class Judgement:
     weighed: tuple[Weighed, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What the rules that fit came to."""
+
+    waivers: tuple[Rule, ...]
+    deciding: Rule | None
+    overruled: Rule | None
+
+
 _BY_TREATMENT = {
     Treatment.OFF: Gravity.ACCEPT,
     Treatment.NOTE: Gravity.ACCEPT,
@@ -72,6 +86,7 @@ _BY_TREATMENT = {
     Treatment.REFUSE: Gravity.REFUSE,
 }
 _BY_ACTION = {
+    Action.ALLOW: Gravity.ACCEPT,
     Action.BLOCK: Gravity.REFUSE,
     Action.HOLD: Gravity.HOLD,
     Action.JUNK: Gravity.JUNK,
@@ -87,113 +102,125 @@ def judge(findings: Sequence[Finding], facts: Facts, book: Book) -> Judgement:
             still lift names that rule in ``awaits``.
         book: what was decided for the recipient.
     """
-    fitting = tuple(book.fitting(facts))
-    waivers, deciding = _until_one_decides(fitting)
-    weighed = tuple(_weigh(finding, waivers, facts, book) for finding in findings)
+    decided = _decide(book.fitting(facts))
+    weighed = tuple(_weigh(finding, decided.waivers, facts, book) for finding in findings)
     worst = max(weighed, key=lambda one: one.gravity, default=None)
-    gravity = Gravity.ACCEPT if worst is None else worst.gravity
-    because = None if worst is None or not gravity else worst.finding
-    if deciding is not None and deciding.action is not Action.ALLOW:
-        by_rule = _BY_ACTION[deciding.action]
-        if by_rule >= gravity:
-            return Judgement(by_rule, _said_by(deciding), deciding, None, weighed)
-    if because is None:
-        return Judgement(gravity, None, _lifter(weighed), None, weighed)
-    awaits = _awaited(because, facts, book) if gravity >= Gravity.REFUSE_FOR_NOW else None
-    return Judgement(gravity, because, None, awaits, weighed)
+    found = Gravity.ACCEPT if worst is None else worst.gravity
+    rule = decided.deciding
+    by_rule = Gravity.ACCEPT if rule is None else _BY_ACTION[rule.action]
+    gravity = max(found, by_rule)
+    awaits = None
+    if gravity >= Gravity.REFUSE_FOR_NOW:
+        awaits = _awaited(weighed, rule if by_rule is Gravity.REFUSE else None, facts, book)
+    if rule is not None and by_rule and by_rule >= found:
+        return Judgement(gravity, _said_by(rule), rule, awaits, weighed)
+    if worst is not None and found:
+        return Judgement(gravity, worst.finding, None, awaits, weighed)
+    return Judgement(gravity, None, _to_thank(weighed, decided), None, weighed)
 
 
-def _until_one_decides(fitting: Iterable[Rule]) -> tuple[list[Rule], Rule | None]:
-    """Rules that let through, up to the first that decides by itself.
+def _decide(fitting: Iterable[Rule]) -> _Decided:
+    """Go through the rules that fit, the nearest first.
 
-    What lets everything through decides too: a wider rule that blocks is not asked any more.
+    The first that does not only waive some checks decides. What waives, and is not farther away
+    than a rule that blocks, waives: a mild rule in front of it does not make anything harsher.
     """
     waivers: list[Rule] = []
+    deciding: Rule | None = None
+    overruled: Rule | None = None
     for rule in fitting:
-        if rule.action is not Action.ALLOW:
-            return waivers, rule
-        waivers.append(rule)
-        if not rule.waives:
-            return waivers, rule
-    return waivers, None
+        is_waiver = rule.action is Action.ALLOW
+        if deciding is None and not (is_waiver and rule.waives):
+            deciding = rule
+        elif deciding is not None and not is_waiver and overruled is None:
+            overruled = rule
+        if is_waiver and (deciding is None or deciding.action is not Action.BLOCK):
+            waivers.append(rule)
+    return _Decided(tuple(waivers), deciding, overruled)
 
 
 def _weigh(finding: Finding, waivers: Iterable[Rule], facts: Facts, book: Book) -> Weighed:
-    if finding.result not in {Result.FAIL, Result.COULDNT_TELL}:
-        return Weighed(finding, Gravity.ACCEPT)
     family = family_of(finding.check)
-    gravity = _gravity(finding, family, facts, book)
+    gravity, reach = _gravity(finding, family, facts, book)
     if not gravity:
-        return Weighed(finding, gravity)
+        return Weighed(finding, gravity, reach)
     # What a domain set for itself, the system's rules do not switch off: the nearer one decides.
-    reach = _NEARNESS[book.setting(finding.check).scope]
     for rule in waivers:
-        if rule.waives_family(family) and _NEARNESS[rule.scope] <= reach:
-            return Weighed(finding, Gravity.ACCEPT, rule)
-    return Weighed(finding, gravity)
+        if rule.waives_family(family) and nearness(rule.scope) <= reach:
+            return Weighed(finding, Gravity.ACCEPT, reach, rule)
+    return Weighed(finding, gravity, reach)
 
 
-_NEARNESS = {scope: place for place, scope in enumerate(Scope)}
+def _gravity(finding: Finding, family: str, facts: Facts, book: Book) -> tuple[Gravity, int]:
+    """How grave it is before anybody waives it, and from how near that was set."""
+    if finding.result is Result.FAIL:
+        return _gravity_of_fail(finding.check, facts, book)
+    if finding.result is not Result.COULDNT_TELL or family in NOTED_UNKNOWN:
+        return Gravity.ACCEPT, 0
+    # "Couldn't tell" holds up only where what it might have been would refuse.
+    might_be = finding.could_be or checks_of(family)
+    fails = [_gravity_of_fail(check, facts, book) for check in might_be]
+    gravity, reach = max(fails, default=(Gravity.ACCEPT, 0))
+    if family in LOCKED or gravity >= Gravity.REFUSE_FOR_NOW:
+        return Gravity.REFUSE_FOR_NOW, reach
+    return Gravity.ACCEPT, reach
 
 
-def _gravity(finding: Finding, family: str, facts: Facts, book: Book) -> Gravity:
-    """How grave it is before anybody waives it."""
-    if finding.result is Result.COULDNT_TELL:
-        return _gravity_of_unknown(family, book)
-    gravity = _BY_TREATMENT[book.setting(finding.check).treatment]
+def _gravity_of_fail(check: str, facts: Facts, book: Book) -> tuple[Gravity, int]:
+    setting, family = book.setting(check), family_of(check)
+    gravity, reach = _BY_TREATMENT[setting.treatment], nearness(setting.scope)
     if facts.is_known and family == "greylist":
-        return Gravity.ACCEPT
+        return Gravity.ACCEPT, reach
     if gravity is not Gravity.REFUSE:
-        return gravity
-    if finding.check in FOR_NOW:
-        return Gravity.REFUSE_FOR_NOW
+        return gravity, reach
+    if check in FOR_NOW:
+        return Gravity.REFUSE_FOR_NOW, reach
     # Whom somebody has written to is not turned away by a machine's suspicion.
-    if facts.is_known and family not in LOCKED and family not in _OF_FORM:
-        return Gravity.HOLD
-    return gravity
+    if facts.is_known and family not in LOCKED and family != "standards":
+        return Gravity.HOLD, reach
+    return gravity, reach
 
 
-_OF_FORM = frozenset({"standards", "loop", "auth", "ban", "system"})
-"""Families about the form of a session, not about who is behind it."""
-
-
-def _gravity_of_unknown(family: str, book: Book) -> Gravity:
-    """How grave it is not to know: it holds up only where a fail would refuse."""
-    if family in NOTED_UNKNOWN:
-        return Gravity.ACCEPT
-    if family in LOCKED:
-        return Gravity.REFUSE_FOR_NOW
-    graver = any(
-        book.setting(check).treatment is Treatment.REFUSE for check in _CHECKS_OF.get(family, ())
-    )
-    return Gravity.REFUSE_FOR_NOW if graver else Gravity.ACCEPT
-
-
-_CHECKS_OF = {
-    "ptr": ("ptr.missing",),
-    "helo": ("helo.unresolvable",),
-    "mailfrom": ("mailfrom.no-domain", "mailfrom.no-mx"),
-    "spf": ("spf.fail",),
-    "dkim": ("dkim.fail",),
-    "dmarc": ("dmarc.reject",),
-    "content": ("content.attachment",),
-    "command": ("command.found",),
-}
-"""What a family that could not be told might have said."""
+def _awaited(
+    weighed: Iterable[Weighed], blocking: Rule | None, facts: Facts, book: Book
+) -> Rule | None:
+    """The rule to wait for; None as soon as anything refuses that no rule could lift any more."""
+    candidates = book.not_yet_allowing(facts)
+    awaited: Rule | None = None
+    if blocking is not None:
+        # Only what lets everything through, and decides before it, overrules a rule that blocks.
+        candidates = [rule for rule in candidates if rank(rule) < rank(blocking)]
+        awaited = next((rule for rule in candidates if not rule.waives), None)
+        if awaited is None:
+            return None
+    for one in weighed:
+        if one.gravity < Gravity.REFUSE_FOR_NOW:
+            continue
+        family = family_of(one.finding.check)
+        lifting = (
+            rule
+            for rule in candidates
+            if rule.waives_family(family) and nearness(rule.scope) <= one.reach
+        )
+        rule = next(lifting, None)
+        if rule is None:
+            return None
+        awaited = awaited or rule
+    return awaited
 
 
 def _said_by(rule: Rule) -> Finding:
-    """A rule's decision as a finding: every refusal names a check."""
+    """A rule's decision as a finding: every refusal names a check.
+
+    The text is for strangers: it says nothing of whose rule it is, or what it is about.
+    """
     check = {Action.BLOCK: "rule.block", Action.HOLD: "rule.hold"}.get(rule.action, "rule.junk")
-    where = f"of {rule.place}" if rule.place else "of this server"
-    text = f"rule {rule.label} {where} says so for {rule.match}"
+    text = f"rule {rule.label} of this recipient says so"
     return Finding(check, Result.FAIL, text, Whose.RECIPIENT)
 
 
-def _lifter(weighed: Iterable[Weighed]) -> Rule | None:
-    """The rule to thank for mail that is accepted though something spoke against it."""
+def _to_thank(weighed: Iterable[Weighed], decided: _Decided) -> Rule | None:
+    """The rule that let through what a finding or a wider rule would have stopped."""
+    if decided.overruled is not None:
+        return decided.deciding
     return next((one.waived_by for one in weighed if one.waived_by is not None), None)
-
-
-def _awaited(because: Finding, facts: Facts, book: Book) -> Rule | None:
-    return book.may_yet_allow(family_of(because.check), facts)

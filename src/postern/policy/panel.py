@@ -57,18 +57,19 @@ class Examination:
         self._seen = seen
         self._clock = clock
         self._running: dict[Check, asyncio.Task[Found]] = {}
+        self._is_over = False
         self._begin(Stage.CONNECT)
 
     def hello(self, helo: str) -> None:
-        """The client said who it is; a second time what it said first is forgotten."""
-        self._seen = replace(self._seen, helo=helo)
+        """The client said who it is; what was found after it last said so is forgotten."""
         self._drop(Stage.HELO)
+        self._seen = replace(self._seen, helo=helo, mail_from=None)
         self._begin(Stage.HELO)
 
     def mail(self, sender: Address | None) -> None:
         """A transaction begins; None is the null sender. The last one's sender is forgotten."""
-        self._seen = replace(self._seen, mail_from=sender, at=self._clock.now())
         self._drop(Stage.MAIL)
+        self._seen = replace(self._seen, mail_from=sender, at=self._clock.now())
         self._begin(Stage.MAIL)
 
     @property
@@ -77,9 +78,16 @@ class Examination:
         return all(task.done() for task in self._running.values())
 
     async def known(self) -> Known:
-        """Wait for the checks that run, and give what is known after them."""
-        if not self.is_done:
-            await asyncio.wait(self._running.values())
+        """Wait for the checks that run, and give what is known after them.
+
+        Raises:
+            RuntimeError: the examination was ended: what nobody found is not "nothing found".
+        """
+        # What begins while we wait is waited for too.
+        while not self.is_done:
+            await asyncio.wait(list(self._running.values()))
+        if self._is_over:
+            raise RuntimeError("the examination is over")
         findings: list[Finding] = []
         ptr, proven = "", frozenset[str]()
         for check in sorted(self._running, key=lambda check: check.stage):
@@ -91,11 +99,12 @@ class Examination:
 
     def end(self) -> None:
         """Nobody will ask any more: what still runs is given up."""
-        for task in self._running.values():
-            task.cancel()
-        self._running.clear()
+        self._is_over = True
+        self._drop(Stage.CONNECT)
 
     def _begin(self, stage: Stage) -> None:
+        if self._is_over:
+            return
         for check in self._checks:
             if check.stage is stage:
                 self._running[check] = asyncio.ensure_future(self._run(check, self._seen))
@@ -108,19 +117,28 @@ class Examination:
         """A check's findings with the seconds it took; whatever goes wrong is "couldn't tell"."""
         began = self._clock.monotonic()
         try:
-            async with asyncio.timeout(check.limit_s):
-                found = await check.run(seen)
-        except TimeoutError:
-            text = f"the check took longer than {check.limit_s:g} s"
-            found = _untold(check, text, Whose.BETWEEN)
+            found = await self._try(check, seen)
         except Exception as error:
             log.exception("policy.check_bug", check=check.family)
             text = f"an error of our own: {type(error).__name__}"
             found = _untold(check, text, Whose.US)
         seconds = self._clock.monotonic() - began
-        return replace(
-            found, findings=tuple(replace(one, seconds=seconds) for one in found.findings)
-        )
+        findings = (replace(one, seconds=seconds) for one in found.findings)
+        return replace(found, findings=tuple(findings))
+
+    async def _try(self, check: Check, seen: Seen) -> Found:
+        """What the check found within its limit."""
+        work = asyncio.ensure_future(check.run(seen))
+        try:
+            await asyncio.wait([work], timeout=check.limit_s)
+            if not work.done():
+                text = f"the check took longer than {check.limit_s:g} s"
+                return _untold(check, text, Whose.BETWEEN)
+            if work.cancelled():  # what it waited for was given up under it, at a stop say
+                return _untold(check, "the check was given up", Whose.US)
+            return work.result()
+        finally:
+            work.cancel()
 
 
 def _untold(check: Check, text: str, whose: Whose) -> Found:

@@ -57,6 +57,33 @@ async def test_weights_add_up_to_the_threshold_and_white_lists_take_away() -> No
     assert told(await check_dnsbl(IP, zones, dns)) == [NOTE, NOTE, NOTE]
 
 
+async def test_white_list_is_never_the_reason_to_refuse() -> None:
+    zones, dns = await ready(
+        Zone("wl.example", weight=0.5, allow=True), Zone("bl.example", weight=2)
+    )
+    dns.add(LISTED, "A", "127.0.0.2")
+    dns.add("24.100.51.198.wl.example", "A", "127.0.0.2")
+    assert told(await check_dnsbl(IP, zones, dns)) == [NOTE, FAIL]
+
+
+async def test_tenths_add_up_and_a_list_counts_once_whatever_it_lists() -> None:
+    zones, dns = await ready(*(Zone(f"{n}.example", weight=n / 10) for n in (7, 2, 1)))
+    for number in (7, 2, 1):
+        dns.add(f"24.100.51.198.{number}.example", "A", "127.0.0.2")
+    assert told(await check_dnsbl(IP, zones, dns)) == [FAIL, FAIL, FAIL]
+    zones, dns = await ready(Zone("names.example", About.NAMES, weight=0.6))
+    for name in ("tea.example", "shop.example"):
+        dns.add(f"{name}.names.example", "A", "127.0.0.2")
+    assert told(await check_names(["tea.example", "shop.example"], zones, dns)) == [NOTE, NOTE]
+
+
+async def test_codes_for_too_many_questions_are_no_entries() -> None:
+    for code in ("127.0.0.1", "127.0.0.255"):
+        zones, dns = await ready(Zone("bl.example"))
+        dns.add(LISTED, "A", code)
+        assert told(await check_dnsbl(IP, zones, dns)) == [UNTOLD]
+
+
 async def test_answer_counts_by_its_meaning_where_meanings_were_given() -> None:
     zones, dns = await ready(Zone("bl.example", meanings={"127.0.0.4": "open relay"}))
     dns.add(LISTED, "A", "127.0.0.10")
@@ -72,8 +99,8 @@ async def test_list_that_refuses_or_is_silent_fails_nobody_and_leaves() -> None:
     dns.add(LISTED, "A", "127.255.255.254")
     dns.time_out("24.100.51.198.two.example", "A")
     found = await check_dnsbl(IP, zones, dns)
-    assert told(found) == [PASS, UNTOLD, UNTOLD]
-    assert {finding.whose for finding in found.findings[1:]} == {Whose.US}
+    assert told(found) == [UNTOLD, UNTOLD]
+    assert {finding.whose for finding in found.findings} == {Whose.US}
     assert zones.health == {"bl.example": Health.REFUSES, "two.example": Health.GOOD}
     dns.time_out("1.0.0.127.two.example", "A")
     await zones.test_due(dns)

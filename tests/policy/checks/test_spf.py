@@ -67,6 +67,13 @@ async def test_fail_that_rests_on_a_silent_reverse_zone_is_couldnt_tell() -> Non
     assert told(found)[-1] == ("spf.couldnt-tell", Result.COULDNT_TELL)
 
 
+async def test_silence_about_the_server_name_alone_is_only_noted() -> None:
+    dns = zone()
+    dns.time_out("mail.tea.example", "TXT")
+    found = await check_spf(seen(), dns)
+    assert told(found) == [("spf.fail", Result.NOTE), ("spf.fail", Result.PASS)]
+
+
 async def test_null_sender_is_asked_for_the_server_name_once() -> None:
     dns = zone()
     dns.add("mail.tea.example", "TXT", "v=spf1 -all")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from tests.policy.making import book, facts, rule
 
 from postern.policy.rules.rule import Action, Scope, Treatment
@@ -29,11 +31,17 @@ def test_check_that_nobody_knows_is_noted() -> None:
     assert book().setting("moon.full").treatment is Treatment.NOTE
 
 
-def test_rule_that_may_yet_allow_is_found_only_until_the_header_is_there() -> None:
-    partner = rule("@partner.example")
-    made = book(partner)
-    assert made.may_yet_allow("dnsbl", facts()) is partner
-    assert made.may_yet_allow("virus", facts()) is None
-    assert made.may_yet_allow("dnsbl", facts(author="li@tea.example")) is None
-    assert book(rule("@partner.example", waive="spf")).may_yet_allow("dnsbl", facts()) is None
-    assert book(rule("@partner.example", Action.BLOCK)).may_yet_allow("dnsbl", facts()) is None
+def test_rules_that_may_yet_allow_are_known_only_until_the_header_is_there() -> None:
+    partner, wide = rule("@partner.example"), rule("list:offers.example", scope=Scope.SYSTEM)
+    made = book(wide, partner, rule("@other.example", Action.BLOCK), rule("198.51.100.24"))
+    assert made.not_yet_allowing(facts()) == [partner, wide]
+    assert made.not_yet_allowing(facts(author="li@tea.example")) == []
+
+
+def test_rule_fits_until_its_end_and_not_at_that_moment() -> None:
+    made = book(replace(rule("all"), until=100.0))
+    assert list(made.fitting(facts(at=99.9)))
+    assert not list(made.fitting(facts(at=100.0)))
+    later = book(replace(rule("@tea.example"), until=100.0))
+    assert later.not_yet_allowing(facts(at=99.9))
+    assert not later.not_yet_allowing(facts(at=100.0))

@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.policy.making import facts
 
 from postern.policy.rules.match import Fit, Match, MatchFlaw, MatchKind, fit, parse_match
@@ -16,6 +18,9 @@ from postern.policy.rules.match import Fit, Match, MatchFlaw, MatchKind, fit, pa
         ("2001:db8::/32", MatchKind.NETWORK, "2001:db8::/32"),
         ("helo:Mail.Tea.Example.", MatchKind.HELO, "mail.tea.example"),
         ("ptr:mail.tea.example", MatchKind.PTR, "mail.tea.example"),
+        ('"a b"@tea.example', MatchKind.ADDRESS, "a b@tea.example"),
+        ('"helo:x"@tea.example', MatchKind.ADDRESS, "helo:x@tea.example"),
+        ("helo:[198.51.100.24]", MatchKind.HELO, "[198.51.100.24]"),
         ("list:<offers.tea.example>", MatchKind.LIST_ID, "offers.tea.example"),
         ("known", MatchKind.KNOWN, ""),
         (" ALL ", MatchKind.ALL, ""),
@@ -31,13 +36,38 @@ def test_what_people_write_has_one_spelling_and_reads_back(
 
 @pytest.mark.parametrize(
     "text",
-    ["", "@", "@*.", "@a b", "li@", "198.51.100.300", "10/99", "helo:", "helo:a b", "tea.example"],
+    [
+        "",
+        "@",
+        "@*.",
+        "@a b",
+        "li@",
+        "198.51.100.300",
+        "10/99",
+        "helo:",
+        "helo:a b",
+        "helo:..",
+        "ptr:.",
+        "list:a>.",
+        "helo:a\r\nb",
+        "tea.example",
+        "postmaster",
+        '"postmaster"',
+    ],
 )
 def test_what_names_no_mail_is_told_and_nothing_is_guessed(text: str) -> None:
     flaw = parse_match(text)
     assert isinstance(flaw, MatchFlaw)
     assert flaw.text
     assert not flaw.text.endswith(".")
+
+
+@given(st.text(st.sampled_from('ab@.*"<>[]:/1 \\é')) | st.text())
+def test_whatever_can_be_read_reads_back_the_same(text: str) -> None:
+    for words in (text, f"helo:{text}", f"@*.{text}", f"{text}@tea.example"):
+        match = parse_match(words)
+        if isinstance(match, Match):
+            assert parse_match(str(match)) == match
 
 
 def fits(words: str, *, needs_proof: bool = False, **known: object) -> Fit:
@@ -100,6 +130,15 @@ def test_client_fits_by_address_network_helo_and_reverse_name() -> None:
     assert fits("helo:mail.tea.example") is Fit.YES
     assert fits("ptr:mail.tea.example") is Fit.NO
     assert fits("ptr:mail.tea.example", ptr="mail.tea.example") is Fit.YES
+
+
+def test_list_and_server_name_that_are_only_said_do_not_fit_where_proof_is_needed() -> None:
+    listed = {"author": "", "list_id": "offers.tea.example", "needs_proof": True}
+    assert fits("list:offers.tea.example", **listed) is Fit.NO  # type: ignore[arg-type]  # as above
+    assert fits("list:offers.tea.example", proven="tea.example", **listed) is Fit.YES  # type: ignore[arg-type]  # as above
+    assert fits("helo:mail.tea.example", needs_proof=True) is Fit.NO
+    assert fits("helo:mail.tea.example", needs_proof=True, ptr="mail.tea.example") is Fit.YES
+    assert fits("helo:mail.tea.example", needs_proof=True, proven="mail.tea.example") is Fit.YES
 
 
 def test_null_sender_fits_what_is_about_all_and_no_name() -> None:

@@ -10,6 +10,8 @@ def test_only_letting_through_by_name_needs_proof() -> None:
     assert rule("@tea.example").needs_proof
     assert not rule("@tea.example", unproven=True).needs_proof
     assert not rule("@tea.example", Action.BLOCK).needs_proof
+    assert rule("list:offers.tea.example").needs_proof
+    assert rule("helo:mail.tea.example").needs_proof
     assert not rule("198.51.100.24").needs_proof
     assert not rule("all").needs_proof
 

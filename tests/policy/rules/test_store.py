@@ -95,8 +95,10 @@ def test_book_of_a_mailbox_holds_its_own_rules_its_domains_and_the_systems(stand
 def test_rule_holds_until_its_end_even_for_who_read_it_before(stand: Stand) -> None:
     stand.add("198.51.100.24", waive="dnsbl", lasts_s=DAY_S)
     book = stand.books.of(WANG)
-    during = facts(author="", ip="198.51.100.24")
+    begin = stand.clock.now()
+    during, after = (facts(author="", at=begin + seconds) for seconds in (DAY_S - 1, DAY_S))
     assert judge([fail("dnsbl.listed")], during, book).gravity is Gravity.ACCEPT
+    assert judge([fail("dnsbl.listed")], after, book).gravity is Gravity.REFUSE
     stand.clock.advance(DAY_S)
     assert stand.gravity() is Gravity.REFUSE
     assert stand.rules.all() == []
@@ -128,11 +130,13 @@ def test_label_of_no_rule_ends_nothing(stand: Stand, label: str) -> None:
     ("fields", "text"),
     [
         ({"reason": "  "}, "needs a reason"),
-        ({"reason": "x" * 501}, "longer than 500"),
+        ({"reason": "x" * 501}, "at most 500"),
+        ({"reason": "a\r\nb"}, "one line"),
+        ({"lasts_s": float("nan")}, "lasts some time"),
         ({"waive": "virus"}, "virus cannot be waived"),
         ({"waive": "moon"}, "no check called moon"),
         ({"waive": "spf", "action": Action.BLOCK}, "only a rule that allows"),
-        ({"lasts_s": 0.0}, "lasts no time"),
+        ({"lasts_s": 0.0}, "lasts some time"),
         ({"place": "nowhere.example"}, "no domain nowhere.example"),
         ({"scope": Scope.MAILBOX, "place": "nobody@harbour.example"}, "nobody@harbour.example"),
         ({"scope": Scope.SYSTEM, "place": ""}, "switch every check off"),
@@ -183,8 +187,15 @@ def test_use_is_counted_and_remembered(stand: Stand) -> None:
     made = stand.add("198.51.100.24")
     stand.rules.count_uses({made.rule.id: (3, 100.0)})
     stand.rules.count_uses({made.rule.id: (2, 250.0)})
+    stand.rules.count_uses({made.rule.id: (1, 200.0)})
     (found,) = stand.rules.all()
-    assert (found.temporary.hits, found.temporary.last_used_at) == (5, 250.0)
+    assert (found.temporary.hits, found.temporary.last_used_at) == (6, 250.0)
+
+
+def test_address_that_needs_quotes_is_a_rule_like_any_other(stand: Stand) -> None:
+    made = stand.add('"helo:a b"@tea.example', action=Action.BLOCK)
+    assert stand.rules.all() == [made]
+    assert isinstance(stand.rules.end(made.rule.label), StoredRule)
 
 
 def test_every_change_is_in_the_log_that_other_servers_follow(stand: Stand) -> None:
@@ -195,7 +206,7 @@ def test_every_change_is_in_the_log_that_other_servers_follow(stand: Stand) -> N
     assert told == [
         ("rule", "added", made.rule.id),
         ("rule", "ended", made.rule.id),
-        ("treatment", "set", "/spf.fail"),
+        ("treatment", "set", "spf.fail"),
     ]
 
 

@@ -24,6 +24,7 @@ T = TypeVar("T")
 class Seen:
     """What the client has shown so far.
 
+    ``ip`` in its one spelling: an IPv4 address is written as one, whatever socket it came by.
     ``mail_from`` None is the null sender. ``hostname`` is our own name, ``at`` seconds since 1970.
     """
 
@@ -75,14 +76,24 @@ def failed(check: str, text: str, whose: Whose = Whose.SENDER) -> Found:
     return Found((Finding(check, Result.FAIL, text, whose),))
 
 
-def couldnt_tell(check: str, answer: Answer, what: str) -> Found:
-    """No fact either way: DNS did not say. ``what``: what would have been learnt."""
+def couldnt_tell(check: str, answer: Answer, what: str, could_be: tuple[str, ...] = ()) -> Found:
+    """No fact either way: DNS did not say.
+
+    ``what``: what would have been learnt. ``could_be``: the checks that might have failed; none
+    named: any of the family.
+    """
     why = {
         Status.SERVER_FAILURE: "the name servers failed",
         Status.TIMEOUT: "the name servers did not answer in time",
     }.get(answer.status, "there was no answer")
     text = f"{what} could not be looked up: {why} ({answer.question.name} {answer.question.type})"
     finding = Finding(
-        check, Result.COULDNT_TELL, text, Whose.BETWEEN, answer.seconds, answer.resolver
+        check,
+        Result.COULDNT_TELL,
+        text,
+        Whose.BETWEEN,
+        answer.seconds,
+        answer.resolver,
+        could_be,
     )
     return Found((finding,))

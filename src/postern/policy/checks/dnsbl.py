@@ -55,15 +55,20 @@ async def _check(
     )
     entries: list[Entry] = []
     findings: list[Finding] = []
+    answered: set[str] = set()
     for (what, zone), answer in zip(pairs, answers, strict=True):
         trouble = _trouble(answer)
         if trouble is not None:
             zones.distrust(zone, trouble)
             findings.append(_untold(what, zone, answer))
         else:
+            answered.add(zone.name)
             entries += _entries(what, zone, answer)
-    entries = await _with_reasons(entries, asked, lookup)
-    return Found((*_weighed(entries, in_use, threshold), *findings))
+    # What a list says of it is asked only where it is held against somebody.
+    is_listed = _total(entries) >= threshold
+    if is_listed:
+        entries = await _with_reasons(entries, asked, lookup)
+    return Found((*_findings(entries, answered, is_listed=is_listed), *findings))
 
 
 def _trouble(answer: Answer) -> Health | None:
@@ -92,7 +97,7 @@ def _entries(what: str, zone: Zone, answer: Answer) -> list[Entry]:
 
 async def _with_reasons(entries: list[Entry], asked: dict[str, str], lookup: Lookup) -> list[Entry]:
     """Entries with what the list itself says of them (RFC 5782 §2.1), where nobody else did."""
-    bare = [entry for entry in entries if not entry.meaning]
+    bare = [entry for entry in entries if not entry.meaning and entry.counts > 0]
     answers = await asyncio.gather(
         *(
             lookup.ask(Question.of(f"{asked[e.what]}.{e.zone.name}", "TXT"), foreign_ok=False)
@@ -106,15 +111,25 @@ async def _with_reasons(entries: list[Entry], asked: dict[str, str], lookup: Loo
     return [Entry(e.what, e.zone, said.get(id(e), e.meaning), e.counts) for e in entries]
 
 
-def _weighed(entries: list[Entry], in_use: list[Zone], threshold: float) -> list[Finding]:
-    if not entries:
-        if not in_use:
-            return []
-        text = f"on none of {len(in_use)} lists"
-        return [Finding("dnsbl.listed", Result.PASS, text)]
-    total = sum(entry.counts for entry in entries)
-    result = Result.FAIL if total >= threshold else Result.NOTE
-    return [Finding("dnsbl.listed", result, _words(entry)) for entry in entries]
+def _total(entries: Iterable[Entry]) -> float:
+    """What all lists together say; a list counts once, whatever it lists several of."""
+    by_zone: dict[str, float] = {}
+    for entry in entries:
+        by_zone[entry.zone.name] = max(by_zone.get(entry.zone.name, entry.counts), entry.counts)
+    return round(sum(by_zone.values()), 6)  # 0.7 + 0.2 + 0.1 is 1
+
+
+def _findings(entries: list[Entry], answered: set[str], *, is_listed: bool) -> list[Finding]:
+    if not entries and answered:
+        return [Finding("dnsbl.listed", Result.PASS, f"on none of {len(answered)} lists")]
+    return [
+        Finding(
+            "dnsbl.listed",
+            Result.FAIL if is_listed and entry.counts > 0 else Result.NOTE,
+            _words(entry),
+        )
+        for entry in entries
+    ]
 
 
 def _words(entry: Entry) -> str:

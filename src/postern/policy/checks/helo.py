@@ -8,6 +8,8 @@ from ipaddress import ip_address
 
 from postern.mail.address import canonical_literal, to_a_labels
 from postern.mail.dns import Question, Status
+from postern.mail.finding import Finding, Result
+from postern.mail.message.text import clean_text
 from postern.policy.checks.check import Found, Seen, ask_all, couldnt_tell, failed, passed
 from postern.runtime.resolver.lookup import Lookup
 
@@ -16,21 +18,22 @@ MAX_SHOWN_CHARS = 100
 
 async def check_helo(seen: Seen, lookup: Lookup) -> Found:
     """``helo.invalid``, ``helo.own-name``, ``helo.unresolvable``, or fine."""
-    said = seen.helo[:MAX_SHOWN_CHARS]
+    said = clean_text(seen.helo, MAX_SHOWN_CHARS)
     if seen.helo.startswith("["):
         return _literal(seen, said)
     name = to_a_labels(seen.helo)
     if name is None or "." not in name or _is_bare_address(name):
         text = f"your mail server calls itself {said}, which is no full host name"
         return failed("helo.invalid", text)
-    if name == seen.hostname:
+    if name == seen.hostname.lower():
         return failed("helo.own-name", f"your mail server calls itself {said}: that is our name")
     answers = await ask_all(lookup, [Question.of(name, "A"), Question.of(name, "AAAA")])
     if any(answer.status is Status.OK for answer in answers):
         return passed("helo.unresolvable", f"{name} is a name with an address")
     silent = next((answer for answer in answers if not answer.status.is_known), None)
     if silent is not None:
-        return couldnt_tell("helo.couldnt-tell", silent, f"the name {name} that it gives itself")
+        what = f"the name {name} that it gives itself"
+        return couldnt_tell("helo.couldnt-tell", silent, what, ("helo.unresolvable",))
     text = f"your mail server calls itself {name}, a name without an address in DNS"
     return failed("helo.unresolvable", text)
 
@@ -40,8 +43,9 @@ def _literal(seen: Seen, said: str) -> Found:
     if literal is None:
         return failed("helo.invalid", f"your mail server calls itself {said}: no address literal")
     if ip_address(literal.strip("[]").removeprefix("IPv6:")) != ip_address(seen.ip):
-        text = f"your mail server calls itself {said} and comes from {seen.ip}"
-        return failed("helo.invalid", text)
+        # Behind an address translator that is honest, and RFC 5321 §4.1.4 forbids to refuse it.
+        text = f"the client calls itself {said} and comes from {seen.ip}"
+        return Found((Finding("helo.unresolvable", Result.NOTE, text),))
     return passed("helo.unresolvable", f"{said} is the client's own address")
 
 

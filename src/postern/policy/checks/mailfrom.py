@@ -7,11 +7,13 @@ mail and takes none), RFC 5321 §3.6.2 and §7.8 (why a server may ask).
 from ipaddress import ip_address
 
 from postern.mail.dns import Question, Status
+from postern.mail.finding import Finding, Result
 from postern.policy.checks.check import Found, Seen, ask_all, couldnt_tell, failed, passed
 from postern.runtime.resolver.lookup import Lookup
 
-MAX_HOSTS = 5
-"""Hosts of an MX list whose addresses are looked at."""
+MAX_HOSTS = 10
+"""Hosts of an MX list whose addresses are looked at; of a longer one nothing bad is said."""
+_FAILS = ("mailfrom.no-domain", "mailfrom.no-mx")
 
 
 async def check_mailfrom(seen: Seen, lookup: Lookup) -> Found:
@@ -22,7 +24,8 @@ async def check_mailfrom(seen: Seen, lookup: Lookup) -> Found:
     domain = sender.domain
     answer = await lookup.ask(Question.of(domain, "MX"))
     if not answer.status.is_known:
-        return couldnt_tell("mailfrom.dns-timeout", answer, f"the mail servers of {domain}")
+        what = f"the mail servers of {domain}"
+        return couldnt_tell("mailfrom.dns-timeout", answer, what, _FAILS)
     if answer.status is Status.NO_NAME:
         return failed("mailfrom.no-domain", f"the sender's domain {domain} does not exist")
     hosts = [mx.host for mx in answer.mx()]
@@ -39,8 +42,17 @@ async def _by_address(domain: str, lookup: Lookup) -> Found:
 
 
 async def _by_hosts(domain: str, hosts: list[str], lookup: Lookup) -> Found:
-    text = f"the mail servers of the sender's domain {domain} have no address that can be reached"
-    return await _reachable(domain, hosts[:MAX_HOSTS], lookup, text)
+    hosts = list(dict.fromkeys(hosts))
+    found = await _reachable(
+        domain,
+        hosts[:MAX_HOSTS],
+        lookup,
+        f"the mail servers of the sender's domain {domain} have no address that can be reached",
+    )
+    if len(hosts) > MAX_HOSTS and found.findings[0].result is Result.FAIL:
+        text = f"none of the first {MAX_HOSTS} mail servers of {domain} has an address"
+        return Found((Finding("mailfrom.no-mx", Result.NOTE, text),))
+    return found
 
 
 async def _reachable(domain: str, hosts: list[str], lookup: Lookup, text: str) -> Found:
@@ -50,7 +62,8 @@ async def _reachable(domain: str, hosts: list[str], lookup: Lookup, text: str) -
         return passed("mailfrom.no-mx", f"{domain} has mail servers")
     silent = next((answer for answer in answers if not answer.status.is_known), None)
     if silent is not None:
-        return couldnt_tell("mailfrom.dns-timeout", silent, f"the mail servers of {domain}")
+        what = f"the mail servers of {domain}"
+        return couldnt_tell("mailfrom.dns-timeout", silent, what, _FAILS[1:])
     return failed("mailfrom.no-mx", text)
 
 
@@ -60,4 +73,7 @@ def _is_out_there(ip: str) -> bool:
         address = ip_address(ip)
     except ValueError:
         return False
-    return not (address.is_loopback or address.is_unspecified or address.is_multicast)
+    inner = getattr(address, "ipv4_mapped", None) or address
+    return not any(
+        (inner.is_loopback, inner.is_unspecified, inner.is_multicast, inner.is_link_local)
+    )

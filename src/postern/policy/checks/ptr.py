@@ -23,10 +23,14 @@ async def check_ptr(seen: Seen, lookup: Lookup) -> Found:
     """``ptr.missing``, ``ptr.mismatch``, or the confirmed name."""
     answer = await lookup.ask(Question.reverse(seen.ip))
     if not answer.status.is_known:
-        return couldnt_tell("ptr.couldnt-tell", answer, f"the reverse DNS name of {seen.ip}")
-    names = [name for record in answer.records if (name := to_a_labels(record)) is not None]
-    if answer.status is not Status.OK or not names:
+        what = f"the reverse DNS name of {seen.ip}"
+        return couldnt_tell("ptr.couldnt-tell", answer, what, ("ptr.missing", "ptr.mismatch"))
+    if answer.status is not Status.OK or not answer.records:
         return failed("ptr.missing", f"your mail server {seen.ip} has no reverse DNS name")
+    names = [name for record in answer.records if (name := to_a_labels(record)) is not None]
+    if not names:
+        text = f"the reverse DNS name of your mail server {seen.ip} is no host name"
+        return failed("ptr.mismatch", text)
     type_ = "AAAA" if ":" in seen.ip else "A"
     names = list(dict.fromkeys(names))[:MAX_NAMES]
     back = await ask_all(lookup, [Question.of(name, type_) for name in names])
@@ -36,6 +40,7 @@ async def check_ptr(seen: Seen, lookup: Lookup) -> Found:
     # One name that leads back would be enough, so a silent one may have been it.
     silent = next((found for found in back if not found.status.is_known), None)
     if silent is not None:
-        return couldnt_tell("ptr.couldnt-tell", silent, f"whether {names[0]} leads to {seen.ip}")
+        what = f"whether {names[0]} leads to {seen.ip}"
+        return couldnt_tell("ptr.couldnt-tell", silent, what, ("ptr.mismatch",))
     text = f"the reverse DNS name {names[0]} of your mail server does not lead back to {seen.ip}"
     return failed("ptr.mismatch", text)

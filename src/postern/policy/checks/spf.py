@@ -13,6 +13,7 @@ from postern.policy.checks.check import Found, Seen, conduct
 from postern.runtime.resolver.lookup import Lookup
 
 LIMIT_S = 20.0
+"""For each identity; whoever runs this check gives it a little more."""
 MAX_EXPLANATION_CHARS = 200
 
 
@@ -45,11 +46,14 @@ async def _ask(claim: Claim, seen: Seen, lookup: Lookup) -> SpfResult:
 def _finding(claim: Claim, result: SpfResult) -> Finding:
     domain, who = result.domain, _WHO[claim.identity]
     match result.code:
-        case SpfCode.FAIL if result.unanswered:
+        case SpfCode.TEMPERROR if claim.identity is Identity.HELO:
+            # Its fail is only noted, so not to know it is no more.
+            return Finding("spf.fail", Result.NOTE, f"{who} {domain}: {result.problem}")
+        case SpfCode.FAIL | SpfCode.SOFTFAIL if result.unanswered:
             # A ptr term was passed over because DNS was silent (RFC 7208 §5.5): it might have
             # matched, so this is no proof that it did not.
             text = f"whether the client may send for {who} {domain} could not be told"
-            return Finding("spf.couldnt-tell", Result.COULDNT_TELL, text, Whose.BETWEEN)
+            return _untold(text, f"spf.{result.code.value}")
         case SpfCode.FAIL if claim.identity is Identity.MAIL_FROM:
             return Finding("spf.fail", Result.FAIL, _fail_text(result))
         case SpfCode.SOFTFAIL if claim.identity is Identity.MAIL_FROM:
@@ -57,11 +61,15 @@ def _finding(claim: Claim, result: SpfResult) -> Finding:
             return Finding("spf.softfail", Result.FAIL, text)
         case SpfCode.TEMPERROR:
             text = f"SPF of {who} {domain} could not be told: {result.problem}"
-            return Finding("spf.couldnt-tell", Result.COULDNT_TELL, text, Whose.BETWEEN)
+            return _untold(text, "spf.fail", "spf.softfail")
         case _:
             result_word = Result.PASS if result.code is SpfCode.PASS else Result.NOTE
             why = f": {result.problem}" if result.problem else ""
             return Finding("spf.fail", result_word, f"{who} {domain}: {result.code.value}{why}")
+
+
+def _untold(text: str, *could_be: str) -> Finding:
+    return Finding("spf.couldnt-tell", Result.COULDNT_TELL, text, Whose.BETWEEN, could_be=could_be)
 
 
 def _fail_text(result: SpfResult) -> str:

@@ -150,8 +150,12 @@ _TESTS = {
 
 
 def is_refusal(answer: Answer) -> bool:
-    """True for what is no entry: 127.255.255.x, and addresses that no list gives out."""
+    """True for what is no entry: codes for "you may not ask", and addresses no list gives out."""
     return any(
-        record.startswith("127.255.255.") or not record.startswith("127.")
+        record in _NO_ENTRIES or record.startswith("127.255.255.") or not record.startswith("127.")
         for record in answer.records
     )
+
+
+_NO_ENTRIES = frozenset({"127.0.0.1", "127.0.0.255"})
+"""How lists of names, and white lists, tell whoever asked too often."""

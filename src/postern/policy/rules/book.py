@@ -12,7 +12,7 @@ from postern.policy.rules.rule import (
     Treatment,
     family_of,
 )
-from postern.policy.rules.shelf import Shelf
+from postern.policy.rules.shelf import Shelf, particularity
 
 _EMPTY = Shelf()
 
@@ -56,14 +56,27 @@ class Book:
                 if fit(rule.match, facts, needs_proof=rule.needs_proof) is Fit.YES:
                     yield rule
 
-    def may_yet_allow(self, family: str, facts: Facts) -> Rule | None:
-        """A rule that could still waive ``family`` once the header is there, or None."""
-        for shelf in (self.mailbox, self.domain, self.system):
-            for rule in shelf.undecided(facts):
-                if (
-                    rule.waives_family(family)
-                    and not rule.is_over(facts.at)
-                    and fit(rule.match, facts, needs_proof=rule.needs_proof) is Fit.NOT_YET
-                ):
-                    return rule
-        return None
+    def not_yet_allowing(self, facts: Facts) -> list[Rule]:
+        """Rules that let through and may fit once the header is there, the nearest first."""
+        if facts.has_header:
+            return []
+        return [
+            rule
+            for shelf in (self.mailbox, self.domain, self.system)
+            for rule in shelf.header_allows
+            if not rule.is_over(facts.at)
+            and fit(rule.match, facts, needs_proof=rule.needs_proof) is Fit.NOT_YET
+        ]
+
+
+_NEARNESS = {scope: place for place, scope in enumerate(Scope)}
+
+
+def nearness(scope: Scope) -> int:
+    """The nearer the scope, the lower."""
+    return _NEARNESS[scope]
+
+
+def rank(rule: Rule) -> tuple[int, tuple[int, int, int]]:
+    """Sorts the rule that decides first."""
+    return nearness(rule.scope), particularity(rule)

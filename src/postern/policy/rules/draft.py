@@ -6,6 +6,7 @@ from postern.policy.rules.match import Match, MatchFlaw, MatchKind, parse_match
 from postern.policy.rules.rule import DEFAULTS, LOCKED, Action, Scope, Treatment, family_of
 
 MAX_REASON_CHARS = 500
+MAX_LASTS_S = 100 * 365 * 86_400.0
 
 FAMILIES = frozenset(family_of(check) for check in DEFAULTS)
 """What ``--waive`` takes."""
@@ -32,10 +33,10 @@ def flaw_of(draft: Draft) -> str:
     """Why the rule cannot be made: one sentence without a full stop; empty when it can."""
     if not draft.reason.strip():
         return "a rule needs a reason, for whoever finds it in a year: --reason TEXT"
-    if len(draft.reason) > MAX_REASON_CHARS:
-        return f"the reason is longer than {MAX_REASON_CHARS} characters"
-    if draft.lasts_s is not None and draft.lasts_s <= 0:
-        return "a rule that lasts no time does nothing"
+    if len(draft.reason) > MAX_REASON_CHARS or not draft.reason.isprintable():
+        return f"the reason must be one line of at most {MAX_REASON_CHARS} characters"
+    if draft.lasts_s is not None and not 0 < draft.lasts_s < MAX_LASTS_S:
+        return "a rule lasts some time, and no longer than a hundred years"
     if draft.action is not Action.ALLOW:
         return "only a rule that allows can waive checks" if draft.waives else ""
     locked = sorted(draft.waives & LOCKED)
@@ -45,9 +46,13 @@ def flaw_of(draft: Draft) -> str:
     if unknown:
         known = ", ".join(sorted(FAMILIES - LOCKED))
         return f"there is no check called {', '.join(unknown)}; there are {known}"
-    if draft.scope is Scope.SYSTEM and not draft.waives and draft.match.kind is MatchKind.ALL:
+    if draft.scope is Scope.SYSTEM and not draft.waives and _is_everybody(draft.match):
         return "that would switch every check off for everybody; name the checks with --waive"
     return ""
+
+
+def _is_everybody(match: Match) -> bool:
+    return match.kind is MatchKind.ALL or match.value in {"0.0.0.0/0", "::/0"}
 
 
 def read_match(text: str) -> Match | str:

@@ -4,6 +4,7 @@ Some of a message is known only once its header is there. Until then a rule may 
 fit: it says NOT_YET, and whoever judges waits for DATA before a refusal that the rule could lift.
 """
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
@@ -20,18 +21,20 @@ class MatchKind(Enum):
     """What is compared; the order is from the most to the least particular."""
 
     ADDRESS = "address"
-    LIST_ID = "list"
     DOMAIN = "domain"
     BELOW = "below"
     NETWORK = "network"
-    HELO = "helo"
     PTR = "ptr"
+    LIST_ID = "list"
+    HELO = "helo"
     KNOWN = "known"
     ALL = "all"
 
 
 SENDER_KINDS = frozenset({MatchKind.ADDRESS, MatchKind.DOMAIN, MatchKind.BELOW})
-"""About who the mail says it is from; anyone can say that, so these ask for proof."""
+"""About who the mail says it is from."""
+SAID_KINDS = SENDER_KINDS | {MatchKind.LIST_ID, MatchKind.HELO}
+"""About what anyone can say: who lets through by these asks for proof."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,10 @@ class Match:
     def __str__(self) -> str:
         """As people write it; ``parse_match`` reads it back."""
         match self.kind:
-            case MatchKind.ADDRESS | MatchKind.NETWORK:
+            case MatchKind.ADDRESS:
+                local, _, domain = self.value.rpartition("@")
+                return str(Address(local, domain))
+            case MatchKind.NETWORK:
                 return self.value
             case MatchKind.DOMAIN:
                 return f"@{self.value}"
@@ -74,26 +80,33 @@ def parse_match(text: str) -> Match | MatchFlaw:
     word, colon, rest = text.partition(":")
     if text.lower() in {"all", "known"}:
         return Match(MatchKind(text.lower()))
+    if text.startswith('"'):
+        return _address(text)
     if colon and word.lower() in _NAMED:
         return _named(MatchKind(word.lower()), rest)
     if text.startswith("@*."):
         return _domain(MatchKind.BELOW, text[3:])
     if text.startswith("@"):
         return _domain(MatchKind.DOMAIN, text[1:])
-    if "@" in text:
-        address = parse_address(text)
-        if address is None:
-            return MatchFlaw(f"{text!r} is no address; write li@tea.example")
-        return Match(MatchKind.ADDRESS, address.key)
-    return _network(text)
+    return _address(text) if "@" in text else _network(text)
 
 
 _NAMED = frozenset({MatchKind.HELO.value, MatchKind.PTR.value, MatchKind.LIST_ID.value})
 
 
+_NAME = re.compile(r"[a-z0-9_\[\]:-]+(?:\.[a-z0-9_\[\]:-]+)*")
+
+
+def _address(text: str) -> Match | MatchFlaw:
+    address = parse_address(text)
+    if address is None or not address.domain:
+        return MatchFlaw(f"{text!r} is no address; write li@tea.example")
+    return Match(MatchKind.ADDRESS, address.key)
+
+
 def _named(kind: MatchKind, text: str) -> Match | MatchFlaw:
-    name = text.strip().strip("<>").lower().removesuffix(".")
-    if not name or len(name) > MAX_NAME_CHARS or not name.isprintable() or " " in name:
+    name = text.strip().removeprefix("<").removesuffix(">").lower().removesuffix(".")
+    if len(name) > MAX_NAME_CHARS or not _NAME.fullmatch(name):
         return MatchFlaw(f"{kind.value}: needs a name, such as {kind.value}:mail.tea.example")
     return Match(kind, name)
 
@@ -128,6 +141,7 @@ class Facts:
     """What is known of a message that rules can be about, so far.
 
     Attributes:
+        at: now, in seconds since 1970: rules end.
         ip: the client's; None for mail that came over a socket of this machine.
         helo: its word for itself, lower case.
         ptr: its name in reverse DNS, confirmed, lower case; empty where it has none.
@@ -135,10 +149,10 @@ class Facts:
         header_from: authors named in the header; None while it has not come.
         list_id: the list's identifier (RFC 2919 §2), lower case; None while it has not come.
         proven: domains (A-labels) that SPF passed for or whose DKIM signature verified.
-        is_known: somebody this recipient has written to.
-        at: when, in seconds since 1970: rules end.
+        is_known: it is proven to come from somebody this recipient has written to.
     """
 
+    at: float
     ip: IP | None = None
     helo: str = ""
     ptr: str = ""
@@ -147,7 +161,6 @@ class Facts:
     list_id: str | None = None
     proven: frozenset[str] = frozenset()
     is_known: bool = False
-    at: float = 0.0
 
     @property
     def has_header(self) -> bool:
@@ -166,11 +179,13 @@ def fit(match: Match, facts: Facts, *, needs_proof: bool) -> Fit:
         case MatchKind.LIST_ID:
             if facts.list_id is None:
                 return Fit.NOT_YET
-            return _of(facts.list_id == match.value)
+            is_shown = not needs_proof or _speaks_for(facts.proven, facts.list_id)
+            return _of(facts.list_id == match.value and is_shown)
         case MatchKind.NETWORK:
             return _of(facts.ip is not None and facts.ip in ip_network(match.value))
         case MatchKind.HELO:
-            return _of(facts.helo == match.value)
+            is_shown = facts.ptr == match.value or _speaks_for(facts.proven, match.value)
+            return _of(facts.helo == match.value and (is_shown or not needs_proof))
         case MatchKind.PTR:
             return _of(facts.ptr == match.value)
         case MatchKind.KNOWN:
@@ -214,4 +229,8 @@ def is_proven(address: Address, proven: frozenset[str]) -> bool:
     A signature of ``tea.example`` speaks for ``shop.tea.example``, whose DNS it controls; one of
     ``shop.tea.example`` does not speak for ``tea.example``.
     """
-    return any(is_within(address.domain, domain) for domain in proven)
+    return _speaks_for(proven, address.domain)
+
+
+def _speaks_for(proven: frozenset[str], name: str) -> bool:
+    return any(is_within(name, domain) for domain in proven)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from postern.policy.rules.match import SENDER_KINDS, Match
+from postern.policy.rules.match import SAID_KINDS, Match
 
 
 class Scope(Enum):
@@ -56,8 +56,8 @@ class Rule:
 
     @property
     def needs_proof(self) -> bool:
-        """True for what would let a liar in: an ALLOW by name alone."""
-        return self.action is Action.ALLOW and not self.unproven and self.match.kind in SENDER_KINDS
+        """True for what would let a liar in: an ALLOW by what anyone can say."""
+        return self.action is Action.ALLOW and not self.unproven and self.match.kind in SAID_KINDS
 
     def waives_family(self, family: str) -> bool:
         """True when it switches off the checks of ``family`` for the mail it is about."""
@@ -76,7 +76,7 @@ class Treatment(Enum):
     REFUSE = "refuse"
 
 
-LOCKED = frozenset({"virus", "rcpt", "quota", "size"})
+LOCKED = frozenset({"virus", "rcpt", "quota", "size", "loop"})
 """Families that no rule can waive, nor any setting make milder."""
 
 DEFAULTS: Mapping[str, Treatment] = {
@@ -116,6 +116,11 @@ FOR_NOW = frozenset({"greylist.wait", "rate.exceeded", "quota.full"})
 
 NOTED_UNKNOWN = frozenset({"dnsbl", "greylist", "spam"})
 """Families whose "couldn't tell" never holds a message up: they are one hint among others."""
+
+
+def checks_of(family: str) -> tuple[str, ...]:
+    """The checks of a family that can fail."""
+    return tuple(check for check in DEFAULTS if family_of(check) == family)
 
 
 def family_of(check: str) -> str:

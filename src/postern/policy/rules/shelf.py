@@ -5,7 +5,7 @@ from ipaddress import ip_network
 
 from postern.mail.address import Address
 from postern.policy.rules.match import Facts, MatchKind
-from postern.policy.rules.rule import Rule
+from postern.policy.rules.rule import Action, Rule
 
 _Key = tuple[int, int]
 """IP version and prefix length."""
@@ -15,17 +15,24 @@ _ORDER = {kind: place for place, kind in enumerate(MatchKind)}
 class Shelf:
     """Rules of one mailbox, one domain, or the system; made once and then only read.
 
+    ``header_allows`` are those that let through by what only the header tells.
+
     The cost of a question grows with the labels of the names in the message and with how many
     prefix lengths are in use, not with the number of rules.
     """
 
-    __slots__ = ("_everyone", "_named", "_networks", "rules")
+    __slots__ = ("_everyone", "_named", "_networks", "header_allows", "rules")
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
         self.rules = tuple(sorted(rules, key=particularity))
         self._named: dict[tuple[MatchKind, str], list[Rule]] = {}
         self._networks: dict[_Key, dict[int, list[Rule]]] = {}
         self._everyone: list[Rule] = []
+        self.header_allows = tuple(
+            rule
+            for rule in self.rules
+            if rule.action is Action.ALLOW and rule.match.kind in _HEADER_KINDS
+        )
         for rule in self.rules:
             self._put(rule)
 
@@ -47,14 +54,6 @@ class Shelf:
         found += self._everyone
         # A message has one or two rules about it as a rule; then there is nothing to sort.
         return found if len(found) < 2 else sorted(dict.fromkeys(found), key=particularity)
-
-    def undecided(self, facts: Facts) -> Iterator[Rule]:
-        """Rules about what only the header tells, while it has not come."""
-        if facts.has_header:
-            return
-        for (kind, _), rules in self._named.items():
-            if kind in _HEADER_KINDS:
-                yield from rules
 
     def _by_network(self, facts: Facts) -> Iterator[Rule]:
         ip = facts.ip

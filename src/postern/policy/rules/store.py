@@ -20,7 +20,7 @@ from postern.measures import store as measures
 from postern.measures.temporary import Kind, Temporary
 from postern.policy.rules.book import Book
 from postern.policy.rules.draft import Draft, flaw_of, treatment_flaw
-from postern.policy.rules.match import Match, parse_match
+from postern.policy.rules.match import Match, MatchKind
 from postern.policy.rules.rule import Action, Rule, Scope, Treatment
 from postern.policy.rules.shelf import Shelf, particularity
 from postern.runtime.clock import Clock, Instant
@@ -41,7 +41,8 @@ rule_table = sa.Table(
     sa.Column("id", sa.String(26), nullable=False, unique=True),
     sa.Column("scope", sa.String(1), nullable=False),
     sa.Column("place", sa.String(1024), nullable=False),
-    sa.Column("match", sa.String(1024), nullable=False),
+    sa.Column("match_kind", sa.String(16), nullable=False),
+    sa.Column("match_value", sa.String(1024), nullable=False),
     sa.Column("action", sa.String(16), nullable=False),
     sa.Column("waives", sa.Text, nullable=False),
     sa.Column("unproven", sa.Boolean, nullable=False),
@@ -192,7 +193,8 @@ def _add(writing: Writing, draft: Draft) -> StoredRule | Refused:
             id=key,
             scope=draft.scope.value,
             place=place,
-            match=str(draft.match),
+            match_kind=draft.match.kind.value,
+            match_value=draft.match.value,
             action=draft.action.value,
             waives=waives,
             unproven=draft.unproven,
@@ -281,15 +283,13 @@ def _select(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> l
 
 
 def _read(row: tuple[object, ...]) -> StoredRule:
-    serial, key, scope, place, match, action, waives, unproven, *rest = row
+    serial, key, scope, place, kind, value, action, waives, unproven, *rest = row
     temporary = measures.read_row(tuple(rest))  # type: ignore[arg-type]  # the columns of its table
-    parsed = parse_match(str(match))
-    assert isinstance(parsed, Match)  # it was written by str() of one
     rule = Rule(
         f"{scope}{serial}",
         Scope(scope),
         str(place),
-        parsed,
+        Match(MatchKind(kind), str(value)),
         Action(action),
         _words(str(waives)),
         bool(unproven),
@@ -324,7 +324,7 @@ def _treat(writing: Writing, check: str, treatment: Treatment, text: str) -> str
             set_at=writing.clock.now(),
         )
     )
-    writing.log("treatment", f"{name}/{check}"[:64], "set", treatment=treatment.value)
+    writing.log("treatment", check, "set", domain=name, treatment=treatment.value)
     return name
 
 
