@@ -49,6 +49,7 @@ HOT = (
 """What runs for each message."""
 LEFT_OUT = {
     "mail/content.py": "an asynchronous generator",
+    "delivery/maildir.py": "it waits where an exception is on its way",
     "delivery/maildir_store.py": "memoryview: mypyc takes it for bytes",
     "reception/upgrade.py": "memoryview",
 }
@@ -66,7 +67,8 @@ def hot_modules(package: Path) -> Iterator[Path]:
 def fingerprint() -> str:
     """Tells one state of the sources, this script and the interpreter from another."""
     digest = hashlib.sha256(sys.version.encode())
-    for path in [Path(__file__), *sorted(SOURCES.rglob("*.py"))]:
+    # dev.txt names the version of mypyc.
+    for path in [Path(__file__), ROOT / "requirements" / "dev.txt", *sorted(SOURCES.rglob("*.py"))]:
         digest.update(str(path.relative_to(ROOT)).encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -96,6 +98,7 @@ def compile_into(folder: Path) -> None:
     state = fingerprint()
     # Beside its place: a rename on one file system is all or nothing.
     work = Path(tempfile.mkdtemp(prefix="compiling-", dir=folder.parent))
+    work.chmod(0o755)  # a server that gave up root reads it too
     try:
         shutil.copytree(SOURCES, work / "postern", ignore=shutil.ignore_patterns("__pycache__"))
         os.chdir(work)
@@ -116,8 +119,11 @@ def compile_into(folder: Path) -> None:
             shutil.rmtree(work / leftover, ignore_errors=True)
         (work / STAMP).write_text(state, encoding="ascii")
         os.chdir(ROOT)
-        shutil.rmtree(folder, ignore_errors=True)
+        old = folder.with_name(f"{work.name}-old")
+        if folder.exists():
+            folder.rename(old)
         work.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         os.chdir(ROOT)
         shutil.rmtree(work, ignore_errors=True)

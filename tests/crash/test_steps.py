@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+import postern
+
 pytestmark = pytest.mark.crash
 
+PACKAGE = Path(postern.__file__).resolve().parents[1]
 ROOT = Path(__file__).parents[2]
 TWICE = {"after-delivery", "before-outcome", "after-outcome"}
 """Steps between the peer's 250 and our commit: the one window in which mail may go out twice."""
@@ -44,7 +47,8 @@ def run(folder: Path, fault: str, *options: str, workers: int = 1, worker: int =
         [sys.executable, "-m", "tests.crash.harness", str(folder), fault, str(workers),
          str(worker), *options],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}/src:{ROOT}"},
+        # The same Postern as is tested here, compiled or not.
+        env={**os.environ, "PYTHONPATH": f"{PACKAGE}:{ROOT}"},
         capture_output=True,
         text=True,
         timeout=60,

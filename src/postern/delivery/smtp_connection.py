@@ -8,7 +8,7 @@ looks at all of them in turn.
 import asyncio
 import math
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import cast
@@ -16,7 +16,7 @@ from typing import cast
 from postern.delivery.failure import cause_of_loss
 from postern.delivery.settings import DeliverySettings
 from postern.delivery.tls import session_text
-from postern.mail.content import Content
+from postern.mail.content import Content, pour
 from postern.mail.finding import Whose
 from postern.mail.outcome import Cause
 from postern.mail.smtp.client import ClientMachine, Want
@@ -260,31 +260,28 @@ class SmtpConnection(asyncio.Protocol):
         """Send content no faster than the peer takes it, then the end of data."""
         settings, machine = self._settings, self.machine
         self._deadline = self._clock.monotonic() + settings.body_timeout_s(size_bytes)
-        chunks = content.chunks()
         try:
-            await self._send_chunks(chunks)
+            await pour(content, self._send_chunk)
         except OSError as error:
             # No end of data is sent, so the peer throws away what it has (RFC 5321 §4.1.1.4).
             words = f"The stored message could not be read: {error.strerror or error}"
             machine.lost(Cause.LOCAL, words, Whose.US)
             self.abort()
-        finally:
-            if isinstance(chunks, AsyncGenerator):
-                await chunks.aclose()
         if machine.want is Want.CONTENT:
             self._write(machine.content_end())
             self._deadline = self._clock.monotonic() + settings.final_dot_timeout_s
             self._end_allowance_s = settings.final_dot_timeout_s
 
-    async def _send_chunks(self, chunks: AsyncIterator[bytes]) -> None:
+    async def _send_chunk(self, chunk: bytes) -> bool:
+        """False when the peer has answered before it had everything."""
         machine = self.machine
-        async for chunk in chunks:
-            for at in range(0, len(chunk), PIECE_BYTES):
-                self._write(machine.content(chunk[at : at + PIECE_BYTES]))
-                while self._paused and machine.want is Want.CONTENT:
-                    await self._wait()
-                if machine.want is not Want.CONTENT:
-                    return
+        for at in range(0, len(chunk), PIECE_BYTES):
+            self._write(machine.content(chunk[at : at + PIECE_BYTES]))
+            while self._paused and machine.want is Want.CONTENT:
+                await self._wait()
+            if machine.want is not Want.CONTENT:
+                return False
+        return True
 
 
 def _reason(error: OSError | ValueError) -> str:

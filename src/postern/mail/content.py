@@ -1,6 +1,6 @@
 """The octets of a message as delivery reads them: in memory when small, from a file when large."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,3 +42,19 @@ class BytesContent:
     async def chunks(self) -> AsyncIterator[bytes]:
         """The octets as one piece."""
         yield self.data
+
+
+async def pour(content: Content, take: Callable[[bytes], Awaitable[bool]]) -> None:
+    """Give the pieces to ``take`` until it says False; whatever happens, the content is closed.
+
+    Raises:
+        OSError: the content can't be read.
+    """
+    chunks = content.chunks()
+    try:
+        async for chunk in chunks:
+            if not await take(chunk):
+                return
+    finally:
+        if isinstance(chunks, AsyncGenerator):
+            await chunks.aclose()

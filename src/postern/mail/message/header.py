@@ -161,7 +161,7 @@ def without(data: bytes, ranges: Iterable[Range]) -> bytes:
     kept = []
     position = 0
     for start, end in ranges:
-        kept.append(data[position:start])
+        kept.append(data[position : max(position, start)])
         position = end
     kept.append(data[position:])
     return b"".join(kept)
