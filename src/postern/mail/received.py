@@ -92,10 +92,10 @@ def received_header(
         words.append(f"for <{_UNSAFE_IN_PATH.sub('?', str(recipient))}>")
     words[-1] += ";"
     words.append(header_date(instant))
-    return _folded(words)
+    return folded(words)
 
 
-def _folded(words: list[str]) -> bytes:
+def folded(words: list[str]) -> bytes:
     """Words joined by blanks, a new line begun before a word that would pass the limit."""
     lines = []
     line = words[0]

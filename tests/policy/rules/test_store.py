@@ -14,8 +14,8 @@ from postern.directory.store.site import SiteStore
 from postern.measures import store as measures
 from postern.policy.judge import Gravity, judge
 from postern.policy.rules import store as module
-from postern.policy.rules.draft import Draft, read_match
-from postern.policy.rules.match import Match
+from postern.policy.rules.draft import Draft
+from postern.policy.rules.match import Match, parse_match
 from postern.policy.rules.rule import Action, Scope, Treatment
 from postern.policy.rules.store import Books, RuleStore, StoredRule
 from postern.runtime.clock import FakeClock
@@ -46,7 +46,7 @@ class Stand:
         waive: str = "",
         lasts_s: float | None = None,
     ) -> Draft:
-        match = read_match(words)
+        match = parse_match(words)
         assert isinstance(match, Match), match
         waives = frozenset(waive.split(",")) if waive else frozenset()
         return Draft(action, match, scope, place, reason, waives, lasts_s=lasts_s)

@@ -7,7 +7,7 @@ import re
 
 from postern.mail.address import ATEXT
 from postern.mail.message.text import without_controls
-from postern.mail.received import LINE_CHARS
+from postern.mail.received import folded
 from postern.mail.spf.identity import Claim, Identity
 from postern.mail.spf.result import SpfCode, SpfResult
 
@@ -38,7 +38,7 @@ def received_spf(result: SpfResult, claim: Claim, *, ip: str, helo: str, receive
     pairs.append(("receiver", receiver))
     words = ["Received-SPF:", result.code.value, *f"({comment})".split()]
     words += [f"{key}={_value(value)};" for key, value in pairs]
-    return _folded(words)
+    return folded(words)
 
 
 def _words(result: SpfResult, claim: Claim, ip: str) -> str:
@@ -73,17 +73,3 @@ def _value(text: str) -> str:
         return plain
     escaped = _SPECIAL_IN_QUOTES.sub(r"\\\1", plain)
     return f'"{escaped}"'
-
-
-def _folded(words: list[str]) -> bytes:
-    """Words joined by blanks, a new line begun before a word that would pass 78 characters."""
-    lines = []
-    line = words[0]
-    for word in words[1:]:
-        if len(line) + len(word) + 1 < LINE_CHARS:
-            line = f"{line} {word}"
-        else:
-            lines.append(line)
-            line = f"\t{word}"
-    lines.append(f"{line}\r\n")
-    return "\r\n".join(lines).encode("ascii")

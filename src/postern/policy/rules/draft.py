@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from postern.policy.rules.match import Match, MatchFlaw, MatchKind, parse_match
+from postern.policy.rules.match import Match, MatchKind
 from postern.policy.rules.rule import DEFAULTS, LOCKED, Action, Scope, Treatment, family_of
 
 MAX_REASON_CHARS = 500
@@ -53,12 +53,6 @@ def flaw_of(draft: Draft) -> str:
 
 def _is_everybody(match: Match) -> bool:
     return match.kind is MatchKind.ALL or match.value in {"0.0.0.0/0", "::/0"}
-
-
-def read_match(text: str) -> Match | str:
-    """The match, or what is wrong with it."""
-    found = parse_match(text)
-    return found.text if isinstance(found, MatchFlaw) else found
 
 
 def treatment_flaw(check: str, treatment: Treatment) -> str:
