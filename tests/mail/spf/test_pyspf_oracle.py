@@ -156,16 +156,47 @@ def test_random_worlds(pyspf: Oracle) -> None:
     @settings(
         max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck)
     )
-    @given(worlds(), CLIENTS, st.sampled_from(["ann", "x-y", "a+b", ""]), st.sampled_from(HOSTS))
+    @given(worlds(), CLIENTS, st.sampled_from(["ann", "x-y", "a+b"]), st.sampled_from(HOSTS))
     def compare(world: World, ip: str, local: str, helo: str) -> None:
         resolver, sender = world.resolver(), f"{local}@a.example"
         ours = check(resolver, ip, sender, helo)
         assume(ours.problem != TOO_MANY_VOID)  # counted otherwise: see below
-        assert (ours.code.value, ours.explanation) == pyspf.check(resolver, ip, sender, helo)
+        theirs = pyspf.check(resolver, ip, sender, helo)
+        # It counts redirects that are never followed: see below.
+        has_redirect = "redirect=" in str(world.rows)
+        assume(not (theirs[0] == "permerror" and has_redirect and 5 < ours.lookups <= 10))
+        assert (ours.code.value, ours.explanation) == theirs
         seen[ours.code.value] += 1
 
     compare()
     assert len(seen) >= 5, "worlds in which everything ends alike show little"
+
+
+def test_redirect_that_is_not_followed_is_not_counted(pyspf: Oracle) -> None:
+    # RFC 7208 §6.1: redirect is used when no mechanism matched; §4.6.4 counts what is evaluated.
+    rows: dict[tuple[str, str], tuple[str, ...] | Status] = {
+        ("a.example", "TXT"): ("v=spf1 a a a include:d.example",),
+        ("b.example", "TXT"): ("v=spf1 redirect=a.example -a",),
+        ("d.example", "TXT"): ("v=spf1 a include:b.example include:b.example",),
+        ("a.example", "A"): ("192.0.2.1",),
+        ("b.example", "A"): ("192.0.2.77",),
+    }
+    resolver = World(rows=rows).resolver()
+    ours = check(resolver, "192.0.2.77", "ann@a.example", "h.a.example")
+    assert (ours.code.value, ours.lookups) == ("neutral", 9)
+    assert pyspf.check(resolver, "192.0.2.77", "ann@a.example", "h.a.example")[0] == "permerror"
+
+
+def test_sender_without_a_local_part_is_postmaster(pyspf: Oracle) -> None:
+    # RFC 7208 §4.3; the oracle leaves it empty in macros.
+    rows: dict[tuple[str, str], tuple[str, ...] | Status] = {
+        ("a.example", "TXT"): ("v=spf1 exp=why.example -all",),
+        ("why.example", "TXT"): ("%{s}",),
+    }
+    resolver = World(rows=rows).resolver()
+    ours = check(resolver, "192.0.2.77", "@a.example", "h.a.example")
+    assert ours.explanation == "postmaster@a.example"
+    assert pyspf.check(resolver, "192.0.2.77", "@a.example", "h.a.example")[1] == "@a.example"
 
 
 @pytest.mark.parametrize(
