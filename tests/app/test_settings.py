@@ -7,7 +7,6 @@ from postern.config.load import load
 from postern.config.settings import Config
 from postern.mail.route import TlsPolicy
 from postern.reception.settings import Kind
-from postern.runtime.processes import WorkerSetup
 
 FILE = """
 hostname = "mx.host.example"
@@ -70,15 +69,11 @@ def config(tmp_path: Path) -> Config:
     return load(tmp_path / "postern.toml")
 
 
-def setup(tmp_path: Path, number: int = 1) -> WorkerSetup:
-    return WorkerSetup(number, 2, (), tmp_path / "status", -1)
-
-
-def test_reception_gets_the_limits_and_this_workers_place(config: Config, tmp_path: Path) -> None:
-    made = wired.reception_settings(config, setup(tmp_path))
-    assert (made.hostname, made.worker, made.workers) == ("mx.host.example", 1, 2)
+def test_reception_gets_the_limits_and_this_workers_place(config: Config) -> None:
+    made = wired.reception_settings(config, worker=1)
+    assert (made.hostname, made.worker) == ("mx.host.example", 1)
     assert made.max_message_bytes == 1_000_000
-    assert made.worker_connections == 38
+    assert made.connections == 77
     assert made.expire_s == 3600
 
 

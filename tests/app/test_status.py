@@ -12,6 +12,7 @@ from postern.reception.limits import ConnectionCounts
 from postern.reception.services import Services
 from postern.reception.tally import Tally
 from postern.runtime.clock import FakeClock
+from postern.runtime.headcount import Headcount
 from postern.runtime.processes import WorkerSetup, WorkerStatus, read_status, status_path
 
 REFUSALS = 'postern_smtp_refusals_total{check="rcpt.unknown"}'
@@ -23,7 +24,7 @@ class Life:
 
     def __init__(self, folder: Path, listener: socket.socket | None = None) -> None:
         self.tally = Tally()
-        self.counts_in = ConnectionCounts(10, 10)
+        self.counts_in = ConnectionCounts(10, 10, Headcount(1))
         self.path = status_path(folder, 0)
         spool = SimpleNamespace(is_writable=True, space=SimpleNamespace(may_accept=lambda: True))
         groups = SimpleNamespace(used=0, slots=4)
@@ -32,7 +33,7 @@ class Life:
         self.attempts = {"delivered": 0, "deferred": 0, "refused": 0}
         self.writer = StatusWriter(
             cast("Config", SimpleNamespace(listeners=[place])),
-            WorkerSetup(0, 1, listeners, self.path, -1),
+            WorkerSetup(0, 1, listeners, self.path, -1, Headcount(1)),
             cast("Services", SimpleNamespace(tally=self.tally, spool=spool)),
             cast("QueueWorker", SimpleNamespace(attempts=self.attempts, groups=groups, fresh=0)),
             self.counts_in,

@@ -35,6 +35,7 @@ from postern.reception.tls import CertificateFiles, Certificates
 from postern.runtime.clock import Clock, FakeClock, SystemClock
 from postern.runtime.database.engine import Database
 from postern.runtime.database.watch import ChangeWatch
+from postern.runtime.headcount import Headcount
 from postern.spool.message import Message
 from postern.spool.settings import SpoolSettings
 from postern.spool.spool import Spool
@@ -248,7 +249,7 @@ class Rig:
             Numbers(1, TraceCounter(self.site.reserve_counters), TraceCodes(b"k" * 16)),
             self.clock,
         )
-        self.reception = Reception(self.services, certificates)
+        self.reception = Reception(self.services, certificates, Headcount(1))
         self.ports: list[int] = []
         self._clients: list[Client] = []
 

@@ -1,7 +1,8 @@
 """A process tree with workers that only answer questions; run as a program by test_supervisor.
 
 A worker takes one line a connection: ``who`` answers number, pid, uid and how often it reloaded,
-``crash`` kills the worker, ``exit N`` ends it.
+``count`` counts one more and answers what all workers counted, ``crash`` kills the worker,
+``exit N`` ends it.
 """
 
 import json
@@ -40,6 +41,7 @@ class Answers:
         is_stubborn = bool(self._plan.get("stubborn"))
         signal.signal(signal.SIGTERM, (lambda *_: None) if is_stubborn else self._terminate)
         sockets = [sock for _, sock in setup.listeners]
+        self._headcount = setup.headcount
         (self._folder / f"pid-{setup.number}").write_text(str(os.getpid()))
         setup.report_ready()
         while not self._stopping:
@@ -81,6 +83,9 @@ class Answers:
                 case ["who"]:
                     text = f"{number} {os.getpid()} {os.getuid()} {self._reloads}\n"
                     connection.sendall(text.encode())
+                case ["count"]:
+                    _, count = self._headcount.change(number, "192.0.2.1", 1)
+                    connection.sendall(f"{count}\n".encode())
                 case ["crash"]:
                     os.kill(os.getpid(), signal.SIGKILL)
                 case ["exit", code]:
@@ -126,7 +131,7 @@ def main() -> int:
     except CannotListenError as error:
         print(error, file=sys.stderr)
         return 75
-    ports = [b.sockets[0].getsockname()[1] for b in supervisor._bound if b.at.path is None]
+    ports = [b.socket.getsockname()[1] for b in supervisor._bound if b.at.path is None]
     (folder / "ports.json").write_text(json.dumps([*ports, supervisor.console_port]))
     return supervisor.run()
 

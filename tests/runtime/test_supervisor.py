@@ -177,6 +177,19 @@ def test_crashed_worker_comes_back_on_its_socket_and_no_connection_is_refused(
     assert before != after
 
 
+def test_what_is_counted_is_counted_over_all_workers(start: Start) -> None:
+    tree = start(workers=2).wait_ready()
+    tree.workers_heard({0, 1})
+    assert [tree.ask("count").strip() for _ in range(20)] == [str(n) for n in range(1, 21)]
+
+
+def test_what_a_crashed_worker_counted_is_forgotten(start: Start) -> None:
+    tree = start(workers=1).wait_ready()
+    assert tree.ask("count").strip() == "1"
+    tree.ask("crash")
+    assert tree.ask("count").strip() == "1"
+
+
 def test_exit_status_of_a_crash_is_told_and_pauses_grow(start: Start) -> None:
     tree = start(workers=1).wait_ready()
     tree.ask("exit 3")

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from tests.spool import mail
@@ -62,3 +63,25 @@ async def test_a_slow_client_holds_nobody_back_for_long() -> None:
     async with asyncio.timeout(10):
         await recorded.came.wait()
     assert len(recorded.released) == 1
+
+
+async def test_the_wait_of_those_before_does_not_cut_short_the_wait_of_those_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.get_running_loop()
+    call_later = loop.call_later
+    waits: list[asyncio.TimerHandle] = []
+
+    def noted(delay: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        waits.append(call_later(delay, callback))
+        return waits[-1]
+
+    monkeypatch.setattr(loop, "call_later", noted)
+    recorded = Recorded(wait_s=3600)
+    recorded.gathering.begun()
+    recorded.gathering.begun()
+    recorded.gathering.add(message())
+    recorded.gathering.add(message())
+    assert len(recorded.released) == 2
+    recorded.gathering.add(message())
+    assert [wait.cancelled() for wait in waits] == [True, False]

@@ -11,20 +11,18 @@ from postern.queue.settings import QueueSettings
 from postern.reception.settings import Kind, ListenerSettings, ReceptionSettings
 from postern.reception.tls import CertificateFiles
 from postern.routing.settings import EgressSettings, HostPort, RoutingSettings
-from postern.runtime.processes import WorkerSetup
 from postern.runtime.resolver.settings import ResolverSettings, Server, Transport
 from postern.spool.settings import SpoolSettings
 
 MIB = 1024 * 1024
 
 
-def reception_settings(config: Config, setup: WorkerSetup) -> ReceptionSettings:
+def reception_settings(config: Config, worker: int) -> ReceptionSettings:
     """What ``[limits]`` and ``[submission]`` say."""
     limits = config.limits
     return ReceptionSettings(
         config.hostname,
-        setup.number,
-        setup.of,
+        worker,
         limits.max_message_bytes,
         limits.max_recipients,
         limits.connections,

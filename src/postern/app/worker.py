@@ -104,7 +104,7 @@ class Worker:
             self._clock,
         )
         self._services = Services(
-            reception_settings(config, setup),
+            reception_settings(config, setup.number),
             self._spool,
             self._queue,
             self._directory,
@@ -126,7 +126,7 @@ class Worker:
             log.error("worker.certificate", text=str(error))  # noqa: TRY400 - the text is the cause
             return EX_CONFIG
         loop = asyncio.get_running_loop()
-        reception = Reception(self._services, certificates)
+        reception = Reception(self._services, certificates, self._setup.headcount)
         status = StatusWriter(
             self._config, self._setup, self._services, self._queue, reception.counts, self._clock
         )
@@ -188,7 +188,7 @@ class Worker:
         self._certificate_files = CertificateFilesWatch(certificate_files(config))
         self._services = replace(
             self._services,
-            settings=reception_settings(config, self._setup),
+            settings=reception_settings(config, self._setup.number),
             recipients=fresh.recipients,
         )
         reception.reload(self._services, certificates)

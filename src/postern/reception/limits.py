@@ -2,6 +2,8 @@
 
 import ipaddress
 
+from postern.runtime.headcount import Headcount
+
 
 def limit_key(ip: str) -> str:
     """What one client counts as: its IPv4 address, or its IPv6 /64."""
@@ -33,12 +35,15 @@ def plain_ip(ip: str) -> str:
 
 
 class ConnectionCounts:
-    """Open connections of one worker."""
+    """Open connections: the limits are for all workers, ``open`` and ``ever`` are this worker's."""
 
-    def __init__(self, most: int, most_per_address: int) -> None:
+    def __init__(
+        self, most: int, most_per_address: int, headcount: Headcount, worker: int = 0
+    ) -> None:
         self._most = most
         self._most_per_address = most_per_address
-        self._by_address: dict[str, int] = {}
+        self._headcount = headcount
+        self._worker = worker
         self.open = 0
         self.ever = 0
 
@@ -51,19 +56,14 @@ class ConnectionCounts:
         """Count a connection in; returns why it may not stay, or nothing."""
         self.open += 1
         self.ever += 1
-        count = self._by_address.get(key, 0) + 1
-        self._by_address[key] = count
-        if self.open > self._most:
+        in_all, of_address = self._headcount.change(self._worker, key, 1)
+        if in_all > self._most:
             return "this server has too many connections open; try again in a minute"
-        if count > self._most_per_address:
+        if of_address > self._most_per_address:
             return f"too many connections from {key} at once; close some and try again"
         return ""
 
     def leave(self, key: str) -> None:
         """Count a connection out."""
         self.open -= 1
-        count = self._by_address.get(key, 0) - 1
-        if count > 0:
-            self._by_address[key] = count
-        else:
-            self._by_address.pop(key, None)
+        self._headcount.change(self._worker, key, -1)

@@ -13,6 +13,7 @@ from postern.reception.proxied import accept
 from postern.reception.services import Services
 from postern.reception.settings import ListenerSettings
 from postern.reception.tls import Certificates
+from postern.runtime.headcount import Headcount
 
 log = structlog.get_logger("postern.reception")
 
@@ -24,12 +25,14 @@ STOP_POLL_S = 0.05
 class Reception:
     """Where connections come in."""
 
-    def __init__(self, services: Services, certificates: Certificates) -> None:
+    def __init__(
+        self, services: Services, certificates: Certificates, headcount: Headcount
+    ) -> None:
         self._services = services
         self._certificates = certificates
         settings = services.settings
         self.counts = ConnectionCounts(
-            settings.worker_connections, settings.worker_connections_per_address
+            settings.connections, settings.connections_per_address, headcount, settings.worker
         )
         self._ports: list[Port] = []
         self._servers: list[asyncio.AbstractServer] = []
@@ -51,7 +54,7 @@ class Reception:
         self._services = services
         self._certificates = certificates
         settings = services.settings
-        self.counts.allow(settings.worker_connections, settings.worker_connections_per_address)
+        self.counts.allow(settings.connections, settings.connections_per_address)
         for port in self._ports:
             port.reload(services, certificates)
 

@@ -31,11 +31,10 @@ class ListenerSettings:
 
 @dataclass(frozen=True, slots=True)
 class ReceptionSettings:
-    """Names and limits. Totals are for the whole host; each worker takes its part."""
+    """Names and limits; those of connections are for all workers together."""
 
     hostname: str
     worker: int = 0
-    workers: int = 1
     max_message_bytes: int = 50 * 1024 * 1024
     max_recipients: int = 1000
     connections: int = 10_000
@@ -48,19 +47,3 @@ class ReceptionSettings:
     max_hops: int = 100
     accept_bare_newlines: bool = False
     expire_s: float = 5 * 86_400.0
-
-    @property
-    def worker_connections(self) -> int:
-        """Connections one worker may have open."""
-        return max(1, self.connections // self.workers)
-
-    @property
-    def worker_connections_per_address(self) -> int:
-        """Connections one worker may have open with one address.
-
-        The kernel spreads connections over the workers by chance, so a worker's part is twice its
-        even share: an honest client at the limit is not turned away for bad luck.
-        """
-        if self.workers == 1:
-            return self.connections_per_address
-        return max(1, 2 * self.connections_per_address // self.workers)

@@ -1,7 +1,9 @@
 """Listening sockets, bound before any worker exists so that a crash never closes a port.
 
-Each worker has its own TCP socket on the shared port (SO_REUSEPORT), and the supervisor keeps a
-copy: connections made while a worker is being restarted wait in its socket's queue.
+All workers accept from one socket, and the supervisor keeps it: a connection is taken by whichever
+worker has nothing else to do, and waits for none that is busy, hung or being restarted. A socket
+for each worker (SO_REUSEPORT) was tried: the kernel then deals connections out by chance, and one
+worker idles while the other has a queue (docs/performance.md).
 """
 
 import contextlib
@@ -10,7 +12,7 @@ import os
 import socket
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 BACKLOG = 4096
@@ -42,77 +44,46 @@ class CannotListenError(Exception):
     """A port cannot be had; the text says which, why, and what to do."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Bound:
-    """The sockets of one listener: one per worker for TCP, one for all for a unix socket."""
+    """One listener and the socket that all its workers accept from."""
 
     at: ListenAt
-    sockets: list[socket.socket] = field(default_factory=list)
-
-    def for_worker(self, number: int) -> socket.socket:
-        """The socket that this worker accepts from."""
-        return self.sockets[0] if self.at.path is not None else self.sockets[number]
+    socket: socket.socket
 
     def close(self) -> None:
-        """Stop listening, and remove the unix socket's file if it is ours."""
-        if self.sockets and self.at.path is not None:
+        """Stop listening, and remove the unix socket's file."""
+        if self.at.path is not None:
             self.at.path.unlink(missing_ok=True)
-        for bound in self.sockets:
-            bound.close()
-        self.sockets.clear()
+        self.socket.close()
 
 
-def bind_all(places: Sequence[ListenAt], workers: int) -> list[Bound]:
-    """Bind every place for so many workers; all or nothing.
+def bind_all(places: Sequence[ListenAt]) -> list[Bound]:
+    """Bind every place; all or nothing.
 
     Raises:
         CannotListenError: names the first place that cannot be had.
     """
     done: list[Bound] = []
-    try:
-        for place in places:
-            bound = Bound(place)
-            done.append(bound)
-            _bind_into(bound, workers)
-    except OSError as error:
-        for bound in done:
-            bound.close()
-        raise CannotListenError(_explain(done[-1].at, error)) from error
+    for place in places:
+        try:
+            done.append(Bound(place, _bind(place)))
+        except OSError as error:
+            for bound in done:
+                bound.close()
+            raise CannotListenError(_explain(place, error)) from error
     return done
 
 
-def _bind_into(bound: Bound, workers: int) -> None:
-    if bound.at.path is not None:
-        bound.sockets.append(_bind_unix(bound.at.path))
-        return
-    port = _probe(bound.at)
-    for _ in range(workers):
-        bound.sockets.append(_bind_tcp(bound.at.host, port))
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
-def _probe(at: ListenAt) -> int:
-    """The port number to bind; raises EADDRINUSE when another program listens there.
-
-    With SO_REUSEPORT the kernel would let a second Postern of the same user share the port in
-    silence, and each would get a part of the mail. A socket without that flag is refused.
-    """
-    with socket.socket(_family(at.host), socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if probe.family is socket.AF_INET6:
-            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        probe.bind((at.host, at.port))
-        return int(probe.getsockname()[1])
+def _bind(at: ListenAt) -> socket.socket:
+    return _bind_tcp(at.host, at.port) if at.path is None else _bind_unix(at.path)
 
 
 def _bind_tcp(host: str, port: int) -> socket.socket:
-    bound = socket.socket(_family(host), socket.SOCK_STREAM)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if bound.family is socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind((host, port))

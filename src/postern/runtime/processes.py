@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from postern.runtime.clock import Instant
+from postern.runtime.headcount import Headcount
 
 FRESH_S = 5.0
 """A status older than this comes from a worker that hangs or is gone."""
@@ -22,12 +23,13 @@ class WorkerSetup:
     """What a worker is born with.
 
     Attributes:
-        number: 0 and up; a restarted worker has its predecessor's number and sockets.
+        number: 0 and up; a restarted worker has its predecessor's number.
         of: how many workers there are.
-        listeners: (index of the listener in the configuration, its listening socket). A TCP socket
-            is this worker's own (SO_REUSEPORT); a unix socket is shared by all workers.
+        listeners: (index of the listener in the configuration, its listening socket, from which
+            all workers accept).
         status_path: where ``write_status`` goes, once a second.
         ready_fd: pipe of ``report_ready``.
+        headcount: the connections of all workers.
     """
 
     number: int
@@ -35,6 +37,7 @@ class WorkerSetup:
     listeners: tuple[tuple[int, socket.socket], ...]
     status_path: Path
     ready_fd: int
+    headcount: Headcount
 
     def report_ready(self) -> None:
         """Tell the supervisor, once, that connections are being accepted."""

@@ -1,15 +1,15 @@
 """Keeps the process tree: binds, forks, restarts what crashed, reloads, and stops all of it.
 
 The supervisor is one thread that touches no mail. It binds every socket before the first fork and
-keeps them, so that a worker that crashed comes back on its own socket and no connection is refused
-meanwhile. Workers die with it, however it ends. Signals: SIGTERM and SIGINT stop, SIGHUP reloads.
+keeps them, so that no connection is refused while a worker that crashed is started again. Workers
+die with it, however it ends. Signals: SIGTERM and SIGINT stop, SIGHUP reloads.
 """
 
 import contextlib
 import os
 import selectors
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ import structlog
 from postern.runtime.child import Child
 from postern.runtime.clock import Clock
 from postern.runtime.forking import Birth, Started, fork_child, how_it_ended
+from postern.runtime.headcount import Headcount
 from postern.runtime.listeners import Bound, ListenAt, bind_all
 from postern.runtime.notify import Notifier
 from postern.runtime.privileges import Account
@@ -84,6 +85,7 @@ class Supervisor:
         self._log = structlog.get_logger()
         self._selector = selectors.DefaultSelector()
         self._bound: list[Bound] = []
+        self._headcount = Headcount(settings.workers)
         self._console_bound: list[Bound] = []
         self._children: list[Child] = []
         self._signals: set[int] = set()
@@ -120,10 +122,10 @@ class Supervisor:
         Raises:
             CannotListenError: a port cannot be had; none is kept.
         """
-        self._bound = bind_all(self._settings.listeners, self._settings.workers)
+        self._bound = bind_all(self._settings.listeners)
         if self._settings.console is not None:
             try:
-                self._console_bound = bind_all([self._settings.console], 1)
+                self._console_bound = bind_all([self._settings.console])
             except BaseException:
                 self._close_listeners()
                 raise
@@ -131,8 +133,8 @@ class Supervisor:
     @property
     def console_port(self) -> int:
         """The port the console really has, once bound; 0 without a console."""
-        sockets = [sock for bound in self._console_bound for sock in bound.sockets]
-        return int(sockets[0].getsockname()[1]) if sockets else 0
+        bound = self._console_bound
+        return int(bound[0].socket.getsockname()[1]) if bound else 0
 
     # --- the loop ------------------------------------------------------------------------------
 
@@ -200,19 +202,25 @@ class Supervisor:
     # --- children ------------------------------------------------------------------------------
 
     def _start_worker(self, number: int) -> Started:
-        listeners = tuple((i, b.for_worker(number)) for i, b in enumerate(self._bound))
-        mine = {sock.fileno() for _, sock in listeners}
+        # What its predecessor had open has ended with it.
+        self._headcount.clear(number)
 
         def body(ready_fd: int) -> int:
-            path = status_path(self._settings.run_dir, number)
-            workers = self._settings.workers
-            return self._program.run_worker(WorkerSetup(number, workers, listeners, path, ready_fd))
+            setup = WorkerSetup(
+                number,
+                self._settings.workers,
+                tuple((index, bound.socket) for index, bound in enumerate(self._bound)),
+                status_path(self._settings.run_dir, number),
+                ready_fd,
+                self._headcount,
+            )
+            return self._program.run_worker(setup)
 
-        return fork_child(Birth(body, partial(self._shed, mine), self._settings.account))
+        shed = partial(self._shed, self._console_bound)
+        return fork_child(Birth(body, shed, self._settings.account))
 
     def _start_console(self) -> Started:
-        sockets = tuple(sock for bound in self._console_bound for sock in bound.sockets)
-        mine = {sock.fileno() for sock in sockets}
+        sockets = tuple(bound.socket for bound in self._console_bound)
 
         def body(ready_fd: int) -> int:
             settings = self._settings
@@ -220,9 +228,9 @@ class Supervisor:
                 ConsoleSetup(sockets, settings.run_dir, settings.workers, ready_fd)
             )
 
-        return fork_child(Birth(body, partial(self._shed, mine), self._settings.account))
+        return fork_child(Birth(body, partial(self._shed, self._bound), self._settings.account))
 
-    def _shed(self, mine: set[int]) -> None:
+    def _shed(self, foreign: Iterable[Bound]) -> None:
         """In a child: close what belongs to the supervisor and to the other children.
 
         The lock on the data folder stays open on purpose (see ``postern.runtime.lock``).
@@ -231,10 +239,8 @@ class Supervisor:
         for descriptor in (*self._wakeup, *(c.ready_fd for c in self._children)):
             if descriptor >= 0:
                 os.close(descriptor)
-        for bound in (*self._bound, *self._console_bound):
-            for sock in bound.sockets:
-                if sock.fileno() not in mine:
-                    sock.close()
+        for bound in foreign:
+            bound.socket.close()
 
     def _start_due(self) -> None:
         now = self._clock.monotonic()

@@ -19,6 +19,7 @@ class Gathering:
         self._wait_s = wait_s
         self._held: list[Accept] = []
         self._under_way = 0
+        self._timer: asyncio.TimerHandle | None = None
 
     def begun(self) -> None:
         """A transaction is under way."""
@@ -36,10 +37,14 @@ class Gathering:
         if len(self._held) >= self._under_way:
             self.release()
         elif len(self._held) == 1:
-            asyncio.get_running_loop().call_later(self._wait_s, self.release)
+            self._timer = asyncio.get_running_loop().call_later(self._wait_s, self.release)
 
     def release(self) -> None:
         """Let go of all that is held."""
+        if self._timer is not None:
+            # Left to itself it would cut short the wait of those who come next.
+            self._timer.cancel()
+            self._timer = None
         held, self._held = self._held, []
         for operation in held:
             self._put(operation)
