@@ -34,3 +34,10 @@ def test_what_an_ended_worker_had_is_forgotten_and_no_more() -> None:
     table.clear(1)
     assert table.change(0, PORT, 1) == (2, 2)
     assert table.change(0, BAY, 1) == (3, 1)
+
+
+def test_the_whole_is_told_without_a_key() -> None:
+    table = Headcount(2)
+    table.change(0, PORT, 1)
+    table.change(1, BAY, 1)
+    assert table.in_all() == 2

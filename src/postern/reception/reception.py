@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from postern.reception.doors import Door, Doors
 from postern.reception.limits import ConnectionCounts
 from postern.reception.port import OpenConnection, Port
 from postern.reception.proxied import accept
@@ -18,7 +19,6 @@ from postern.runtime.headcount import Headcount
 log = structlog.get_logger("postern.reception")
 
 SWEEP_S = 2.0
-BACKLOG = 1024
 STOP_POLL_S = 0.05
 
 
@@ -35,19 +35,16 @@ class Reception:
             settings.connections, settings.connections_per_address, headcount, settings.worker
         )
         self._ports: list[Port] = []
-        self._servers: list[asyncio.AbstractServer] = []
+        self._doors = Doors(self.counts)
         self._sweep: asyncio.TimerHandle | None = None
 
     async def open(self, listeners: Sequence[tuple[ListenerSettings, socket.socket]]) -> None:
         """Accept connections on sockets that are already bound and listening."""
-        loop = asyncio.get_running_loop()
         for listener, sock in listeners:
             port = Port(self._services, listener, self._certificates, self.counts)
             self._ports.append(port)
-            connect = functools.partial(accept, port)
-            create = loop.create_unix_server if listener.is_unix else loop.create_server
-            self._servers.append(await create(connect, sock=sock, backlog=BACKLOG))
-        self._sweep = loop.call_later(SWEEP_S, self._keep_looking)
+            await self._doors.open(Door(sock, functools.partial(accept, port), listener.is_unix))
+        self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._keep_looking)
 
     def reload(self, services: Services, certificates: Certificates) -> None:
         """Serve new connections with other settings and certificates."""
@@ -62,8 +59,7 @@ class Reception:
         """Take no more connections, let messages under way come to their end, then cut."""
         if self._sweep is not None:
             self._sweep.cancel()
-        for server in self._servers:
-            server.close()
+        self._doors.close()
         loop = asyncio.get_running_loop()
         until = loop.time() + grace_s
         for connection in self._open():

@@ -19,7 +19,7 @@ class Headcount:
     """The table. Pages that were never counted in take no memory."""
 
     def __init__(self, workers: int) -> None:
-        self._workers = workers
+        self.workers = workers
         self._cells = memoryview(mmap.mmap(-1, workers * CELLS * CELL_BYTES)).cast("I")
 
     def change(self, worker: int, key: str, by: int) -> tuple[int, int]:
@@ -35,9 +35,13 @@ class Headcount:
         mine = worker * CELLS
         cells[mine] += by
         cells[mine + cell] += by
-        if self._workers == 1:
+        if self.workers == 1:
             return cells[ALL], cells[cell]
         return sum(cells[ALL::CELLS]), sum(cells[cell::CELLS])
+
+    def in_all(self) -> int:
+        """What all workers have of everything."""
+        return sum(self._cells[ALL::CELLS])
 
     def clear(self, worker: int) -> None:
         """Forget what one worker had."""
