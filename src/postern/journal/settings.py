@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 _GIB = 1 << 30
+LONGEST_LOG_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +29,11 @@ class JournalSettings:
     def worker_share_bytes(self) -> int:
         """What one worker's files of one day may hold before folding begins."""
         return int(self.budget_bytes * self.day_share / max(1, self.workers))
+
+    @property
+    def log_bytes(self) -> int:
+        """How long SQLite's log of one file grows before it is written back.
+
+        A worker writes two files at a time, and of a small budget their logs must not take half.
+        """
+        return min(LONGEST_LOG_BYTES, self.budget_bytes // (64 * max(1, self.workers)))

@@ -31,10 +31,10 @@ _Tally = dict[tuple[bytes, str], tuple[int, float, float]]
 class DayStore:
     """The records of one worker and day."""
 
-    def __init__(self, file: DayFile) -> None:
+    def __init__(self, file: DayFile, log_bytes: int) -> None:
         self.file = file
         self._encoder = msgspec.msgpack.Encoder()
-        self._connection = schema.open_records(file.path)
+        self._connection = schema.open_records(file.path, log_bytes)
         self._waiting_entries = index.waiting_entries(self._connection)
         self._folded_rows: set[tuple[bytes, str]] | None = None
 
@@ -142,10 +142,10 @@ class DayStore:
 class TranscriptStore:
     """The transcripts of one worker and day."""
 
-    def __init__(self, file: DayFile) -> None:
+    def __init__(self, file: DayFile, log_bytes: int) -> None:
         self.file = file
         self._encoder = msgspec.msgpack.Encoder()
-        self._connection = schema.open_transcripts(file.path)
+        self._connection = schema.open_transcripts(file.path, log_bytes)
 
     def write(self, talks: Sequence[Conversation]) -> None:
         """Commit the transcripts of these conversations."""

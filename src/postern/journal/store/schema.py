@@ -41,17 +41,20 @@ CREATE TABLE IF NOT EXISTS transcript (
 """
 
 _BUSY_TIMEOUT_S = 5.0
-_JOURNAL_SIZE_LIMIT_BYTES = 16 << 20
+_PAGE_BYTES = 4096
 
 
-def open_records(path: Path) -> sqlite3.Connection:
-    """Open a day file for writing, made if it is not there; one ``sqlite3.Error`` on failure."""
-    return _open(path, _RECORDS, SCHEMA_VERSION, synchronous="FULL")
+def open_records(path: Path, log_bytes: int) -> sqlite3.Connection:
+    """Open a day file for writing, made if it is not there; one ``sqlite3.Error`` on failure.
+
+    ``log_bytes``: how long SQLite's log grows before it is written back.
+    """
+    return _open(path, _RECORDS, SCHEMA_VERSION, log_bytes, synchronous="FULL")
 
 
-def open_transcripts(path: Path) -> sqlite3.Connection:
+def open_transcripts(path: Path, log_bytes: int) -> sqlite3.Connection:
     """Open a transcript file for writing, made if it is not there."""
-    return _open(path, _TRANSCRIPTS, TRANSCRIPT_SCHEMA_VERSION, synchronous="NORMAL")
+    return _open(path, _TRANSCRIPTS, TRANSCRIPT_SCHEMA_VERSION, log_bytes, synchronous="NORMAL")
 
 
 def is_at_rest(path: Path) -> bool:
@@ -74,14 +77,17 @@ def open_for_reading(path: Path, *, at_rest: bool) -> sqlite3.Connection:
     )
 
 
-def _open(path: Path, tables: str, version: int, *, synchronous: str) -> sqlite3.Connection:
+def _open(
+    path: Path, tables: str, version: int, log_bytes: int, *, synchronous: str
+) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
     )
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={synchronous}")
-        connection.execute(f"PRAGMA journal_size_limit={_JOURNAL_SIZE_LIMIT_BYTES}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={max(1, log_bytes // _PAGE_BYTES)}")
+        connection.execute(f"PRAGMA journal_size_limit={log_bytes}")
         connection.execute("PRAGMA temp_store=MEMORY")
         (found,) = connection.execute("PRAGMA user_version").fetchone()
         if found < version:

@@ -40,6 +40,7 @@ class JournalWriter:
         self._worker = worker
         self._clock = clock
         self._gate = FloodGate(settings)
+        self._log_bytes = settings.log_bytes
         self._days: OrderedDict[int, DayStore] = OrderedDict()
         self._transcripts: TranscriptStore | None = None
         self._set_aside: list[Path] = []
@@ -149,7 +150,7 @@ class JournalWriter:
         if store is None or store.file.day != day or not store.file.path.exists():
             self._close_transcripts()
             file = day_file(self._folder, day, self._worker, is_transcripts=True)
-            store = self._transcripts = TranscriptStore(file)
+            store = self._transcripts = TranscriptStore(file, self._log_bytes)
         return store
 
     def _opened(self, day: int) -> DayStore:
@@ -167,7 +168,7 @@ class JournalWriter:
         store = self._days.get(day)
         if store is None:
             self._folder.mkdir(parents=True, exist_ok=True)
-            store = DayStore(day_file(self._folder, day, self._worker))
+            store = DayStore(day_file(self._folder, day, self._worker), self._log_bytes)
             self._days[day] = store
             if len(self._days) > MAX_OPEN_DAYS:
                 self._close_day(next(iter(self._days)))
