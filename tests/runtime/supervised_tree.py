@@ -14,6 +14,7 @@ import socket
 import sys
 from pathlib import Path
 
+from postern.runtime.activation import inherited_sockets
 from postern.runtime.clock import SystemClock
 from postern.runtime.listeners import CannotListenError, ListenAt
 from postern.runtime.lock import AlreadyServedError, lock_data
@@ -127,7 +128,7 @@ def main() -> int:
     )
     supervisor = Supervisor(settings, Answers(folder, plan), SystemClock(), Notifier())
     try:
-        supervisor.bind()
+        supervisor.bind(inherited_sockets())
     except CannotListenError as error:
         print(error, file=sys.stderr)
         return 75

@@ -1,6 +1,7 @@
 """The process tree, with real forks, signals and sockets."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pwd
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -29,19 +30,39 @@ DEADLINE_S = 20.0
 Start = Callable[..., "Tree"]
 
 
+def as_systemd_starts(high: Sequence[int]) -> list[str]:
+    """A command that hands open sockets on as sd_listen_fds(3) says: from descriptor 3 on.
+
+    ``high``: where they are now, out of the way of where they have to go.
+    """
+    moves = " ".join(f"{3 + n}<&{descriptor} {descriptor}<&-" for n, descriptor in enumerate(high))
+    script = f'LISTEN_PID=$$ LISTEN_FDS={len(high)} exec "$@" {moves}'
+    return ["bash", "-c", script, "bash"] if high else []
+
+
 class Tree:
     """A supervisor in a process group of its own."""
 
-    def __init__(self, folder: Path, environment: dict[str, str], plan: dict[str, object]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: dict[str, str],
+        given: Sequence[socket.socket],
+        plan: dict[str, object],
+    ) -> None:
         self.folder = folder
         (folder / "plan.json").write_text(json.dumps(plan))
+        high = [fcntl.fcntl(sock.fileno(), fcntl.F_DUPFD_CLOEXEC, 100) for sock in given]
         self.process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(folder)],
+            [*as_systemd_starts(high), sys.executable, str(SCRIPT), str(folder)],
+            pass_fds=high,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
             env=os.environ | {"PYTHONPATH": str(SOURCE)} | environment,
         )
+        for descriptor in high:
+            os.close(descriptor)
         self.seen: list[str] = []
         self._lines: queue.Queue[str] = queue.Queue()
         self._reader = threading.Thread(target=self._read)
@@ -112,9 +133,12 @@ def start(tmp_path: Path) -> Iterator[Start]:
     trees: list[Tree] = []
 
     def start_tree(
-        environment: dict[str, str] | None = None, folder: Path = tmp_path, **plan: object
+        environment: dict[str, str] | None = None,
+        folder: Path = tmp_path,
+        given: Sequence[socket.socket] = (),
+        **plan: object,
     ) -> Tree:
-        tree = Tree(folder, environment or {}, plan)
+        tree = Tree(folder, environment or {}, given, plan)
         trees.append(tree)
         return tree
 
@@ -266,6 +290,25 @@ def test_port_of_another_postern_is_not_shared_in_silence(start: Start, tmp_path
         other.listen()
         tree = start(workers=2, port=other.getsockname()[1])
         assert tree.process.wait(DEADLINE_S) == 75
+
+
+def test_sockets_that_systemd_opened_are_served(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "run" / "submit.sock"
+    path.parent.mkdir()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as given,
+        socket.create_server(("127.0.0.1", 0)) as unwanted,
+        socket.socket(socket.AF_UNIX) as local,
+    ):
+        local.bind(str(path))
+        local.listen()
+        port = given.getsockname()[1]
+        tree = start(given=[unwanted, local, given], port=port, unix=True).wait_ready()
+        tree.workers_heard({0, 1})
+        assert tree.ports[0] == port
+        assert any("activation.unwanted" in line for line in tree.seen)
+        assert tree.stop() == 0
+        assert path.exists()
 
 
 def test_sighup_reaches_the_workers(start: Start) -> None:

@@ -20,6 +20,7 @@ from postern.config.settings import Config
 from postern.console.metrics import Sample
 from postern.console.server import ConsoleSettings, serve_console
 from postern.diagnosis.doctor_certificates import expiries
+from postern.runtime.activation import inherited_sockets
 from postern.runtime.clock import SystemClock
 from postern.runtime.folders import make_data_folders
 from postern.runtime.limits import raise_open_files
@@ -71,7 +72,7 @@ def run(config: Config) -> int:
     raise_open_files()
     supervisor = Supervisor(tree_of(config), Server(config), SystemClock(), Notifier())
     try:
-        supervisor.bind()
+        supervisor.bind(inherited_sockets())
     except CannotListenError as error:
         return refuse(str(error), EX_TEMPFAIL)
     write_addresses(config, supervisor.console_port)

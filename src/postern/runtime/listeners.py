@@ -46,33 +46,45 @@ class CannotListenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """One listener and the socket that all its workers accept from."""
+    """One listener and the socket that all its workers accept from.
+
+    ``is_given``: somebody else opened it, and a unix socket's file stays when we leave.
+    """
 
     at: ListenAt
     socket: socket.socket
+    is_given: bool = False
 
     def close(self) -> None:
-        """Stop listening, and remove the unix socket's file."""
-        if self.at.path is not None:
+        """Stop listening, and remove the unix socket's file if we made it."""
+        if self.at.path is not None and not self.is_given:
             self.at.path.unlink(missing_ok=True)
         self.socket.close()
 
 
-def bind_all(places: Sequence[ListenAt]) -> list[Bound]:
-    """Bind every place; all or nothing.
+def bind_all(places: Sequence[ListenAt], given: Sequence[socket.socket] = ()) -> list[Bound]:
+    """Bind every place that ``given`` has no socket for; all or nothing.
 
     Raises:
         CannotListenError: names the first place that cannot be had.
     """
     done: list[Bound] = []
     for place in places:
+        opened = next((sock for sock in given if _is_at(sock, place)), None)
         try:
-            done.append(Bound(place, _bind(place)))
+            done.append(Bound(place, opened or _bind(place), opened is not None))
         except OSError as error:
             for bound in done:
                 bound.close()
             raise CannotListenError(_explain(place, error)) from error
     return done
+
+
+def _is_at(sock: socket.socket, at: ListenAt) -> bool:
+    name = sock.getsockname()
+    if at.path is not None:
+        return sock.family is socket.AF_UNIX and Path(os.fsdecode(name)) == at.path.absolute()
+    return sock.family is not socket.AF_UNIX and bool(name[:2] == (at.host, at.port))
 
 
 def _bind(at: ListenAt) -> socket.socket:

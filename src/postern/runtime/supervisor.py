@@ -9,7 +9,8 @@ import contextlib
 import os
 import selectors
 import signal
-from collections.abc import Callable, Iterable
+import socket
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Protocol
 
 import structlog
 
+from postern.runtime.activation import close_unwanted
 from postern.runtime.child import Child
 from postern.runtime.clock import Clock
 from postern.runtime.forking import Birth, Started, fork_child, how_it_ended
@@ -116,19 +118,20 @@ class Supervisor:
             self._release_signals()
         return self._exit_code
 
-    def bind(self) -> None:
-        """Bind every port.
+    def bind(self, given: Sequence[socket.socket] = ()) -> None:
+        """Bind every port that no socket was given for.
 
         Raises:
             CannotListenError: a port cannot be had; none is kept.
         """
-        self._bound = bind_all(self._settings.listeners)
+        self._bound = bind_all(self._settings.listeners, given)
         if self._settings.console is not None:
             try:
-                self._console_bound = bind_all([self._settings.console])
+                self._console_bound = bind_all([self._settings.console], given)
             except BaseException:
                 self._close_listeners()
                 raise
+        close_unwanted(given, {bound.socket for bound in (*self._bound, *self._console_bound)})
 
     @property
     def console_port(self) -> int:
@@ -206,14 +209,9 @@ class Supervisor:
         self._headcount.clear(number)
 
         def body(ready_fd: int) -> int:
-            setup = WorkerSetup(
-                number,
-                self._settings.workers,
-                tuple((index, bound.socket) for index, bound in enumerate(self._bound)),
-                status_path(self._settings.run_dir, number),
-                ready_fd,
-                self._headcount,
-            )
+            sockets = tuple((index, bound.socket) for index, bound in enumerate(self._bound))
+            path, workers = status_path(self._settings.run_dir, number), self._settings.workers
+            setup = WorkerSetup(number, workers, sockets, path, ready_fd, self._headcount)
             return self._program.run_worker(setup)
 
         shed = partial(self._shed, self._console_bound)
