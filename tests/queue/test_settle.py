@@ -70,3 +70,11 @@ def test_the_last_word_of_an_odd_row_is_still_a_reply() -> None:
     for text in ("", "gibberish", "450", "450 no enhanced code here", "9999 1.2.3 x"):
         made.deliveries[0].last_reply = text
         assert 400 <= last_outcome(made.deliveries[0]).reply.code < 500
+
+
+def test_what_arrives_in_the_junk_folder_is_told_so() -> None:
+    made = message(1)
+    made.deliveries[0].is_junk = True
+    settle(made, made.deliveries, JobResult((DELIVERED,), ()), 1000.0, QueueSettings(), 0.5)
+    assert made.deliveries[0].end == "junked"
+    assert made.deliveries[0].has_arrived

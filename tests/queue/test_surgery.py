@@ -261,3 +261,25 @@ def test_alias_is_found_by_the_name_that_was_written_and_by_where_it_goes() -> N
 
 def test_null_sender_is_found_by_its_brackets() -> None:
     assert MailFilter(sender="<>").fits_message(message(1, sender=""))
+
+
+async def test_what_a_rule_holds_is_not_for_the_queue_to_release(stage: Stage) -> None:
+    made = message(1)
+    made.deliveries[0].state = DeliveryState.HELD
+    made.deliveries[0].held_for = "rule.hold"
+    await stage.accept(made)
+    for action in (Action.RELEASE, Action.CANCEL, Action.REROUTE):
+        assert (await operate(stage, action, MailFilter())).count == 0
+    assert await states(stage, 1) == [DeliveryState.HELD]
+
+
+async def test_quarantined_mail_is_released_and_delivered_at_once(stage: Stage) -> None:
+    made = message(1)
+    made.deliveries[0].state = DeliveryState.HELD
+    made.deliveries[0].held_for = "rule.hold"
+    await stage.accept(made)
+    await stage.restart()
+    wanted = MailFilter(numbers=(1,), quarantined=True)
+    assert (await operate(stage, Action.RELEASE, wanted)).count == 1
+    await until(lambda: 1 in stage.journal.kept, "the conversation to be told")
+    assert [record.state for record in stage.journal.kept[1].recipients] == ["delivered"]

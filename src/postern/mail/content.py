@@ -44,6 +44,36 @@ class BytesContent:
         yield self.data
 
 
+@dataclass(frozen=True, slots=True)
+class PrefixedContent:
+    """Content with octets of ours in front: header fields, whole lines."""
+
+    prefix: bytes
+    rest: Content
+
+    @property
+    def size_bytes(self) -> int:
+        """Length in octets."""
+        return len(self.prefix) + self.rest.size_bytes
+
+    @property
+    def in_memory(self) -> bytes | None:
+        """The octets, where the rest is in memory."""
+        data = self.rest.in_memory
+        return None if data is None else self.prefix + data
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The prefix, then the rest as it comes."""
+        yield self.prefix
+        chunks = self.rest.chunks()
+        try:
+            async for chunk in chunks:
+                yield chunk
+        finally:
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
+
+
 async def pour(content: Content, take: Callable[[bytes], Awaitable[bool]]) -> None:
     """Give the pieces to ``take`` until it says False; whatever happens, the content is closed.
 

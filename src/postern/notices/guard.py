@@ -157,6 +157,6 @@ def _objection_outside(
         return NoNotice("nothing proves the sender's address", about)
     if isinstance(end.outcome, Refused) and end.outcome.cause is Cause.CANCELLED:
         return NoNotice("cancelled, and nothing proves the sender's address", about)
-    if end.is_ours:
+    if end.is_ours or end.is_suspect:
         return HoldInstead("nothing proves the sender's address", about)
     return None

@@ -52,7 +52,8 @@ class RecipientEnd:
     ``original_address`` is what RCPT named when an alias leads from there to ``recipient``: the
     sender wrote to that one, and is told nothing of the other. ``last`` is the last attempt's
     outcome where ``outcome`` is our own decision (expired, cancelled). ``is_ours``: the recipient
-    is a mailbox stored here, which SMTP could have refused.
+    is a mailbox stored here, which SMTP could have refused; ``is_suspect``: its recipient's rules
+    took the message for junk, or held it.
     """
 
     recipient: Recipient
@@ -65,6 +66,7 @@ class RecipientEnd:
     will_retry_until: float | None = None
     last: Deferred | None = None
     is_ours: bool = False
+    is_suspect: bool = False
 
     @property
     def address(self) -> Address:

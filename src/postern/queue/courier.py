@@ -1,8 +1,11 @@
 """Hands one piece of work to the delivery its route asks for."""
 
+from dataclasses import replace
 from typing import Protocol
 
 from postern.delivery.job import Job, JobResult
+from postern.delivery.maildir_store import Folder
+from postern.mail.content import PrefixedContent
 from postern.mail.route import LmtpRoute, MaildirRoute, NoRoute, SmtpRoute
 from postern.queue.groups import Work
 
@@ -26,7 +29,7 @@ class LmtpCourier(Protocol):
 class MaildirCourier(Protocol):
     """Puts a message into a Maildir."""
 
-    async def deliver(self, route: MaildirRoute, job: Job) -> JobResult:
+    async def deliver(self, route: MaildirRoute, job: Job, folder: Folder) -> JobResult:
         """One outcome per recipient of ``job``."""
         ...
 
@@ -39,6 +42,10 @@ class Attempts(Protocol):
         ...
 
 
+JUNK_FIELD = b"X-Postern-Junk: yes\r\n"
+"""How a server that files mail itself is told that its owner's rules want it in Junk."""
+
+
 class Courier:
     """Knows the three ways a message leaves."""
 
@@ -49,7 +56,7 @@ class Courier:
 
     async def attempt(self, work: Work) -> JobResult:
         """Make one attempt; an outcome for each delivery of ``work``, in its order."""
-        message = work.message
+        message, is_junk = work.message, work.deliveries[0].is_junk
         job = Job(
             message.trace,
             message.sender,
@@ -58,10 +65,15 @@ class Courier:
         )
         match work.route:
             case SmtpRoute() as route:
-                return await self._smtp.deliver(route, job)
+                return await self._smtp.deliver(route, _marked(job) if is_junk else job)
             case MaildirRoute() as route:
-                return await self._maildir.deliver(route, job)
+                folder = Folder.JUNK if is_junk else Folder.INBOX
+                return await self._maildir.deliver(route, job, folder)
             case LmtpRoute() as route:
-                return await self._lmtp.deliver(route, job)
+                return await self._lmtp.deliver(route, _marked(job) if is_junk else job)
             case NoRoute(outcome=outcome):
                 return JobResult((outcome,) * len(job.recipients), ())
+
+
+def _marked(job: Job) -> Job:
+    return replace(job, content=PrefixedContent(JUNK_FIELD, job.content))

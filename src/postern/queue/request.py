@@ -26,6 +26,8 @@ class MailFilter(msgspec.Struct, frozen=True, omit_defaults=True):
     ``sender`` and ``recipient`` are ``li@tea.example``, ``@tea.example`` or, for the null sender,
     ``<>``; ``recipient`` fits the address that was named or the one it goes to now. ``group`` is
     an MX group, ``account`` whoever signed in to send it, ``numbers`` are those behind trace codes.
+    ``quarantined``: what a rule or check holds, which nothing else in the queue is meant to touch;
+    ``nth``: one recipient's copy alone, by its place.
     """
 
     sender: str = ""
@@ -33,6 +35,8 @@ class MailFilter(msgspec.Struct, frozen=True, omit_defaults=True):
     group: str = ""
     account: str = ""
     numbers: tuple[int, ...] = ()
+    quarantined: bool = False
+    nth: int | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -67,6 +71,8 @@ class MailFilter(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def fits_delivery(self, delivery: Delivery) -> bool:
         """Whether one recipient of a fitting message fits: group and address."""
+        if bool(delivery.held_for) is not self.quarantined or self.nth not in {None, delivery.n}:
+            return False
         return (not self.group or self.group.casefold() == delivery.group.casefold()) and (
             not self.recipient
             or _fits(self.recipient, delivery.recipient.address)

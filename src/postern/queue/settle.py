@@ -47,7 +47,7 @@ def settle(
         match final:
             case Delivered():
                 delivery.state = DeliveryState.DONE
-                delivery.end = "delivered"
+                delivery.end = "junked" if delivery.is_junk else "delivered"
                 delivery.cause = delivery.whose = ""
                 settled.delivered.append((delivery, final))
             case Refused():

@@ -184,6 +184,7 @@ class Surgery:
                 return
         delivery.state = DeliveryState.WAITING
         delivery.due = self._clock.now()
+        delivery.held_for = ""
 
     async def _cancel(
         self, operation: _Operation, message: Message, deliveries: Sequence[Delivery]

@@ -109,7 +109,7 @@ class NoticeTidings:
         if settled.failed:
             told = [ends.of(d, outcome, settled.last.get(d.n)) for d, outcome in settled.failed]
             others = notices.Others(
-                sum(d.end == "delivered" for d in message.deliveries),
+                sum(d.has_arrived for d in message.deliveries),
                 sum(d.state is not DeliveryState.DONE for d in message.deliveries),
             )
             answers += failure_notice(
@@ -276,6 +276,7 @@ class _Ends:
             self._message.expires_at if isinstance(outcome, Deferred) else None,
             last=last,
             is_ours=self._homes.home_of(address) is not None,
+            is_suspect=delivery.is_suspect,
         )
         self._deliveries[id(end)] = delivery
         return end

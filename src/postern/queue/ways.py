@@ -116,7 +116,7 @@ class Ways:
         works: list[Work] = []
         together: dict[object, Work] = {}
         for delivery, route in routed:
-            key = _key(route)
+            key = _key(route, delivery)
             found = together.get(key) if key is not None else None
             if found is not None and len(found.deliveries) < self._most:
                 found.deliveries.append(delivery)
@@ -136,13 +136,14 @@ def _by_domain(deliveries: Iterable[Delivery]) -> dict[tuple[str, str], list[Del
     return found
 
 
-def _key(route: Route) -> object:
+def _key(route: Route, delivery: Delivery) -> object:
     """Equal for routes that may share a transaction; None where none is shared.
 
     A group's name is not enough: all tenants of a provider share it, each with hosts of its own.
     """
     if isinstance(route, SmtpRoute):
-        return (route.group, route.egress.name, route.tls, frozenset(route.targets))
+        hosts = frozenset(route.targets)
+        return (route.group, route.egress.name, route.tls, hosts, delivery.is_junk)
     if isinstance(route, LmtpRoute):
-        return (route.group, route.endpoint)
+        return (route.group, route.endpoint, delivery.is_junk)
     return None

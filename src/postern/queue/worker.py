@@ -218,7 +218,7 @@ class QueueWorker:
         group.busy -= len(stuck)
         for delivery in stuck:
             delivery.busy = False
-            if delivery.end != "delivered":
+            if not delivery.has_arrived:
                 delivery.state, delivery.end, delivery.due = DeliveryState.WAITING, "", due
         try:
             self.record(work.message, work.deliveries)

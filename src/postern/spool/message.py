@@ -22,6 +22,7 @@ class Origin(Enum):
 
     OURS = "ours"  # authenticated, relay_from, or Postern itself
     OUTSIDE = "outside"
+    OUTSIDE_PROVEN = "outside-proven"  # SPF or DKIM speaks for the envelope's sender
 
 
 @dataclass(slots=True)
@@ -32,7 +33,9 @@ class Delivery:
     the conversation's recipients (several deliveries share one when an alias has several targets);
     ``via`` pins an egress; ``cause``, ``last_reply``, ``remote`` and ``whose`` tell of the last try
     that failed; ``end`` is the final word once DONE; ``attempts`` keeps the tries so far, only the
-    latest when many. ``busy`` is memory only: someone is at work on it.
+    latest when many. ``is_junk``: it goes to the Junk folder; ``held_for``: the check or rule that
+    holds it, empty when a person does, or nobody; ``is_suspect``: either was so once, and its
+    sender may be forged. ``busy`` is memory only: who works on it now.
     """
 
     n: int
@@ -51,7 +54,15 @@ class Delivery:
     delay_told: bool = False
     attempts: list[AttemptRecord] = field(default_factory=list)
     whose: str = ""
+    is_junk: bool = False
+    is_suspect: bool = False
+    held_for: str = ""
     busy: bool = False
+
+    @property
+    def has_arrived(self) -> bool:
+        """True once it is where it was to go, Junk included."""
+        return self.state is DeliveryState.DONE and self.end in {"delivered", "junked"}
 
 
 @dataclass(slots=True)

@@ -44,9 +44,7 @@ def outline(message: Message) -> Conversation:
 def _because(deliveries: list[Delivery]) -> Because | None:
     """What keeps the first delivery that did not simply arrive."""
     for delivery in deliveries:
-        if delivery.cause and (
-            delivery.state is not DeliveryState.DONE or delivery.end != "delivered"
-        ):
+        if delivery.cause and not delivery.has_arrived:
             text = delivery.last_reply
             return Because(f"delivery.{delivery.cause}", text, delivery.whose)
     return None

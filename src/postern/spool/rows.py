@@ -7,7 +7,7 @@ import msgspec
 
 from postern.journal.record import AttemptRecord, Conversation
 from postern.mail.address import Address
-from postern.mail.content import Content
+from postern.mail.content import Content, PrefixedContent
 from postern.mail.envelope import BodyType, Notify, Recipient, Ret, Sender
 from postern.spool.message import Delivery, DeliveryState, Message, Origin
 
@@ -30,6 +30,7 @@ class _MessageRow(msgspec.Struct, array_like=True):
     envid: str | None
     origin: str
     trace: str
+    prefix: bytes = b""
 
 
 class _DeliveryRow(msgspec.Struct, array_like=True):
@@ -49,6 +50,9 @@ class _DeliveryRow(msgspec.Struct, array_like=True):
     delay_told: bool
     attempts: list[AttemptRecord]
     whose: str = ""
+    is_junk: bool = False
+    held_for: str = ""
+    is_suspect: bool = False
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -70,6 +74,7 @@ def message_row(message: Message) -> tuple[int, float, float, int, bytes, bytes,
         sender.envid,
         message.origin.value,
         message.trace,
+        _prefix(message.content),
     )
     return (
         message.id,
@@ -80,6 +85,13 @@ def message_row(message: Message) -> tuple[int, float, float, int, bytes, bytes,
         _encode(message.conversation),
         message.content.in_memory,
     )
+
+
+def _prefix(content: Content) -> bytes:
+    """What stands in front of a body in a file, and is not in that file."""
+    if isinstance(content, PrefixedContent) and content.in_memory is None:
+        return content.prefix
+    return b""
 
 
 def delivery_row(message_id: int, d: Delivery) -> tuple[int, int, int, float, str, int, bytes]:
@@ -100,8 +112,23 @@ def delivery_row(message_id: int, d: Delivery) -> tuple[int, int, int, float, st
         d.delay_told,
         d.attempts[-MAX_ATTEMPTS_KEPT:],
         d.whose,
+        d.is_junk,
+        d.held_for,
+        d.is_suspect,
     )
     return (message_id, d.n, int(d.state), d.due, d.group, d.tries, _encode(row))
+
+
+def prefix_of(envelope: bytes) -> bytes:
+    """What stands in front of a body that is in a file.
+
+    Raises:
+        DamagedRowError: the row is not what we write.
+    """
+    try:
+        return _decode_message(envelope).prefix
+    except msgspec.MsgspecError as error:
+        raise DamagedRowError(f"envelope: {error}") from error
 
 
 def read_message(
@@ -182,6 +209,9 @@ def read_delivery(n: int, state: int, due: float, group: str, tries: int, blob: 
             row.delay_told,
             row.attempts,
             row.whose,
+            row.is_junk,
+            row.is_suspect,
+            row.held_for,
         )
     except (msgspec.MsgspecError, ValueError, TypeError) as error:
         raise DamagedRowError(f"delivery {n}: {error}") from error

@@ -11,13 +11,14 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
-from postern.mail.content import BytesContent, Content
+from postern.mail.content import BytesContent, Content, PrefixedContent
 from postern.spool.body import BodyFolder, FileContent
 from postern.spool.message import Delivery, DeliveryState, GroupLine, Message
 from postern.spool.rows import (
     DamagedRowError,
     delivery_row,
     message_row,
+    prefix_of,
     read_delivery,
     read_message,
 )
@@ -212,10 +213,14 @@ class SpoolFile:
         if body is not None:
             content = BytesContent(body)
         else:
-            content = FileContent(self.bodies.path_of(number), row[3])
-            if not content.is_whole():
-                raise DamagedRowError(f"message {number:x}: its file is missing or cut short")
+            content = self._content_in_file(number, row[3], prefix_of(row[4]))
         return read_message(row[:6], content, deliveries)
+
+    def _content_in_file(self, number: int, size_bytes: int, prefix: bytes) -> Content:
+        content = FileContent(self.bodies.path_of(number), size_bytes - len(prefix))
+        if not content.is_whole():
+            raise DamagedRowError(f"message {number:x}: its file is missing or cut short")
+        return PrefixedContent(prefix, content) if prefix else content
 
     def deliveries(self, number: int) -> list[Delivery]:
         """All deliveries of one message."""

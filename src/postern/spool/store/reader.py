@@ -11,6 +11,7 @@ from postern.spool.message import Delivery, Message
 from postern.spool.rows import DamagedRowError, read_delivery, read_message
 from postern.spool.store.file import READ_DELIVERIES
 
+HELD_IDS = "SELECT DISTINCT message FROM delivery WHERE state = 2 ORDER BY message"
 IDS = "SELECT id FROM message WHERE id > ? ORDER BY id LIMIT 500"
 HEAD = "SELECT id, accepted_at, expires_at, size, envelope, conversation FROM message WHERE id = ?"
 COUNTS = "SELECT state, count(*) FROM delivery GROUP BY state"
@@ -153,6 +154,14 @@ class SpoolReader:
                     message = _read(db, number)
                     if message is not None:
                         yield message
+
+    def held(self) -> Iterator[Message]:
+        """Every message of which somebody's copy is held, without its body; the oldest first."""
+        for db in self._open_all():
+            for number in [number for (number,) in db.execute(HELD_IDS)]:
+                message = _read(db, number)
+                if message is not None:
+                    yield message
 
     def message(self, number: int) -> Message | None:
         """One message by the number behind its trace code, without its body."""

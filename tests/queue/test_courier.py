@@ -1,0 +1,43 @@
+"""Which delivery gets a piece of work, and how it is told what belongs into Junk."""
+
+import pytest
+from tests.queue.stage import DELIVERED, smtp
+from tests.spool.mail import message
+
+from postern.delivery.job import Job, JobResult
+from postern.delivery.maildir_store import Folder
+from postern.mail.route import LmtpRoute, MaildirRoute, Route
+from postern.queue.courier import JUNK_FIELD, Courier
+from postern.queue.groups import Work
+
+LMTP = LmtpRoute("local", "unix:/run/lmtp")
+MAILDIR = MaildirRoute("local", "here.test/wang")
+SMTP = smtp("gate.test")
+
+
+class Scripted:
+    """Every way out: notes what it was given."""
+
+    def __init__(self) -> None:
+        self.given: list[tuple[Route, bytes, Folder | None]] = []
+
+    async def deliver(self, route: Route, job: Job, folder: Folder | None = None) -> JobResult:
+        data = job.content.in_memory
+        assert data is not None
+        self.given.append((route, data, folder))
+        return JobResult((DELIVERED,) * len(job.recipients), ())
+
+
+@pytest.mark.parametrize("is_junk", [False, True], ids=["inbox", "junk"])
+async def test_junk_goes_to_its_folder_or_is_marked(*, is_junk: bool) -> None:
+    made = message(1)
+    made.deliveries[0].is_junk = is_junk
+    data = made.content.in_memory
+    assert data is not None
+    way = Scripted()
+    courier = Courier(way, way, way)
+    for route in (SMTP, LMTP, MAILDIR):
+        await courier.attempt(Work(made, made.deliveries, route))
+    marked = JUNK_FIELD + data if is_junk else data
+    folder = Folder.JUNK if is_junk else Folder.INBOX
+    assert way.given == [(SMTP, marked, None), (LMTP, marked, None), (MAILDIR, data, folder)]
