@@ -1,19 +1,15 @@
 """``postern domain|mailbox|alias`` as scripts and people call them: codes, JSON, sentences."""
 
-import io
-import json
 import os
 import pwd
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.cli.called import Postern, Said
 
-from postern.cli.root import postern_main
 from postern.directory.passwords import verify
 from postern.directory.reader import Directory
 from postern.directory.resolution import Resolved
@@ -21,76 +17,7 @@ from postern.mail.address import Address
 from postern.runtime.database.engine import Database
 from postern.runtime.database.watch import ChangeWatch
 
-CONFIG = """
-hostname = "mx.host.example"
-data_dir = "data"
-[[listener]]
-kind = "mx"
-bind = "127.0.0.1:0"
-"""
 H = "harbour.example"
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    def json(self, key: str) -> dict[str, object]:
-        content = json.loads(self.out)
-        assert content["schema"] == 1
-        assert isinstance(content[key], dict)
-        return dict(content[key])
-
-    def names(self, key: str, name: str) -> list[str]:
-        content = json.loads(self.out)
-        assert content["schema"] == 1
-        return [item[name] for item in content[key]]
-
-
-class Terminal(io.TextIOWrapper):
-    """Standard input with a person in front of it."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-Postern = Callable[..., Said]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "postern.toml").write_text(CONFIG)
-    return tmp_path
-
-
-@pytest.fixture
-def postern(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Postern:
-    monkeypatch.setenv("POSTERN_CONFIG", "")  # the root command sets it; put it back afterwards
-    monkeypatch.setenv("COLUMNS", "100")
-
-    def call(*arguments: str, stdin: bytes = b"", at_terminal: bool = False) -> Said:
-        kind = Terminal if at_terminal else io.TextIOWrapper
-        with monkeypatch.context() as patch:
-            patch.setattr(sys, "stdin", kind(io.BytesIO(stdin)))
-            code = postern_main(["--config", str(folder / "postern.toml"), *arguments])
-        captured = capsys.readouterr()
-        return Said(code, captured.out, captured.err)
-
-    return call
-
-
-@pytest.fixture
-def harbour(postern: Postern) -> Postern:
-    assert postern("domain", "add", H).code == 0
-    added = postern("mailbox", "add", f"wang@{H}", "--password-stdin", stdin=b"tea and milk\n")
-    assert (added.code, added.err) == (0, "")
-    return postern
 
 
 def one_sentence(said: Said) -> str:

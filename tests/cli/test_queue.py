@@ -13,7 +13,7 @@ import pytest
 from tests.spool.mail import settings, waiting
 
 import postern
-from postern.cli import queue_surgery
+from postern.cli import workers
 from postern.cli.queue import moment, span
 from postern.cli.root import postern_main
 from postern.queue.request import Action, Answer, Request, Tally
@@ -255,7 +255,7 @@ def test_request_reaches_the_worker_as_it_was_given(
 def test_worker_that_does_not_answer_is_named(
     served: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(queue_surgery, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(workers, "PATIENCE_S", 0.2)
     assert postern_main(["queue", "hold", "--from", "@tea.example"]) == 75
     assert "worker 0" in capsys.readouterr().err
     database = Database.open(served / "site.db")

@@ -22,7 +22,7 @@ def server(authority: Authority) -> Iterator[PosternServer]:
     settings = PosternSettings(
         listeners=(
             Listening(),
-            Listening("mx", extra='proxy_protocol = ["127.0.0.0/8"]'),
+            Listening("mx", extra='proxy_protocol = ["127.0.0.0/8"]\nchecks = false'),
             Listening("mx", extra='relay_from = ["127.0.0.0/8"]'),
             Listening("submission"),
             Listening("submissions"),

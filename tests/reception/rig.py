@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
 
+from postern.app.judging import Judging
 from postern.directory.credentials import Authenticator
 from postern.directory.model import DomainPatch, HostPort, MailboxPatch
 from postern.directory.passwords import hash_password
@@ -25,6 +26,9 @@ from postern.mail.outcome import Cause, Deferred, Delivered, Outcome, Refused
 from postern.mail.reply import reply
 from postern.mail.route import Egress, Route, SmtpRoute, Target
 from postern.mail.tracecode import TraceCodes
+from postern.policy.policy import Policy
+from postern.policy.rules.store import Books, RuleStore
+from postern.policy.uses import Uses
 from postern.reception.callahead import CallAhead
 from postern.reception.codes import Numbers
 from postern.reception.reception import Reception
@@ -36,6 +40,7 @@ from postern.runtime.clock import Clock, FakeClock, SystemClock
 from postern.runtime.database.engine import Database
 from postern.runtime.database.watch import ChangeWatch
 from postern.runtime.headcount import Headcount
+from postern.runtime.resolver.fake import FakeResolver
 from postern.spool.message import Message
 from postern.spool.settings import SpoolSettings
 from postern.spool.spool import Spool
@@ -220,8 +225,11 @@ class Rig:
         settings: ReceptionSettings,
         certificates: Certificates,
         clock: Clock | None = None,
+        *,
+        examines: bool = False,
     ) -> None:
         self.clock = clock or SystemClock()
+        self.resolver = FakeResolver()
         self.folder = folder
         self.site = SiteStore.open(folder, self.clock, "test")
         self._database = Database.open(folder / FILE_NAME)
@@ -248,10 +256,17 @@ class Rig:
             self.authenticator,
             Numbers(1, TraceCounter(self.site.reserve_counters), TraceCodes(b"k" * 16)),
             self.clock,
+            policy=self._policy() if examines else None,
         )
+        self.rules = RuleStore(self.site.database, self.clock, "test")
         self.reception = Reception(self.services, certificates, Headcount(1))
         self.ports: list[int] = []
         self._clients: list[Client] = []
+
+    def _policy(self) -> Policy:
+        books = Books(self._database, self.clock)
+        self.directory.on_change(books.forget)
+        return Judging((), self.resolver, books, Uses(), self.clock).policy
 
     @property
     def told(self) -> list[Conversation]:
@@ -320,6 +335,7 @@ class Make:
         clock: Clock | None = None,
         with_tls: bool = True,
         settings: Mapping[str, float] | None = None,
+        examines: bool = False,
         **limits: float,
     ) -> AsyncIterator[Rig]:
         """A rig with these listeners (one ``mx`` when none is named) and limits."""
@@ -328,7 +344,7 @@ class Make:
         known |= settings or {}
         reception = ReceptionSettings(**known)  # type: ignore[arg-type]  # names of its own fields
         certificates = Certificates((self.files,) if with_tls else ())
-        rig = Rig(self.folder, reception, certificates, clock)
+        rig = Rig(self.folder, reception, certificates, clock, examines=examines)
         try:
             await rig.open(listeners or (listener(),))
             yield rig

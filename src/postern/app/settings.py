@@ -7,6 +7,7 @@ from postern.delivery.settings import DeliverySettings
 from postern.journal.settings import JournalSettings
 from postern.mail.route import TlsPolicy
 from postern.notices.settings import NoticeSettings
+from postern.policy.checks.zones import Zone
 from postern.queue.settings import QueueSettings
 from postern.reception.settings import Kind, ListenerSettings, ReceptionSettings
 from postern.reception.tls import CertificateFiles
@@ -46,6 +47,7 @@ def listener_settings(config: Config) -> list[ListenerSettings]:
             listener.proxy_protocol,
             listener.relay_from,
             listener.bind.path is not None,
+            listener.checks,
         )
         for listener in config.listeners
     ]
@@ -155,6 +157,14 @@ def _resolver(resolver: Resolver) -> ResolverSettings:
     servers = tuple(Server(bind.host, bind.port) for bind in resolver.servers)
     tries_s = (resolver.timeout_s / 2, resolver.timeout_s / 2)
     return ResolverSettings(resolver.name, servers, Transport(resolver.transport), tries_s)
+
+
+def blocklist_zones(config: Config) -> list[Zone]:
+    """``[[blocklist]]``, in its order."""
+    return [
+        Zone(one.zone, weight=one.weight, meanings=one.meanings, allow=one.allow)
+        for one in config.blocklists
+    ]
 
 
 def maildir_root(config: Config) -> Path:

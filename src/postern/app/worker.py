@@ -10,8 +10,10 @@ from dataclasses import replace
 import structlog
 import uvloop
 
+from postern.app.judging import Judging
 from postern.app.outward import Outward, outward
 from postern.app.settings import (
+    blocklist_zones,
     certificate_files,
     journal_settings,
     listener_settings,
@@ -30,6 +32,8 @@ from postern.directory.trace import TraceCounter
 from postern.journal.retention import sweep
 from postern.journal.store.writer import JournalWriter
 from postern.mail.tracecode import TraceCodes
+from postern.policy.rules.store import Books, RuleStore
+from postern.policy.uses import Uses
 from postern.queue.commands import Commands
 from postern.queue.worker import QueueWorker
 from postern.reception.codes import Numbers
@@ -46,6 +50,9 @@ log = structlog.get_logger("postern.worker")
 RETENTION_S = 3600.0
 RESERVE_CHECK_S = 0.2
 CERTIFICATE_CHECK_S = 60.0
+BLOCKLIST_CHECK_S = 60.0
+USES_S = 300.0
+"""How often rules' uses are written down: each time all workers read their rules anew."""
 OLD_WAYS_S = 3600.0
 """How long deliveries that a reload found under way may take to end as they began."""
 END_S = 1.0
@@ -76,6 +83,7 @@ class Worker:
         self._setup = setup
         self._clock = SystemClock()
         self._stop = asyncio.Event()
+        self._reloaded = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._leaving: set[asyncio.Task[None]] = set()
         self._certificate_files = CertificateFilesWatch(certificate_files(config))
@@ -92,6 +100,11 @@ class Worker:
         self._spool = Spool(spool_settings(config), setup.number, setup.of, journal, self._clock)
         self._authenticator = Authenticator(self._directory, self._clock)
         self._outward = out = self._outward_of(config)
+        self._books = Books(self._site.database, self._clock)
+        self._directory.on_change(self._books.forget)
+        self._uses = Uses()
+        self._rules = RuleStore(self._site.database, self._clock, f"worker-{setup.number}")
+        self._judging = self._judging_of(config)
         self._queue = QueueWorker(
             self._spool, out.router, out.courier, out.tidings, out.queue_settings, self._clock
         )
@@ -112,7 +125,12 @@ class Worker:
             self._authenticator,
             self._numbers,
             self._clock,
+            policy=self._judging.policy,
         )
+
+    def _judging_of(self, config: Config) -> Judging:
+        zones = blocklist_zones(config)
+        return Judging(zones, self._outward.resolver, self._books, self._uses, self._clock)
 
     def _outward_of(self, config: Config) -> Outward:
         ports, workers = _ports(self._setup), self._setup.of
@@ -150,6 +168,8 @@ class Worker:
             self._commands.keep_polling(),
             self._keep_reserving(),
             self._keep_looking_at_certificates(reception),
+            self._keep_testing_blocklists(),
+            self._keep_counting_uses(),
         ]
         if self._setup.number == 0:
             jobs.append(self._keep_sweeping())
@@ -164,6 +184,21 @@ class Worker:
                     await asyncio.to_thread(self._counter.reserve_ahead)
                 except Exception:
                     log.exception("worker.no_numbers")
+
+    async def _keep_testing_blocklists(self) -> None:
+        """A list that is not well is not asked, and asked again when it has recovered."""
+        while True:
+            await self._judging.test_zones()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BLOCKLIST_CHECK_S):
+                    await self._reloaded.wait()
+            self._reloaded.clear()
+
+    async def _keep_counting_uses(self) -> None:
+        """How often each rule was of use, and when last."""
+        while True:
+            await asyncio.sleep(USES_S)
+            await self._judging.write_uses(self._rules)
 
     async def _keep_sweeping(self) -> None:
         """Day files that are too old, or too many, go."""
@@ -186,15 +221,19 @@ class Worker:
             return
         old, self._outward, self._config = self._outward, fresh, config
         self._certificate_files = CertificateFilesWatch(certificate_files(config))
+        before, self._judging = self._judging, self._judging_of(config)
+        self._judging.take_over(before)
         self._services = replace(
             self._services,
             settings=reception_settings(config, self._setup.number),
             recipients=fresh.recipients,
+            policy=self._judging.policy,
         )
         reception.reload(self._services, certificates)
         self._queue.reload(fresh.router, fresh.courier, fresh.tidings, fresh.queue_settings)
         self._leaving.add(leaving := asyncio.get_running_loop().create_task(old.close(OLD_WAYS_S)))
         leaving.add_done_callback(self._leaving.discard)
+        self._reloaded.set()
         log.info("worker.reloaded")
 
     async def _keep_looking_at_certificates(self, reception: Reception) -> None:
@@ -220,6 +259,7 @@ class Worker:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._judging.write_uses(self._rules)
         await self._outward.close(END_S)
         await self._spool.close()
         self._authenticator.close()

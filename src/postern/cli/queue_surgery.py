@@ -1,10 +1,9 @@
 """``postern queue hold|release|retry|cancel|reroute``: asked of the workers, and their answers."""
 
 import sys
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,6 +17,7 @@ from postern.cli.output import (
     print_table,
     say,
 )
+from postern.cli.workers import PATIENCE_S, ask_workers, check_served
 from postern.config.load import load
 from postern.config.settings import Config
 from postern.mail.address import parse_address
@@ -33,16 +33,7 @@ from postern.queue.request import (
 )
 from postern.routing.settings import DIRECT
 from postern.runtime.clock import SystemClock
-from postern.runtime.lock import is_served
-from postern.runtime.processes import read_statuses
 
-if TYPE_CHECKING:
-    from postern.queue.store import RequestStore
-
-PATIENCE_S = 5.0
-"""How long the workers may say nothing; one that tells how far it has come is waited for."""
-
-POLL_S = 0.05
 PLAIN = Options()
 MAX_CODES = 100
 
@@ -233,8 +224,7 @@ def carry_out(order: Order) -> int:
 
     config = load(None)
     _check_egress(config, order.options.via)
-    if not is_served(config.data_dir):
-        fail(ExitCode.UNAVAILABLE, "the server is not running; start it: postern serve")
+    check_served(config)
     with open_site() as site:
         wanted = _filter(order, TraceCodes(site.trace_key()))
         _agree(order, wanted)
@@ -242,10 +232,7 @@ def carry_out(order: Order) -> int:
         request = Request(
             0, SystemClock().now(), author(), order.action, wanted, order.options, order.is_dry
         )
-        number = store.add(request)
-        answers, silent_ones = _wait(store, number, config)
-        if silent_ones:
-            store.withdraw(number)
+        answers, silent_ones = ask_workers(store, request, config)
     return _tell(order, answers, silent_ones)
 
 
@@ -306,24 +293,6 @@ def _agree(order: Order, wanted: MailFilter) -> None:
     verb = _DONE[order.action][1]
     if not confirm(f"{verb.capitalize()} all mail in the queue?", yes=order.is_agreed):
         fail(ExitCode.USAGE, f"to {verb} all mail without being asked: --all --yes")
-
-
-def _wait(store: "RequestStore", number: int, config: Config) -> tuple[list[Answer], list[int]]:
-    """Answers, and the workers that said nothing for ``PATIENCE_S``."""
-    workers = {status.number for status in read_statuses(config.run_dir)} or {0}
-    heard: dict[int, float] = {}
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        answers = store.answers(number)
-        open_ones = workers - {answer.worker for answer in answers if answer.tally.is_done}
-        if not open_ones:
-            return answers, []
-        news = {answer.worker: answer.at for answer in answers}
-        if news != heard:
-            heard, deadline = news, time.monotonic() + PATIENCE_S
-        if time.monotonic() > deadline:
-            return answers, sorted(open_ones)
-        time.sleep(POLL_S)
 
 
 def _tell(order: Order, answers: Sequence[Answer], silent_ones: Sequence[int]) -> int:

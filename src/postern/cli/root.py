@@ -44,6 +44,8 @@ COMMANDS = {
     "domain": Command("domain", "domains we serve: add, list, show, set, remove"),
     "mailbox": Command("mailbox", "mailboxes: add, list, show, set, remove"),
     "alias": Command("alias", "aliases: add, list, show, set, remove"),
+    "rule": Command("rule", "what becomes of mail: allow, block, hold, junk, system, explain"),
+    "quarantine": Command("quarantine", "mail held by rules: list, show, release, delete"),
     "why": Command("why", "what happened to a message, and whose side it is"),
     "trace": Command("trace", "everything on file for one trace code"),
     "queue": Command("queue", "what waits and why; hold, release, retry, cancel, reroute"),

@@ -13,6 +13,7 @@ from postern.config.load import load
 from postern.config.settings import Config
 from postern.directory.model import Problem, Refused
 from postern.directory.names import read_address
+from postern.directory.reader import Directory
 from postern.directory.store.site import FILE_NAME, SiteStore
 from postern.mail.address import Address
 from postern.runtime.clock import SystemClock
@@ -69,6 +70,18 @@ def _opened(config: Config) -> SiteStore:
         fail(ExitCode.NO_PERMISSION, f"{error.filename}: {error.strerror}; try as its owner")
     except OSError as error:
         fail(ExitCode.TEMPORARY, f"{error.filename or config.data_dir}: {error.strerror}")
+
+
+def directory_of(site: SiteStore) -> Directory:
+    """The directory as reception reads it, for one look."""
+    return Directory(site.database, _NothingChanges())
+
+
+class _NothingChanges:
+    """A command looks once."""
+
+    def changed(self) -> bool:
+        return False
 
 
 def granted(result: T | Refused) -> T:

@@ -54,6 +54,13 @@ class Listener(Struct, frozen=True, forbid_unknown_fields=True):
             " and may send to anyone"
         ),
     ] = ()
+    checks: Annotated[
+        bool,
+        Meta(
+            description="on `mx`: look at who comes from outside (reverse DNS, block lists, SPF)"
+            " and do what `postern rule explain` says; clients on this machine are not looked at"
+        ),
+    ] = True
 
 
 class Certificate(Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,6 +12,7 @@ from postern.diagnosis.wording import (
     attempt_meaning,
     because_of,
     moment,
+    step_name,
     step_result,
     told,
     took,
@@ -147,7 +148,7 @@ def _steps(steps: Sequence[Step], paper: Paper) -> list[str]:
     if not steps:
         return []
     style = paper.style
-    names = max(*(cells(harmless(step.step)) for step in steps), len("step"))
+    names = max(*(cells(harmless(step_name(step))) for step in steps), len("step"))
     room = max(style.columns - names - 16, 30)
     mark = " " * len(Glyph.NONE.value[1].ljust(4) if style.is_ascii else Glyph.NONE.value[0])
     lines = ["", f"  {mark} {padded('step', names)}  {padded('result', room)}     took"]
@@ -157,7 +158,7 @@ def _steps(steps: Sequence[Step], paper: Paper) -> list[str]:
         text = f"{word}  {harmless(step.text)}".rstrip() + place
         slow = "  SLOW" if step.seconds > SLOW_S else ""
         first, *rest = wrapped(text, room)
-        name = padded(harmless(step.step), names)
+        name = padded(harmless(step_name(step)), names)
         lines.append(
             f"  {style.glyph(glyph)} {name}  {padded(first, room)} {took(step.seconds):>8}{slow}"
         )

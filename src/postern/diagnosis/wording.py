@@ -71,6 +71,12 @@ def whose_side(whose: str) -> str:
     return _WHOSE.get(whose, "not known")
 
 
+def step_name(step: Step) -> str:
+    """``ptr`` where a check has nothing against the mail; the id of what it has, where it has."""
+    is_mild = step.result in {"pass", "note"}
+    return step.step.partition(".")[0] if is_mild else step.step
+
+
 def step_result(step: Step) -> tuple[Glyph, str]:
     """Mark and word of a step's result."""
     return _RESULTS.get(step.result, (Glyph.UNKNOWN, step.result))

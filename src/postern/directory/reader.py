@@ -50,6 +50,7 @@ class Directory:
         self._database = database
         self._watch = watch
         self._is_this_host: Callable[[str], bool] = _is_nowhere
+        self._forgets: list[Callable[[], None]] = []
         self._domain = lru_cache(CACHED_DOMAINS)(self._read_domain)
         self._resolved = lru_cache(CACHED_ADDRESSES)(self._read_resolution)
         self._mailbox = lru_cache(CACHED_ADDRESSES)(self._read_mailbox)
@@ -73,7 +74,13 @@ class Directory:
         if not self._watch.changed():
             return False
         self._clear()
+        for forget in self._forgets:
+            forget()
         return True
+
+    def on_change(self, forget: Callable[[], None]) -> None:
+        """Have ``forget`` called as well whenever the database has changed: it caches of it too."""
+        self._forgets.append(forget)
 
     def domain(self, name: str) -> Domain | None:
         """Our domain of that name (lower-case A-labels), or None."""

@@ -13,6 +13,8 @@ from enum import IntEnum
 import structlog
 
 from postern.mail.address import Address
+from postern.mail.authres.results import MethodResult
+from postern.mail.dmarc.alignment import Identifier
 from postern.mail.finding import Finding, Result, Whose
 from postern.policy.checks.check import Found, Seen
 from postern.runtime.clock import Clock
@@ -47,6 +49,18 @@ class Known:
     findings: tuple[Finding, ...] = ()
     ptr: str = ""
     proven: frozenset[str] = frozenset()
+    identifiers: tuple[Identifier, ...] = ()
+    results: tuple[MethodResult, ...] = ()
+
+    def and_then(self, found: Found) -> "Known":
+        """With what one check more has found."""
+        return Known(
+            self.findings + found.findings,
+            self.ptr or found.ptr,
+            self.proven | found.proven,
+            self.identifiers + found.identifiers,
+            self.results + found.results,
+        )
 
 
 class Examination:
@@ -88,14 +102,10 @@ class Examination:
             await asyncio.wait(list(self._running.values()))
         if self._is_over:
             raise RuntimeError("the examination is over")
-        findings: list[Finding] = []
-        ptr, proven = "", frozenset[str]()
+        known = Known()
         for check in sorted(self._running, key=lambda check: check.stage):
-            found = self._running[check].result()
-            findings += found.findings
-            ptr = ptr or found.ptr
-            proven |= found.proven
-        return Known(tuple(findings), ptr, proven)
+            known = known.and_then(self._running[check].result())
+        return known
 
     def end(self) -> None:
         """Nobody will ask any more: what still runs is given up."""
@@ -114,33 +124,38 @@ class Examination:
             self._running.pop(check).cancel()
 
     async def _run(self, check: Check, seen: Seen) -> Found:
-        """A check's findings with the seconds it took; whatever goes wrong is "couldn't tell"."""
-        began = self._clock.monotonic()
-        try:
-            found = await self._try(check, seen)
-        except Exception as error:
-            log.exception("policy.check_bug", check=check.family)
-            text = f"an error of our own: {type(error).__name__}"
-            found = _untold(check, text, Whose.US)
-        seconds = self._clock.monotonic() - began
-        findings = (replace(one, seconds=seconds) for one in found.findings)
-        return replace(found, findings=tuple(findings))
-
-    async def _try(self, check: Check, seen: Seen) -> Found:
-        """What the check found within its limit."""
-        work = asyncio.ensure_future(check.run(seen))
-        try:
-            await asyncio.wait([work], timeout=check.limit_s)
-            if not work.done():
-                text = f"the check took longer than {check.limit_s:g} s"
-                return _untold(check, text, Whose.BETWEEN)
-            if work.cancelled():  # what it waited for was given up under it, at a stop say
-                return _untold(check, "the check was given up", Whose.US)
-            return work.result()
-        finally:
-            work.cancel()
+        return await run_within(check.family, check.limit_s, self._clock, lambda: check.run(seen))
 
 
-def _untold(check: Check, text: str, whose: Whose) -> Found:
-    name = f"{check.family}.couldnt-tell"
+async def run_within(
+    family: str, limit_s: float, clock: Clock, run: Callable[[], Awaitable[Found]]
+) -> Found:
+    """A check's findings with the seconds it took; whatever goes wrong is "couldn't tell"."""
+    began = clock.monotonic()
+    try:
+        found = await _try(family, limit_s, run)
+    except Exception as error:
+        log.exception("policy.check_bug", check=family)
+        found = _untold(family, f"an error of our own: {type(error).__name__}", Whose.US)
+    seconds = clock.monotonic() - began
+    findings = (replace(one, seconds=seconds) for one in found.findings)
+    return replace(found, findings=tuple(findings))
+
+
+async def _try(family: str, limit_s: float, run: Callable[[], Awaitable[Found]]) -> Found:
+    """What the check found within its limit."""
+    work = asyncio.ensure_future(run())
+    try:
+        await asyncio.wait([work], timeout=limit_s)
+        if not work.done():
+            return _untold(family, f"the check took longer than {limit_s:g} s", Whose.BETWEEN)
+        if work.cancelled():  # what it waited for was given up under it, at a reload or a stop
+            return _untold(family, "the check was given up", Whose.US)
+        return work.result()
+    finally:
+        work.cancel()
+
+
+def _untold(family: str, text: str, whose: Whose) -> Found:
+    name = f"{family}.couldnt-tell"
     return Found((Finding(name, Result.COULDNT_TELL, text, whose),))

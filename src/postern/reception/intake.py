@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from postern.journal.record import Because
-from postern.mail.content import Content
+from postern.mail.content import BytesContent, Content, PrefixedContent
 from postern.mail.finding import Finding, Result, Whose
 from postern.mail.message.summary import Summary
 from postern.mail.received import received_header, with_keyword
@@ -14,10 +14,11 @@ from postern.mail.smtp.server import ServerMachine
 from postern.reception import replies
 from postern.reception.admission import Refusal, author_refusal
 from postern.reception.client import Client
+from postern.reception.hearing import Hearing
 from postern.reception.record import Record
 from postern.reception.services import Services
 from postern.reception.tasks import spawn
-from postern.reception.transaction import Mending, Transaction, because_of
+from postern.reception.transaction import Inspection, Mending, Transaction, because_of
 from postern.spool.message import Message, Origin
 
 log = structlog.get_logger("postern.reception")
@@ -40,7 +41,9 @@ class Intake:
     __slots__ = (
         "_answered",
         "_client",
+        "_hearing",
         "_opened",
+        "_prefix",
         "_record",
         "_services",
         "_transaction",
@@ -51,14 +54,21 @@ class Intake:
     )
 
     def __init__(
-        self, services: Services, client: Client, record: Record, transaction: Transaction
+        self,
+        services: Services,
+        client: Client,
+        record: Record,
+        transaction: Transaction,
+        hearing: Hearing | None,
     ) -> None:
         self._services = services
         self._client = client
         self._record = record
         self._transaction = transaction
+        self._hearing = hearing
         self._opened = services.clock.monotonic()
         self._answered: Answered | None = None
+        self._prefix = b""
         self.is_committing = False
         self.is_over = False
         self.size_bytes = 0
@@ -71,7 +81,7 @@ class Intake:
         received = received_header(
             helo=self._record.helo,
             ip=client.ip,
-            rdns="",
+            rdns="" if self._hearing is None else self._hearing.ptr,
             hostname=settings.hostname,
             protocol=with_keyword(
                 extended=machine.extended,
@@ -84,9 +94,13 @@ class Intake:
             tls=client.tls,
             recipient=transaction.only_recipient(),
         )
-        mending = Mending(settings.hostname, now) if client.is_trusted else None
+        work: Mending | Inspection | None = None
+        if client.is_trusted:
+            work = Mending(settings.hostname, now)
+        elif self._hearing is not None:
+            work = Inspection((settings.hostname,), now)
         body = self._services.spool.body(transaction.number)
-        transaction.open_body(body, received, mending)
+        transaction.open_body(body, received, work)
 
     def write(self, data: bytes) -> Awaitable[None] | None:
         """Take a piece; what to wait for before the next one, when the disk is behind."""
@@ -105,13 +119,39 @@ class Intake:
         self.summary = summary = transaction.end()
         refusal = self._refusal(summary)
         if refusal is not None:
-            self._record.refused(refusal.finding, transaction.trace)
-            self._refuse(refusal.reply, because_of(refusal.finding))
-            return
-        body = transaction.body
+            self._refuse_for(refusal)
+        elif self._hearing is not None:
+            spawn(self._hear(self._hearing, summary))
+        else:
+            self._store(summary)
+
+    async def _hear(self, hearing: Hearing, summary: Summary) -> None:
+        """Have the whole message looked at and judged before it is taken."""
+        try:
+            letter = self._transaction.letter()
+            assert letter is not None
+            await hearing.read(letter, self._record)
+            if self.is_over:
+                return  # the client did not wait; it will send the message again
+            refusal = hearing.settle(self._transaction, letter)
+            if refusal is not None:
+                self._refuse_for(refusal)
+                return
+            self._prefix = hearing.header_field(utf8=self._transaction.sender.smtputf8)
+            self._store(summary)
+        except Exception as error:  # noqa: BLE001 - answered 451 and journaled
+            self._not_stored(error)
+
+    def _refuse_for(self, refusal: Refusal) -> None:
+        self._record.refused(refusal.finding, self._transaction.trace)
+        self._refuse(refusal.reply, because_of(refusal.finding))
+
+    def _store(self, summary: Summary) -> None:
+        body = self._transaction.body
         assert body is not None
         if body.is_inline:
-            self._commit(body.inline_content(), summary)
+            content = body.inline_content()
+            self._commit(BytesContent(self._prefix + content.data), summary)
         else:
             self.is_committing = True
             spawn(self._commit_file(summary))
@@ -126,9 +166,9 @@ class Intake:
             finding = Finding("loop.detected", Result.FAIL, text, Whose.BETWEEN)
             return Refusal(finding, reply(554, "5.4.6", f"Not accepted: {text}"))
         account = self._client.account
-        if account is None:
-            return None
-        return author_refusal(self._services.directory, account, self._transaction.head)
+        if account is not None:
+            return author_refusal(self._services.directory, account, self._transaction.head)
+        return None
 
     async def abandon(self) -> None:
         """Throw away what came."""
@@ -146,7 +186,10 @@ class Intake:
         body = self._transaction.body
         assert body is not None
         try:
-            self._commit(await body.finish(), summary)
+            content = await body.finish()
+            if self._prefix:
+                content = PrefixedContent(self._prefix, content)
+            self._commit(content, summary)
         except Exception as error:  # noqa: BLE001 - answered 451 and journaled
             self._not_stored(error)
 
@@ -169,7 +212,7 @@ class Intake:
         self._services.spool.accept(message, done)
 
     def _message(self, content: Content, summary: Summary) -> Message:
-        transaction, client, services = self._transaction, self._client, self._services
+        transaction, services = self._transaction, self._services
         now = services.clock.now()
         elapsed = services.clock.monotonic()
         self._record.step("data", Result.PASS, elapsed - self._opened, f"{self.size_bytes} bytes")
@@ -180,7 +223,7 @@ class Intake:
             worker=services.settings.worker,
             mail_from=str(transaction.sender),
             recipients=transaction.records,
-            because=None,
+            because=transaction.because,
             summary=summary,
             size=content.size_bytes,
             accepted=True,
@@ -191,11 +234,17 @@ class Intake:
             now,
             now + services.settings.expire_s,
             transaction.sender,
-            Origin.OURS if client.is_trusted else Origin.OUTSIDE,
+            self._origin(),
             content,
             conversation,
             transaction.deliveries,
         )
+
+    def _origin(self) -> Origin:
+        if self._client.is_trusted:
+            return Origin.OURS
+        is_proven = self._hearing is not None and self._hearing.is_sender_proven
+        return Origin.OUTSIDE_PROVEN if is_proven else Origin.OUTSIDE
 
     def _not_stored(self, error: Exception) -> None:
         log.error("reception.not_stored", trace=self._transaction.trace, error=str(error))

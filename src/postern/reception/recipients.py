@@ -27,6 +27,11 @@ class Decision:
     verdict: Verdict
     destinations: tuple[Destination, ...] = ()
 
+    @property
+    def is_accepted(self) -> bool:
+        """True when there is such a recipient, and nothing speaks against it so far."""
+        return self.verdict.effect is Effect.ACCEPT
+
 
 class Directory(Protocol):
     """Who lives here."""

@@ -31,7 +31,17 @@ class Record:
     Steps before MAIL (connect, helo, starttls, auth) belong to every transaction that follows.
     """
 
-    __slots__ = ("_client", "_common", "_place", "_steps", "_tally", "because", "helo", "related")
+    __slots__ = (
+        "_client",
+        "_common",
+        "_noted",
+        "_place",
+        "_steps",
+        "_tally",
+        "because",
+        "helo",
+        "related",
+    )
 
     def __init__(self, client: Client, place: str, tally: Tally) -> None:
         self._client = client
@@ -40,6 +50,7 @@ class Record:
         self._common: list[Step] = []
         self.because: Because | None = None
         self._steps: list[Step] = []
+        self._noted: set[Finding] = set()
         self.helo = ""
         self.related: list[int] = []
 
@@ -57,11 +68,22 @@ class Record:
                 Step(step, result.value, round(seconds, 4), self._place, text, whose)
             )
 
-    def refused(self, finding: Finding, trace: str) -> None:
-        """Note what a check found that ended in a refusal: step, cause, count and log line."""
+    def found(self, finding: Finding) -> None:
+        """Note what a check found, whatever comes of it."""
+        if finding in self._noted:
+            return
+        self._noted.add(finding)
         family, _, _ = finding.check.partition(".")
         step = family if family in _FAMILY_STEPS else finding.check
-        self.step(step, finding.result, finding.seconds, finding.text, finding.whose.value)
+        if len(self._steps) < MAX_STEPS:
+            place, seconds = finding.place or self._place, round(finding.seconds, 4)
+            self._steps.append(
+                Step(step, finding.result.value, seconds, place, finding.text, finding.whose.value)
+            )
+
+    def refused(self, finding: Finding, trace: str) -> None:
+        """Note what a check found that ended in a refusal: step, cause, count and log line."""
+        self.found(finding)
         self.decided(finding.check, finding.text, finding.whose)
         self.count(finding.check, finding.result)
         client = self._client
@@ -94,6 +116,7 @@ class Record:
     def end_transaction(self) -> None:
         """What follows begins with the connection's own steps."""
         self._steps = []
+        self._noted = set()
         self.because = None
 
     def conversation(

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from postern.directory.credentials import Authenticator
 from postern.directory.reader import Directory
+from postern.policy.policy import Policy
 from postern.reception.codes import Numbers
 from postern.reception.recipients import Recipients
 from postern.reception.settings import ReceptionSettings
@@ -28,7 +29,7 @@ class Outgoing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The rooms that a session leans on."""
+    """The rooms that a session leans on. ``policy`` None: nobody is examined."""
 
     settings: ReceptionSettings
     spool: Spool
@@ -39,3 +40,4 @@ class Services:
     numbers: Numbers
     clock: Clock
     tally: Tally = field(default_factory=Tally)
+    policy: Policy | None = None

@@ -12,7 +12,7 @@ import structlog
 
 from postern.journal.record import Because, Line
 from postern.mail.envelope import Recipient
-from postern.mail.finding import Effect, Finding, Result, Verdict, Whose
+from postern.mail.finding import Effect, Finding, Result, Whose
 from postern.mail.reply import Reply
 from postern.mail.smtp import events
 from postern.mail.smtp.server import ServerMachine
@@ -20,6 +20,7 @@ from postern.reception import replies
 from postern.reception.admission import leaving_refusal, sender_refusal
 from postern.reception.channel import Channel, Ending
 from postern.reception.client import Client
+from postern.reception.hearing import Hearing, begin_hearing
 from postern.reception.intake import Intake
 from postern.reception.login import sign_in
 from postern.reception.recipients import Decision
@@ -27,7 +28,7 @@ from postern.reception.record import Record
 from postern.reception.services import Services
 from postern.reception.tasks import spawn
 from postern.reception.transaction import Transaction, because_of
-from postern.runtime.database.trouble import DatabaseTroubleError
+from postern.reception.trouble import answer_later, couldnt_decide, trouble_of
 
 log = structlog.get_logger("postern.reception")
 
@@ -46,6 +47,7 @@ class Session:
         "_clock",
         "_ending",
         "_has_told",
+        "_hearing",
         "_intake",
         "_is_body_broken",
         "_is_closed",
@@ -71,6 +73,7 @@ class Session:
         self._began = services.clock.monotonic()
         self._transaction: Transaction | None = None
         self._intake: Intake | None = None
+        self._hearing: Hearing | None = None
         self._ending: Ending | None = None
         self._number = 0
         self._trace = ""
@@ -115,13 +118,7 @@ class Session:
 
     def trouble(self, error: Exception) -> Reply:
         """Note an error of ours; returns what the client is told."""
-        if isinstance(error, DatabaseTroubleError):
-            log.error("reception.database", trace=self.trace(), error=str(error))
-            text, answer = "our database did not answer", replies.NO_DATABASE
-        else:
-            log.error("reception.bug", trace=self.trace(), rip=self._client.ip, exc_info=error)
-            text, answer = f"an error of our own: {type(error).__name__}", replies.OUR_ERROR
-        finding = Finding("system.overloaded", Result.COULDNT_TELL, text, Whose.US)
+        finding, answer = trouble_of(error, self.trace(), self._client.ip)
         self._record.refused(finding, self._trace)
         return answer
 
@@ -135,10 +132,14 @@ class Session:
         if turned_away:
             finding = Finding("rate.exceeded", Result.FAIL, turned_away)
             self._record.refused(finding, self.trace())
+        else:
+            self._hearing = begin_hearing(self._services, client)
 
     def _hello(self, event: events.Hello) -> None:
         self._record.helo = event.name
         self._record.opening("helo", Result.PASS, self._elapsed(), event.name)
+        if self._hearing is not None:
+            self._hearing.hello(event.name)
 
     def _start_tls(self, _event: events.StartTls) -> Reply:
         return replies.START_TLS
@@ -176,6 +177,8 @@ class Session:
             self._record.refused(refusal.finding, trace)
             self._ending = Ending.REFUSED
             return refusal.reply
+        if self._hearing is not None:
+            self._hearing.mail(event.sender.address)
         self._record.step("mail", Result.PASS, 0.0, str(event.sender))
         return replies.SENDER_OK
 
@@ -186,23 +189,24 @@ class Session:
                 recipient.address, trusted=self._client.is_trusted
             )
         except Exception as error:  # noqa: BLE001 - 451 for this recipient, and journaled
-            return self._decided(recipient, self._couldnt_decide(error))
-        if isinstance(decision, Decision):
+            return self._decided(recipient, couldnt_decide(self.trouble(error)))
+        if isinstance(decision, Decision) and (self._hearing is None or not decision.is_accepted):
             return self._decided(recipient, decision)
         self._later(self._decide_later(recipient, decision))
         return None
 
-    async def _decide_later(self, recipient: Recipient, promise: Awaitable[Decision]) -> Reply:
+    async def _decide_later(
+        self, recipient: Recipient, found: Decision | Awaitable[Decision]
+    ) -> Reply:
         try:
-            decision = await promise
+            decision = found if isinstance(found, Decision) else await found
+            if decision.is_accepted and self._hearing is not None:
+                decision = await self._hearing.decide(recipient.address, decision, self._record)
         except Exception as error:  # noqa: BLE001 - 451 for this recipient, and journaled
-            decision = self._couldnt_decide(error)
+            if self._is_closed:
+                return replies.OUR_ERROR  # it left while it was looked at: nobody to tell
+            decision = couldnt_decide(self.trouble(error))
         return self._decided(recipient, decision)
-
-    def _couldnt_decide(self, error: Exception) -> Decision:
-        answer = self.trouble(error)
-        finding = Finding("rcpt.couldnt-tell", Result.COULDNT_TELL, answer.text, Whose.US)
-        return Decision(Verdict(Effect.REFUSE_FOR_NOW, answer, finding))
 
     def _decided(self, recipient: Recipient, decision: Decision) -> Reply:
         verdict, transaction = decision.verdict, self._transaction
@@ -221,7 +225,8 @@ class Session:
             )
             return verdict.reply
         self._record.refused(finding, self._trace)
-        self._refused_recipients += 1
+        if verdict.effect is Effect.REFUSE:
+            self._refused_recipients += 1
         if self._refused_recipients < MAX_REFUSED_RECIPIENTS:
             return verdict.reply
         text = f"{self._refused_recipients} recipients were refused on this connection"
@@ -235,7 +240,9 @@ class Session:
 
     def _data(self, _event: events.DataStart) -> Reply:
         assert self._transaction is not None
-        intake = Intake(self._services, self._client, self._record, self._transaction)
+        intake = Intake(
+            self._services, self._client, self._record, self._transaction, self._hearing
+        )
         intake.open(self._machine)
         self._intake = intake
         return replies.GO_AHEAD
@@ -282,10 +289,7 @@ class Session:
 
     # --- the end ---------------------------------------------------------------------------------
 
-    def _reset(self, _event: events.Reset) -> None:
-        self._end_transaction()
-
-    def _quit(self, _event: events.Quit) -> None:
+    def _give_up(self, _event: events.Reset | events.Quit) -> None:
         self._end_transaction()
 
     def _violation(self, event: events.Violation) -> None:
@@ -297,6 +301,8 @@ class Session:
         A message that is being made durable stays ours: its end is written down when it is there.
         """
         self._is_closed = True
+        if self._hearing is not None:
+            self._hearing.end()
         if reason:
             self._record.step("connection", Result.NOTE, self._elapsed(), reason)
         if self._intake is not None and self._intake.is_committing:
@@ -313,6 +319,8 @@ class Session:
 
     def _abandon_body(self) -> None:
         if self._intake is not None and not self._intake.is_over:
+            # At once, for what is being judged in this very turn of the loop must not be stored.
+            self._intake.is_over = True
             spawn(self._intake.abandon())
 
     def _conclude(self, ending: Ending) -> None:
@@ -357,14 +365,7 @@ class Session:
         return self._clock.monotonic() - start
 
     def _later(self, promise: Awaitable[Reply]) -> None:
-        async def wait() -> None:
-            try:
-                answer = await promise
-            except Exception as error:  # noqa: BLE001 - answered 451 and journaled
-                answer = self.trouble(error)
-            self._channel.answer(answer)
-
-        spawn(wait())
+        spawn(answer_later(promise, self._channel, self.trouble))
 
 
 _HANDLERS: Mapping[type, Callable[[Session, object], Reply | None]] = {
@@ -377,12 +378,12 @@ _HANDLERS: Mapping[type, Callable[[Session, object], Reply | None]] = {
         (events.BodyData, "_body_data"),
         (events.BodyEnd, "_body_end"),
         (events.BodyFailed, "_body_failed"),
-        (events.Reset, "_reset"),
+        (events.Reset, "_give_up"),
         (events.StartTls, "_start_tls"),
         (events.Credentials, "_credentials"),
         (events.Verify, "_verify"),
         (events.Violation, "_violation"),
-        (events.Quit, "_quit"),
+        (events.Quit, "_give_up"),
     )
 }
 """After the class, by name: a table in the class itself is more than mypyc can compile."""

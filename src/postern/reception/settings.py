@@ -20,13 +20,17 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ListenerSettings:
-    """One address that mail comes in on. ``bind`` is as configured, for people."""
+    """One address that mail comes in on. ``bind`` is as configured, for people.
+
+    ``examines``: who comes from outside is looked at by the checks.
+    """
 
     kind: Kind
     bind: str
     proxy_protocol: tuple[Network, ...] = ()
     relay_from: tuple[Network, ...] = ()
     is_unix: bool = False
+    examines: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from postern.directory.resolution import Destination
 from postern.journal.record import Because, RecipientRecord
 from postern.mail.address import Address
+from postern.mail.authres.forged import forged_fields
 from postern.mail.envelope import Recipient, Sender
 from postern.mail.finding import Effect, Finding, Verdict
-from postern.mail.message.header import HeadCollector
+from postern.mail.message.header import HeadCollector, HeaderScan, without
 from postern.mail.message.submission import fix_submission
 from postern.mail.message.summary import Summary, summarise
 from postern.mail.reply import Reply
+from postern.policy.checks.letter import Letter, LetterReader
 from postern.spool.body import BodyWriter
 from postern.spool.message import Delivery
 
@@ -36,6 +38,17 @@ class Mending:
     now: float
 
 
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """How mail from outside is looked at while it comes in.
+
+    ``authserv_ids``: names of ours; a result that claims to be from one of them is taken out.
+    """
+
+    authserv_ids: tuple[str, ...]
+    now: float
+
+
 class Transaction:
     """Gathers recipients and the body of one message."""
 
@@ -43,9 +56,11 @@ class Transaction:
         "_accepted",
         "_deliveries",
         "_head",
+        "_inspection",
         "_keys",
         "_last_accepted",
         "_mending",
+        "_reader",
         "_received",
         "_summary",
         "body",
@@ -70,6 +85,8 @@ class Transaction:
         self._head = HeadCollector()
         self._received = b""
         self._mending: Mending | None = None
+        self._inspection: Inspection | None = None
+        self._reader: LetterReader | None = None
         self._summary: Summary | None = None
 
     @property
@@ -121,6 +138,13 @@ class Transaction:
         named = Recipient(address, recipient.notify, recipient.orcpt or f"{kind};{original}")
         self._deliveries.append(Delivery(len(self._deliveries), named, original, index))
 
+    @property
+    def because(self) -> Because | None:
+        """Why an accepted message is not simply delivered, where nobody simply gets it."""
+        accepted = [record for record in self.records if record.state == "waiting"]
+        reasons = [record.because for record in accepted if record.because is not None]
+        return reasons[0] if reasons and len(reasons) == len(accepted) else None
+
     def only_recipient(self) -> Address | None:
         """The one recipient that may be named in Received, or None when there are several.
 
@@ -142,30 +166,59 @@ class Transaction:
             if record.state == "waiting":
                 record.state = "discarded"
 
-    def open_body(self, body: BodyWriter, received: bytes, mending: Mending | None) -> None:
-        """Begin the message; ``received`` goes in front of it, after ``mending`` of its header."""
+    def open_body(
+        self, body: BodyWriter, received: bytes, work: Mending | Inspection | None
+    ) -> None:
+        """Begin the message; ``received`` goes in front of it, once its header is worked on."""
         self.body = body
         self._received = received
-        self._mending = mending
-        if mending is None:
+        self._mending = work if isinstance(work, Mending) else None
+        self._inspection = work if isinstance(work, Inspection) else None
+        if work is None:
             body.write(received)
+
+    def letter(self) -> Letter | None:
+        """The message as checks look at it, once it has come whole; None: nobody looks at it."""
+        return None if self._reader is None else self._reader.finish()
 
     def write(self, data: bytes) -> None:
         """Take a piece of the message; memory stays bounded."""
         assert self.body is not None
         head = self._head
-        if self._mending is None:
+        if self._mending is None and self._inspection is None:
             if not head.is_done:
                 head.feed(data)
+            elif self._reader is not None:
+                self._reader.feed(data)
             self.body.write(data)
         elif not head.is_done and head.feed(data):
-            self._mend()
+            self._work_on_header()
 
     def end(self) -> Summary:
-        """The last octet has come. A header that is overlong was not mended: refuse it."""
+        """The last octet has come. A header that is overlong was not worked on: refuse it."""
+        if self._mending is not None or self._inspection is not None:
+            self._work_on_header()
+        return self._summary or summarise(self._head.head)
+
+    def _work_on_header(self) -> None:
         if self._mending is not None:
             self._mend()
-        return self._summary or summarise(self._head.head)
+        else:
+            self._inspect()
+
+    def _inspect(self) -> None:
+        """Take out what claims to be our own findings; from here on the body is read as well."""
+        assert self.body is not None
+        assert self._inspection is not None
+        head = self._head.head
+        self._summary = summary = summarise(head)
+        if summary.is_overlong:
+            return  # nothing in it can be told from a forgery: the message is refused at its end
+        self._reader = LetterReader(head, summary.header_end, self._inspection.now)
+        forged = forged_fields(HeaderScan(head), self._inspection.authserv_ids)
+        self._inspection = None
+        self.body.write(self._received)
+        self.body.write(without(head, forged) if forged else head)
 
     def _mend(self) -> None:
         assert self.body is not None

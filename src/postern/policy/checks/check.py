@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from postern.mail.address import Address
+from postern.mail.authres.results import MethodResult
+from postern.mail.dmarc.alignment import Identifier
 from postern.mail.dns import Answer, Inquiry, Question, Status
 from postern.mail.finding import Finding, Result, Whose
 from postern.runtime.resolver.lookup import Lookup
@@ -43,11 +45,15 @@ class Found:
         findings: in the order they were found; a pass is a finding too, for whoever reads it later.
         ptr: the client's name in reverse DNS, confirmed; empty where it has none.
         proven: domains that the client was shown to speak for.
+        identifiers: what DMARC compares with the author's domain.
+        results: what is reported in Authentication-Results.
     """
 
     findings: tuple[Finding, ...] = ()
     ptr: str = ""
     proven: frozenset[str] = frozenset()
+    identifiers: tuple[Identifier, ...] = ()
+    results: tuple[MethodResult, ...] = ()
 
 
 async def ask_all(lookup: Lookup, questions: Iterable[Question]) -> Sequence[Answer]:

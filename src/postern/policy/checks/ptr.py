@@ -3,8 +3,12 @@
 Source: RFC 8601 §2.7.3 (iprev), RFC 1912 §2.1 (every address should have a name that leads back).
 """
 
+from dataclasses import replace
+
 from postern.mail.address import to_a_labels
+from postern.mail.authres import methods
 from postern.mail.dns import Question, Status
+from postern.mail.finding import Result
 from postern.policy.checks.check import (
     Found,
     Seen,
@@ -15,12 +19,20 @@ from postern.policy.checks.check import (
 )
 from postern.runtime.resolver.lookup import Lookup
 
+_IPREV = {Result.PASS: "pass", Result.FAIL: "fail", Result.COULDNT_TELL: "temperror"}
+"""RFC 8601 §2.7.3."""
 MAX_NAMES = 10
 """Names of one address that are looked at (RFC 7208 §5.5 has the same bound)."""
 
 
 async def check_ptr(seen: Seen, lookup: Lookup) -> Found:
     """``ptr.missing``, ``ptr.mismatch``, or the confirmed name."""
+    found = await _check(seen, lookup)
+    result = _IPREV[found.findings[0].result]
+    return replace(found, results=(methods.iprev(result, seen.ip),))
+
+
+async def _check(seen: Seen, lookup: Lookup) -> Found:
     answer = await lookup.ask(Question.reverse(seen.ip))
     if not answer.status.is_known:
         what = f"the reverse DNS name of {seen.ip}"

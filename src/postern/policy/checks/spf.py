@@ -5,6 +5,9 @@ Source: RFC 7208 §2.3, §2.4, §8 (what each result means), §4.6.4 (20 s at th
 
 import asyncio
 
+from postern.mail.authres import methods
+from postern.mail.authres.results import MethodResult
+from postern.mail.dmarc.alignment import Identifier, Method, Proof
 from postern.mail.finding import Finding, Result, Whose
 from postern.mail.spf.evaluate import check_host
 from postern.mail.spf.identity import Claim, Identity, identities
@@ -28,8 +31,34 @@ async def check_spf(seen: Seen, lookup: Lookup) -> Found:
         for claim, result in zip(claims, results, strict=True)
         if result.code is SpfCode.PASS
     )
-    pairs = zip(claims, results, strict=True)
-    return Found(tuple(_finding(claim, result) for claim, result in pairs), proven=proven)
+    pairs = list(zip(claims, results, strict=True))
+    return Found(
+        tuple(_finding(claim, result) for claim, result in pairs),
+        proven=proven,
+        identifiers=tuple(
+            Identifier(Method.SPF, claim.domain, _proof(result))
+            for claim, result in pairs
+            if claim.identity is Identity.MAIL_FROM
+        ),
+        results=tuple(_reported(claim, result) for claim, result in pairs),
+    )
+
+
+_PROOFS = {SpfCode.PASS: Proof.PASS, SpfCode.TEMPERROR: Proof.COULDNT_TELL}
+"""DMARC takes the MAIL FROM identity alone (RFC 9989 §4.4.2)."""
+
+
+def _proof(result: SpfResult) -> Proof:
+    if result.code is not SpfCode.PASS and result.unanswered:
+        return Proof.COULDNT_TELL
+    return _PROOFS.get(result.code, Proof.FAIL)
+
+
+def _reported(claim: Claim, result: SpfResult) -> MethodResult:
+    """One identity's result in Authentication-Results (RFC 8601 §2.7.2)."""
+    if claim.identity is Identity.HELO:
+        return methods.spf(result.code.value, helo=claim.domain)
+    return methods.spf(result.code.value, mail_from=claim.domain)
 
 
 async def _ask(claim: Claim, seen: Seen, lookup: Lookup) -> SpfResult:

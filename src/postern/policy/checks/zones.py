@@ -81,6 +81,16 @@ class Zones:
         self._clock = clock
         self._states = {zone: _State() for zone in {zone.name: zone for zone in zones}.values()}
 
+    def share(self, others: "Zones") -> None:
+        """Have one state with ``others`` for each list that both have: one learns for both."""
+        self._states = {
+            zone: others.state_of(zone) or state for zone, state in self._states.items()
+        }
+
+    def state_of(self, zone: Zone) -> _State | None:
+        """What is known of a list; None for one that is not here."""
+        return self._states.get(zone)
+
     @property
     def health(self) -> dict[str, Health]:
         """The health of each list, by its name."""

@@ -1,7 +1,7 @@
 """The rules of one recipient: its mailbox's, its domain's, the system's, in that order."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from postern.policy.rules.match import Facts, Fit, fit
 from postern.policy.rules.rule import (
@@ -37,6 +37,14 @@ class Book:
     system: Shelf = _EMPTY
     domain_settings: Mapping[str, Treatment] = field(default_factory=dict)
     system_settings: Mapping[str, Treatment] = field(default_factory=dict)
+
+    def without(self, rule: Rule) -> "Book":
+        """The same without one rule, found by its label."""
+        mailbox, domain, system = (
+            Shelf(one for one in shelf.rules if one.label != rule.label)
+            for shelf in (self.mailbox, self.domain, self.system)
+        )
+        return replace(self, mailbox=mailbox, domain=domain, system=system)
 
     def setting(self, check: str) -> Setting:
         """How ``check`` is treated; what is locked stays as it is, whatever anybody set."""

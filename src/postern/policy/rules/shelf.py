@@ -49,7 +49,9 @@ class Shelf:
 
     def candidates(self, facts: Facts) -> list[Rule]:
         """Rules that may fit, the most particular first; ``fit`` has the last word on each."""
-        found = [rule for key in _keys(facts) for rule in self._named.get(key, ())]
+        found: list[Rule] = []
+        if self._named:
+            found += [rule for key in _keys(facts) for rule in self._named.get(key, ())]
         found += self._by_network(facts)
         found += self._everyone
         # A message has one or two rules about it as a rule; then there is nothing to sort.

@@ -141,19 +141,36 @@ class Books:
         self._shelf = lru_cache(CACHED_SHELVES)(self._read_shelf)
         self._settings = lru_cache(CACHED_SETTINGS)(self._read_settings)
 
-    def of(self, mailbox: Address) -> Book:
+    def of(self, mailbox: Address, domain: str = "") -> Book:
         """What was decided for mail to ``mailbox``, an address of ours in its one spelling.
+
+        ``domain``: the one that the mail was sent to, where an alias of it leads to this mailbox.
 
         Raises:
             DatabaseTroubleError: the database could not answer.
         """
-        domain = mailbox.domain
+        domain = domain or mailbox.domain
         return Book(
             self._shelf(Scope.MAILBOX, mailbox.key),
             self._shelf(Scope.DOMAIN, domain),
             self._shelf(Scope.SYSTEM, ""),
             self._settings(domain),
             self._settings(""),
+        )
+
+    def for_place(self, scope: Scope, place: str) -> Book:
+        """What a rule of that scope and place stands beside: its own scope and wider ones."""
+        if scope is Scope.MAILBOX:
+            local, _, domain = place.rpartition("@")
+            return self.of(Address(local, domain))
+        system, everybody = self._shelf(Scope.SYSTEM, ""), self._settings("")
+        if scope is Scope.SYSTEM:
+            return Book(system=system, system_settings=everybody)
+        return Book(
+            domain=self._shelf(Scope.DOMAIN, place),
+            system=system,
+            domain_settings=self._settings(place),
+            system_settings=everybody,
         )
 
     def forget(self) -> None:

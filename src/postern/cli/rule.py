@@ -1,0 +1,298 @@
+"""``postern rule``: what becomes of mail, for everybody, one domain, or one mailbox."""
+
+from typing import Annotated
+
+import typer
+
+from postern.cli.durations import seconds_of
+from postern.cli.output import (
+    ExitCode,
+    JsonFlag,
+    JsonObject,
+    fail,
+    note,
+    print_json,
+    print_json_list,
+    print_table,
+    say,
+)
+from postern.cli.rule_explain import explain_rules
+from postern.cli.site import address_of, author, granted, open_site
+from postern.directory.names import key_of, read_domain
+from postern.directory.store.site import SiteStore
+from postern.measures.temporary import Standing
+from postern.policy.explain import overlap
+from postern.policy.rules.book import Book
+from postern.policy.rules.draft import Draft
+from postern.policy.rules.match import Match, MatchFlaw, parse_match
+from postern.policy.rules.rule import Action, Scope, Treatment
+from postern.policy.rules.store import Books, RuleStore, StoredRule
+from postern.policy.wording import TREATMENTS, place_in_words, rule_in_words
+from postern.runtime.clock import SystemClock, rfc3339
+
+app = typer.Typer(
+    help="What becomes of mail: let through, block, hold, put into Junk; and why.",
+    no_args_is_help=True,
+)
+
+About = Annotated[
+    str,
+    typer.Argument(
+        metavar="MATCH",
+        help="An address, @domain, @*.domain, an IP or CIDR, helo:NAME, ptr:NAME, list:ID, "
+        "known, or all.",
+    ),
+]
+DomainOption = Annotated[str, typer.Option("--domain", metavar="D", help="For one domain.")]
+MailboxOption = Annotated[str, typer.Option("--mailbox", metavar="M", help="For one mailbox.")]
+Waive = Annotated[
+    str, typer.Option(metavar="CHECK,...", help="Only these checks: spf,dnsbl; else all.")
+]
+Unproven = Annotated[
+    bool, typer.Option("--unproven", help="Also when neither SPF nor DKIM proves the sender.")
+]
+For = Annotated[str, typer.Option("--for", metavar="TIME", help="Ends by itself: 24h, 14d, 2w.")]
+Label = Annotated[str, typer.Argument(metavar="ID", help="As listed: D2.")]
+Reason = Annotated[str, typer.Option(help="Why, for whoever finds it in a year.")]
+
+
+@app.command()
+def allow(
+    match: About,
+    reason: Reason,
+    domain: DomainOption = "",
+    mailbox: MailboxOption = "",
+    waive: Waive = "",
+    unproven: Unproven = False,
+    lasts: For = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Let mail through that checks would stop.
+
+    postern rule allow 198.51.100.24 --waive mailfrom --for 14d --reason "ticket 812"
+    """
+    names = frozenset(name.strip() for name in waive.split(",") if name.strip())
+    _add(Action.ALLOW, match, reason, domain, mailbox, lasts, as_json, names, unproven=unproven)
+
+
+@app.command()
+def block(
+    match: About,
+    reason: Reason,
+    domain: DomainOption = "",
+    mailbox: MailboxOption = "",
+    lasts: For = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Refuse mail.
+
+    postern rule block @offers.example --mailbox wang@harbour.example --reason "never asked for it"
+    """
+    _add(Action.BLOCK, match, reason, domain, mailbox, lasts, as_json)
+
+
+@app.command()
+def hold(
+    match: About,
+    reason: Reason,
+    domain: DomainOption = "",
+    mailbox: MailboxOption = "",
+    lasts: For = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Keep mail back until somebody looks at it: postern quarantine list."""
+    _add(Action.HOLD, match, reason, domain, mailbox, lasts, as_json)
+
+
+@app.command()
+def junk(
+    match: About,
+    reason: Reason,
+    domain: DomainOption = "",
+    mailbox: MailboxOption = "",
+    lasts: For = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Put mail into the Junk folder."""
+    _add(Action.JUNK, match, reason, domain, mailbox, lasts, as_json)
+
+
+@app.command("list")
+def list_(
+    domain: DomainOption = "", mailbox: MailboxOption = "", as_json: JsonFlag = False
+) -> None:
+    """Rules that hold now; those of one domain or mailbox, or all."""
+    scope, place = _scope(domain, mailbox)
+    with open_site() as site:
+        store = _store(site)
+        everything = scope is Scope.SYSTEM
+        found = store.all() if everything else store.of_place(scope, place)
+    if as_json:
+        print_json_list("rules", map(_fields, found))
+        return
+    print_table(
+        ("ID", "RULE", "FOR", "UNTIL", "USED", "LAST", "BY", "REASON"),
+        (
+            (
+                stored.rule.label,
+                rule_in_words(stored.rule),
+                place_in_words(stored.rule),
+                _until(stored),
+                str(stored.temporary.hits),
+                _day(stored.temporary.last_used_at, "never"),
+                stored.temporary.author,
+                stored.temporary.reason,
+            )
+            for stored in found
+        ),
+    )
+
+
+@app.command()
+def end(
+    label: Annotated[str, typer.Argument(metavar="ID", help="As listed: D2.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """End a rule, such as D2; it stays on record."""
+    with open_site() as site:
+        ended = granted(_store(site).end(label))
+    if as_json:
+        print_json({"action": "ended", "rule": _fields(ended)})
+    else:
+        say(f"Ended {ended.rule.label}: {rule_in_words(ended.rule)}.")
+
+
+@app.command()
+def system(
+    check: Annotated[str, typer.Argument(metavar="CHECK", help="Such as ptr.missing.")],
+    treatment: Annotated[Treatment, typer.Argument(help="What its fail leads to.")],
+    domain: DomainOption = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Set what a check's fail leads to, for everybody or one domain.
+
+    postern rule system spf.fail refuse --domain harbour.example
+    """
+    with open_site() as site:
+        name = granted(_store(site).treat(check, treatment, domain))
+    if as_json:
+        print_json(
+            {"action": "set", "check": check, "treatment": treatment.value, "domain": name or None}
+        )
+    else:
+        where = f"for {name}" if name else "for everybody"
+        say(f"{check}: {TREATMENTS[treatment]}, {where}; it holds from now on.")
+
+
+@app.command()
+def explain(
+    mailbox: Annotated[str, typer.Argument(metavar="MAILBOX", help="An address of ours.")],
+    sender: Annotated[
+        str, typer.Option("--from", metavar="ADDRESS", help="Whom the mail is from.")
+    ] = "",
+    ip: Annotated[str, typer.Option("--ip", help="The server that hands it in.")] = "",
+    helo: Annotated[str, typer.Option("--helo", help="What that server calls itself.")] = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Every check as it stands for one mailbox, and which rule decides.
+
+    postern rule explain wang@harbour.example --from li@tea-trading.example --ip 198.51.100.24
+    """
+    explain_rules(mailbox, sender, ip, helo, as_json=as_json)
+
+
+# --- adding ---------------------------------------------------------------------------------------
+
+
+def _add(
+    action: Action,
+    about: str,
+    reason: str,
+    domain: str,
+    mailbox: str,
+    lasts: str,
+    as_json: bool,
+    waives: frozenset[str] = frozenset(),
+    *,
+    unproven: bool = False,
+) -> None:
+    scope, place = _scope(domain, mailbox)
+    lasts_s = seconds_of(lasts, "--for") if lasts else None
+    draft = Draft(action, _match(about), scope, place, reason, waives, unproven, lasts_s)
+    with open_site() as site:
+        clock = SystemClock()
+        made = granted(RuleStore(site.database, clock, author()).add(draft))
+        beside = overlap(made.rule, _book_without(site, made), clock.now())
+    if beside:
+        note(f"{made.rule.label}: {beside}")
+    if as_json:
+        print_json({"action": "added", "rule": _fields(made)})
+        return
+    until = "" if made.rule.until is None else f" until {rfc3339(made.rule.until)}"
+    say(f"Added {made.rule.label}{until}: {rule_in_words(made.rule)}.")
+    say(f"It holds for {place_in_words(made.rule)}; undo: postern rule end {made.rule.label}")
+
+
+def _book_without(site: SiteStore, made: StoredRule) -> Book:
+    """The rules that stand beside a new one, from its own scope outwards."""
+    rule = made.rule
+    return Books(site.database, SystemClock()).for_place(rule.scope, rule.place).without(rule)
+
+
+def _match(text: str) -> Match:
+    match = parse_match(text)
+    if isinstance(match, MatchFlaw):
+        fail(ExitCode.USAGE, match.text)
+    return match
+
+
+def _scope(domain: str, mailbox: str) -> tuple[Scope, str]:
+    """Whose rule it is, in the one spelling of that domain or mailbox."""
+    if domain and mailbox:
+        fail(ExitCode.USAGE, "give --domain or --mailbox, not both")
+    if mailbox:
+        return Scope.MAILBOX, str(key_of(address_of(mailbox)))
+    if not domain:
+        return Scope.SYSTEM, ""
+    name = read_domain(domain)
+    if name is None:
+        fail(ExitCode.USAGE, f"{domain!r} is not a domain, such as harbour.example")
+    return Scope.DOMAIN, name
+
+
+# --- showing --------------------------------------------------------------------------------------
+
+
+def _store(site: SiteStore) -> RuleStore:
+    return RuleStore(site.database, SystemClock(), author())
+
+
+def _fields(stored: StoredRule) -> JsonObject:
+    rule, temporary = stored.rule, stored.temporary
+    return {
+        "id": rule.label,
+        "scope": rule.scope.name.lower(),
+        "place": rule.place or None,
+        "effect": rule.action.value,
+        "match": str(rule.match),
+        "waive": sorted(rule.waives),
+        "unproven": rule.unproven,
+        "reason": temporary.reason,
+        "author": temporary.author,
+        "created_at": rfc3339(temporary.created_at),
+        "until": None if rule.until is None else rfc3339(rule.until),
+        "hits": temporary.hits,
+        "last_hit": None if temporary.last_used_at is None else rfc3339(temporary.last_used_at),
+        "idle": temporary.standing(SystemClock().now()) is Standing.IDLE,
+    }
+
+
+def _until(stored: StoredRule) -> str:
+    if stored.rule.until is not None:
+        return _day(stored.rule.until, "")
+    is_idle = stored.temporary.standing(SystemClock().now()) is Standing.IDLE
+    return "no end; unused for 60 days: end it?" if is_idle else "no end"
+
+
+def _day(moment: float | None, otherwise: str) -> str:
+    return otherwise if moment is None else rfc3339(moment)[:10]

@@ -1,0 +1,93 @@
+"""DMARC: whether the author's domain is proven, and what it asks for where it is not.
+
+``p=reject`` alone is no ground for refusing: mailing lists and forwarders break signatures of mail
+that nobody forged (RFC 9989 §5.4, §7.4). So it refuses only where something else speaks against the
+message as well, and it did not come through a list; else it counts as ``p=quarantine``.
+
+Source: RFC 9989.
+"""
+
+from collections.abc import Sequence
+
+from postern.mail.authres import methods
+from postern.mail.dmarc.alignment import Identifier, Method
+from postern.mail.dmarc.evaluate import DmarcResult, Evaluation, evaluate
+from postern.mail.dmarc.record import Policy
+from postern.mail.finding import Finding, Result, Whose
+from postern.policy.checks.check import Found, conduct
+from postern.policy.checks.letter import Letter
+from postern.runtime.resolver.lookup import Lookup
+
+_EVIDENCE = frozenset({"spf.fail", "dnsbl.listed", "spam.score"})
+
+
+async def check_dmarc(
+    letter: Letter, identifiers: Sequence[Identifier], others: Sequence[Finding], lookup: Lookup
+) -> Found:
+    """``dmarc.reject``, ``dmarc.quarantine``, ``dmarc.couldnt-tell``, or what it came to.
+
+    Args:
+        letter: the message.
+        identifiers: what SPF and DKIM found.
+        others: what all other checks found.
+        lookup: for the policy.
+    """
+    authors = [author.domain for author in letter.authors or ()]
+    found = await conduct(evaluate(authors, identifiers), lookup)
+    policy = found.policy.value if found.record is not None else ""
+    result = methods.dmarc(found.result.value, header_from=found.author, policy=policy)
+    return Found((_finding(found, letter, others),), results=(result,))
+
+
+def _finding(found: Evaluation, letter: Letter, others: Sequence[Finding]) -> Finding:
+    author = found.author or "the author"
+    asks_nothing = found.record is not None and found.policy is Policy.NONE
+    could_fail = not asks_nothing and found.result in {DmarcResult.FAIL, DmarcResult.TEMPERROR}
+    if found.result is DmarcResult.PASS:
+        return Finding("dmarc.reject", Result.PASS, f"{author} is proven to be the author")
+    if not could_fail:
+        text = f"DMARC of {author}: {found.result.value}, {found.cause.value}"
+        return Finding("dmarc.reject", Result.NOTE, text)
+    check, why = _weight(found, letter, others)
+    untold = "" if found.result is DmarcResult.FAIL else found.cause.value
+    untold = untold or _untold_method(found, others)
+    if untold:
+        text = f"whether {author} is proven could not be told: {untold}"
+        return Finding(
+            "dmarc.couldnt-tell", Result.COULDNT_TELL, text, Whose.BETWEEN, could_be=(check,)
+        )
+    return Finding(check, Result.FAIL, f"{_asked(found)}{why}")
+
+
+def _untold_method(found: Evaluation, others: Sequence[Finding]) -> str:
+    """SPF or DKIM where it could not be told as a whole, so that nothing was compared."""
+    compared = {identifier.method for identifier in found.identifiers}
+    untold = {_family_of(one.check) for one in others if one.result is Result.COULDNT_TELL}
+    for method in Method:
+        if method not in compared and method.value in untold:
+            return f"{method.value.upper()} is not known"
+    return ""
+
+
+def _asked(found: Evaluation) -> str:
+    what = "refused" if found.policy is Policy.REJECT else "put aside"
+    says = f"{found.author} says that mail in its name which it did not sign is to be"
+    return f"{says} {what} (DMARC)"
+
+
+def _weight(found: Evaluation, letter: Letter, others: Sequence[Finding]) -> tuple[str, str]:
+    """What a fail amounts to for this message, and why."""
+    if found.record is not None and found.policy is not Policy.REJECT:
+        return "dmarc.quarantine", ""
+    if letter.list_id:
+        why = ", but it came through a mailing list, which may have broken the signature"
+        return "dmarc.quarantine", why
+    against = [one for one in others if one.result is Result.FAIL and one.check in _EVIDENCE]
+    if not against:
+        return "dmarc.quarantine", ", but nothing else speaks against it"
+    return "dmarc.reject", f", and {against[0].text}"
+
+
+def _family_of(check: str) -> str:
+    """``spf`` of ``spf.fail``."""
+    return check.partition(".")[0]

@@ -1,0 +1,123 @@
+"""``postern rule`` as postmasters and scripts call it."""
+
+from collections.abc import Sequence
+
+import pytest
+from tests.cli.called import Postern, Said
+
+WANG = "wang@harbour.example"
+
+
+def ids(said: Said) -> list[str]:
+    rules = said.whole["rules"]
+    assert isinstance(rules, list)
+    return [rule["id"] for rule in rules]
+
+
+def checks(said: Said) -> dict[str, dict[str, object]]:
+    found = said.whole["checks"]
+    assert isinstance(found, list)
+    return {line["check"]: line for line in found}
+
+
+def test_a_rule_is_added_listed_and_ended(harbour: Postern) -> None:
+    added = harbour(
+        "rule", "allow", "198.51.100.24", "--waive", "mailfrom", "--for", "14d",
+        "--reason", "ticket 812", "--domain", "harbour.example", "--json",
+    )  # fmt: skip
+    assert added.code == 0
+    rule = added.whole["rule"]
+    assert isinstance(rule, dict)
+    assert rule["match"] == "198.51.100.24/32"
+    assert (rule["effect"], rule["waive"], rule["scope"]) == ("allow", ["mailfrom"], "domain")
+    assert (rule["hits"], rule["last_hit"], rule["reason"]) == (0, None, "ticket 812")
+    assert rule["until"] is not None
+    assert ids(harbour("rule", "list", "--json")) == [rule["id"]]
+    assert ids(harbour("rule", "list", "--domain", "harbour.example", "--json")) == [rule["id"]]
+    assert ids(harbour("rule", "list", "--mailbox", WANG, "--json")) == []
+    ended = harbour("rule", "end", str(rule["id"]))
+    assert ended.out == "Ended D1: let through 198.51.100.24/32, waive mailfrom.\n"
+    assert harbour("rule", "list").out == ""
+    assert harbour("rule", "end", str(rule["id"])).code == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (("allow", "nonsense", "--reason", "x"), 64, "names no mail; write an address"),
+        (("allow", "all", "--reason", "x"), 2, "name the checks with --waive"),
+        (("allow", "all", "--reason", " ", "--waive", "spf"), 2, "a rule needs a reason"),
+        (("allow", "all", "--reason", "x", "--waive", "virus"), 2, "cannot be waived by anybody"),
+        (("allow", "all", "--reason", "x", "--waive", "nose"), 2, "there is no check called nose"),
+        (("block", "all", "--reason", "x", "--for", "1y"), 64, "write how long, such as 30m"),
+        (("block", "all", "--reason", "x", "--for", "0d"), 64, "write how long, such as 30m"),
+        (("block", "all", "--reason", "x", "--domain", "other.example"), 4, "other.example"),
+        (("block", "all", "--reason", "x", "--mailbox", "nobody@harbour.example"), 4, "nobody"),
+        (("block", "all", "--reason", "x", "--mailbox", WANG, "--domain", "a.example"), 64, "both"),
+        (("system", "nose.red", "off"), 2, "there is no check called nose.red"),
+        (("system", "virus.found", "off"), 2, "virus.found is locked"),
+        (("end", "Q9"), 4, "there is no rule Q9"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_sentence(
+    harbour: Postern, words: Sequence[str], code: int, text: str
+) -> None:
+    said = harbour("rule", *words)
+    assert said.code == code
+    assert text in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_explain_tells_every_check_and_which_rule_decides(harbour: Postern) -> None:
+    harbour("rule", "allow", "@tea.example", "--waive", "dnsbl", "--reason", "they moved",
+            "--domain", "harbour.example")  # fmt: skip
+    harbour("rule", "block", "@offers.example", "--reason", "never asked", "--mailbox", WANG)
+    harbour("rule", "system", "spf.fail", "refuse", "--domain", "harbour.example")
+    plain = checks(harbour("rule", "explain", WANG, "--json"))
+    assert plain["ptr.missing"]["effect"] == "refuse"
+    assert plain["spf.fail"] == {
+        "check": "spf.fail", "treatment": "refuse", "effect": "refuse", "set_by": "domain",
+        "locked": False, "waived_by": None, "waived_elsewhere": [],
+    }  # fmt: skip
+    assert plain["virus.found"]["locked"] is True
+    assert plain["dnsbl.listed"]["waived_elsewhere"] == ["D1"]
+    tea = harbour("rule", "explain", WANG, "--from", "li@tea.example", "--json")
+    assert checks(tea)["dnsbl.listed"]["waived_by"] == "D1"
+    assert tea.whole["rules"] == ["D1"]
+    offers = harbour("rule", "explain", WANG, "--from", "x@offers.example", "--json")
+    assert offers.whole["decides"] == {"effect": "refuse", "rule": "M2"}
+
+
+def test_explain_says_what_proof_changes(harbour: Postern) -> None:
+    harbour("rule", "block", "all", "--reason", "closed", "--domain", "harbour.example")
+    harbour("rule", "allow", "li@tea.example", "--reason", "a friend", "--mailbox", WANG)
+    said = harbour("rule", "explain", WANG, "--from", "li@tea.example")
+    assert said.code == 0
+    lines = said.out.splitlines()
+    assert lines[0] == f"Mail to {WANG} from li@tea.example"
+    assert lines[1].startswith(
+        "  if nothing is found against it: delivered; M2 decides: let through"
+    )
+    assert lines[2] == (
+        "  and neither SPF nor DKIM proves the sender: refused; D1 decides: block all mail"
+    )
+
+
+def test_explain_of_a_domain_that_is_not_here_is_not_found(harbour: Postern) -> None:
+    assert harbour("rule", "explain", "wang@elsewhere.example").code == 4
+
+
+def test_a_new_rule_that_decides_for_another_says_so(harbour: Postern) -> None:
+    harbour("rule", "block", "@tea.example", "--reason", "spam", "--domain", "harbour.example")
+    nearer = harbour("rule", "allow", "li@tea.example", "--reason", "a friend", "--mailbox", WANG)
+    assert "M2: it decides from now on where D1 (@tea.example) decided" in nearer.err
+
+
+def test_a_new_rule_that_another_overrides_says_so(harbour: Postern) -> None:
+    harbour("rule", "allow", "li@tea.example", "--reason", "a friend", "--mailbox", WANG)
+    wider = harbour("rule", "block", "@tea.example", "--reason", "spam", "--mailbox", WANG)
+    assert wider.err == ""  # other people of that domain are blocked
+    same = harbour("rule", "block", "li@tea.example", "--reason", "no friend", "--mailbox", WANG)
+    assert "M3: it decides from now on where M1 (li@tea.example) decided" in same.err
+    ignored = harbour("rule", "allow", "all", "--waive", "spf", "--reason", "x", "--mailbox", WANG)
+    assert ignored.err == ""
