@@ -28,7 +28,7 @@ def test_a_rule_is_added_listed_and_ended(harbour: Postern) -> None:
     assert added.code == 0
     rule = added.whole["rule"]
     assert isinstance(rule, dict)
-    assert rule["match"] == "198.51.100.24/32"
+    assert rule["match"] == "198.51.100.24"
     assert (rule["effect"], rule["waive"], rule["scope"]) == ("allow", ["mailfrom"], "domain")
     assert (rule["hits"], rule["last_hit"], rule["reason"]) == (0, None, "ticket 812")
     assert rule["until"] is not None
@@ -36,7 +36,7 @@ def test_a_rule_is_added_listed_and_ended(harbour: Postern) -> None:
     assert ids(harbour("rule", "list", "--domain", "harbour.example", "--json")) == [rule["id"]]
     assert ids(harbour("rule", "list", "--mailbox", WANG, "--json")) == []
     ended = harbour("rule", "end", str(rule["id"]))
-    assert ended.out == "Ended D1: let through 198.51.100.24/32, waive mailfrom.\n"
+    assert ended.out == "Ended D1: let through 198.51.100.24, waive mailfrom.\n"
     assert harbour("rule", "list").out == ""
     assert harbour("rule", "end", str(rule["id"])).code == 4
 

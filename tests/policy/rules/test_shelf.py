@@ -55,7 +55,7 @@ def test_the_more_particular_rule_comes_first_and_of_equals_the_later_one() -> N
         "li@tea.example",
         "@tea.example",
         "@tea.example",
-        "198.51.100.24/32",
+        "198.51.100.24",
         "198.51.0.0/16",
         "all",
     ]

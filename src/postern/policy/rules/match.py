@@ -51,7 +51,9 @@ class Match:
                 local, _, domain = self.value.rpartition("@")
                 return str(Address(local, domain))
             case MatchKind.NETWORK:
-                return self.value
+                address, _, length = self.value.partition("/")
+                whole = "128" if ":" in address else "32"
+                return address if length == whole else self.value
             case MatchKind.DOMAIN:
                 return f"@{self.value}"
             case MatchKind.BELOW:
