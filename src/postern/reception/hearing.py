@@ -222,10 +222,11 @@ def begin_hearing(services: Services, client: Client) -> Hearing | None:
 
     Of a client on this machine nothing can be learnt from its address, its name or its DNS.
     """
-    policy, listener, ip = services.policy, client.listener, parse_ip(client.ip)
-    if policy is None or ip is None or ip.is_loopback:
+    policy, listener = services.policy, client.listener
+    if policy is None or client.is_relay or listener.kind is not Kind.MX or not listener.examines:
         return None
-    if client.is_relay or listener.kind is not Kind.MX or not listener.examines:
+    ip = parse_ip(client.ip)
+    if ip is None or ip.is_loopback:
         return None
     hostname = services.settings.hostname
     return Hearing(policy, services.directory, client.ip, hostname, services.clock)

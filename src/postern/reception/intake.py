@@ -151,7 +151,8 @@ class Intake:
         assert body is not None
         if body.is_inline:
             content = body.inline_content()
-            self._commit(BytesContent(self._prefix + content.data), summary)
+            prefix = self._prefix
+            self._commit(BytesContent(prefix + content.data) if prefix else content, summary)
         else:
             self.is_committing = True
             spawn(self._commit_file(summary))

@@ -141,6 +141,8 @@ class Transaction:
     @property
     def because(self) -> Because | None:
         """Why an accepted message is not simply delivered, where nobody simply gets it."""
+        if all(record.because is None for record in self.records):
+            return None
         accepted = [record for record in self.records if record.state == "waiting"]
         reasons = [record.because for record in accepted if record.because is not None]
         return reasons[0] if reasons and len(reasons) == len(accepted) else None
