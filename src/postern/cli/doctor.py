@@ -40,7 +40,7 @@ def doctor(
     Exit: 0 ok, 1 warning, 2 problem, 3 couldn't tell.
     """
     from postern.diagnosis.doctor import examine  # noqa: PLC0415 - not for --help
-    from postern.runtime.clock import SystemClock  # noqa: PLC0415
+    from postern.runtime.clock import SystemClock  # noqa: PLC0415 - not for --help
 
     results = examine(site_of(load()), SystemClock())
     if as_json:

@@ -135,15 +135,15 @@ def make_certificate(folder: Path) -> None:
     if cert.exists() and key.exists():
         return
     # 60 ms that only the very first run pays.
-    from cryptography import x509  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
-    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
-    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
+    from cryptography import x509  # noqa: PLC0415 - once in a server's life
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - once in a server's life
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415 - once in a server's life
+    from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415 - once in a server's life
         Encoding,
         NoEncryption,
         PrivateFormat,
     )
-    from cryptography.x509.oid import NameOID  # noqa: PLC0415 - as above
+    from cryptography.x509.oid import NameOID  # noqa: PLC0415 - once in a server's life
 
     private = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOSTNAME)])

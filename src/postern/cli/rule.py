@@ -1,5 +1,6 @@
 """``postern rule``: what becomes of mail, for everybody, one domain, or one mailbox."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -72,49 +73,35 @@ def allow(
     postern rule allow 198.51.100.24 --waive mailfrom --for 14d --reason "ticket 812"
     """
     names = frozenset(name.strip() for name in waive.split(",") if name.strip())
-    _add(Action.ALLOW, match, reason, domain, mailbox, lasts, as_json, names, unproven=unproven)
+    draft = _draft(Action.ALLOW, match, reason, domain, mailbox, lasts)
+    _add(replace(draft, waives=names, unproven=unproven), as_json=as_json)
 
 
-@app.command()
-def block(
-    match: About,
-    reason: Reason,
-    domain: DomainOption = "",
-    mailbox: MailboxOption = "",
-    lasts: For = "",
-    as_json: JsonFlag = False,
-) -> None:
+def _offer(action: Action, text: str) -> None:
+    """Make the command of an action that has no options of its own; ``text`` is its help."""
+
+    def command(
+        match: About,
+        reason: Reason,
+        domain: DomainOption = "",
+        mailbox: MailboxOption = "",
+        lasts: For = "",
+        as_json: JsonFlag = False,
+    ) -> None:
+        _add(_draft(action, match, reason, domain, mailbox, lasts), as_json=as_json)
+
+    app.command(action.value, help=text)(command)
+
+
+_offer(
+    Action.BLOCK,
     """Refuse mail.
 
     postern rule block @offers.example --mailbox wang@harbour.example --reason "never asked for it"
-    """
-    _add(Action.BLOCK, match, reason, domain, mailbox, lasts, as_json)
-
-
-@app.command()
-def hold(
-    match: About,
-    reason: Reason,
-    domain: DomainOption = "",
-    mailbox: MailboxOption = "",
-    lasts: For = "",
-    as_json: JsonFlag = False,
-) -> None:
-    """Keep mail back until somebody looks at it: postern quarantine list."""
-    _add(Action.HOLD, match, reason, domain, mailbox, lasts, as_json)
-
-
-@app.command()
-def junk(
-    match: About,
-    reason: Reason,
-    domain: DomainOption = "",
-    mailbox: MailboxOption = "",
-    lasts: For = "",
-    as_json: JsonFlag = False,
-) -> None:
-    """Put mail into the Junk folder."""
-    _add(Action.JUNK, match, reason, domain, mailbox, lasts, as_json)
+    """,
+)
+_offer(Action.HOLD, "Keep mail back until somebody looks at it: postern quarantine list.")
+_offer(Action.JUNK, "Put mail into the Junk folder.")
 
 
 @app.command("list")
@@ -204,21 +191,14 @@ def explain(
 # --- adding ---------------------------------------------------------------------------------------
 
 
-def _add(
-    action: Action,
-    about: str,
-    reason: str,
-    domain: str,
-    mailbox: str,
-    lasts: str,
-    as_json: bool,
-    waives: frozenset[str] = frozenset(),
-    *,
-    unproven: bool = False,
-) -> None:
+def _draft(action: Action, about: str, reason: str, domain: str, mailbox: str, lasts: str) -> Draft:
+    """What was typed, or the end of the command where it cannot be read."""
     scope, place = _scope(domain, mailbox)
     lasts_s = seconds_of(lasts, "--for") if lasts else None
-    draft = Draft(action, _match(about), scope, place, reason, waives, unproven, lasts_s)
+    return Draft(action, _match(about), scope, place, reason, lasts_s=lasts_s)
+
+
+def _add(draft: Draft, *, as_json: bool) -> None:
     with open_site() as site:
         clock = SystemClock()
         made = granted(RuleStore(site.database, clock, author()).add(draft))

@@ -45,6 +45,11 @@ class Finding:
     place: str = ""
     could_be: tuple[str, ...] = ()
 
+    @property
+    def family(self) -> str:
+        """``spf`` of ``spf.fail``."""
+        return self.check.partition(".")[0]
+
 
 class Effect(Enum):
     """What becomes of the message for one recipient."""

@@ -73,8 +73,7 @@ class Record:
         if finding in self._noted:
             return
         self._noted.add(finding)
-        family, _, _ = finding.check.partition(".")
-        step = family if family in _FAMILY_STEPS else finding.check
+        step = finding.family if finding.family in _FAMILY_STEPS else finding.check
         if len(self._steps) < MAX_STEPS:
             place, seconds = finding.place or self._place, round(finding.seconds, 4)
             self._steps.append(

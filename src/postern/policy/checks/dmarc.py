@@ -62,7 +62,7 @@ def _finding(found: Evaluation, letter: Letter, others: Sequence[Finding]) -> Fi
 def _untold_method(found: Evaluation, others: Sequence[Finding]) -> str:
     """SPF or DKIM where it could not be told as a whole, so that nothing was compared."""
     compared = {identifier.method for identifier in found.identifiers}
-    untold = {_family_of(one.check) for one in others if one.result is Result.COULDNT_TELL}
+    untold = {one.family for one in others if one.result is Result.COULDNT_TELL}
     for method in Method:
         if method not in compared and method.value in untold:
             return f"{method.value.upper()} is not known"
@@ -86,8 +86,3 @@ def _weight(found: Evaluation, letter: Letter, others: Sequence[Finding]) -> tup
     if not against:
         return "dmarc.quarantine", ", but nothing else speaks against it"
     return "dmarc.reject", f", and {against[0].text}"
-
-
-def _family_of(check: str) -> str:
-    """``spf`` of ``spf.fail``."""
-    return check.partition(".")[0]
