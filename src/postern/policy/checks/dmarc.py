@@ -10,8 +10,9 @@ Source: RFC 9989.
 from collections.abc import Sequence
 
 from postern.mail.authres import methods
-from postern.mail.dmarc.alignment import Identifier, Method
-from postern.mail.dmarc.evaluate import DmarcResult, Evaluation, evaluate
+from postern.mail.dmarc.alignment import Identifier, Method, Proof
+from postern.mail.dmarc.evaluate import Cause, DmarcResult, Evaluation, evaluate
+from postern.mail.dmarc.names import domain_key
 from postern.mail.dmarc.record import Policy
 from postern.mail.finding import Finding, Result, Whose
 from postern.policy.checks.check import Found, conduct
@@ -36,7 +37,20 @@ async def check_dmarc(
     found = await conduct(evaluate(authors, identifiers), lookup)
     policy = found.policy.value if found.record is not None else ""
     result = methods.dmarc(found.result.value, header_from=found.author, policy=policy)
-    return Found((_finding(found, letter, others),), results=(result,))
+    own = _own_proof(found, identifiers) if len(set(authors)) == 1 else None
+    finding = own or _finding(found, letter, others)
+    return Found((finding,), results=(result,))
+
+
+def _own_proof(found: Evaluation, identifiers: Sequence[Identifier]) -> Finding | None:
+    """A proof of the very domain is aligned under any policy, also one that is not known."""
+    if found.cause is not Cause.POLICY_UNKNOWN:
+        return None
+    proven = (one for one in identifiers if one.proof is Proof.PASS)
+    if all(domain_key(one.domain) != found.author for one in proven):
+        return None
+    text = f"{found.author} is proven to be the author; what it asks for could not be looked up"
+    return Finding("dmarc.reject", Result.NOTE, text)
 
 
 def _finding(found: Evaluation, letter: Letter, others: Sequence[Finding]) -> Finding:
