@@ -99,15 +99,15 @@ def author(address: bytes) -> bytes:
 class Fault:
     """A letter that fails exactly one check.
 
-    ``at``: where it is refused. ``beside``: checks that fail with it and are switched off.
-    ``words`` stand in what the client is told.
+    ``words`` stand in what the client is told. ``at``: where it is refused. ``beside``: checks that
+    fail with it and are switched off.
     """
 
     check: str
+    words: str
     letter: Letter
     at: str = "rcpt"
     beside: tuple[str, ...] = ()
-    words: str = ""
 
     @property
     def family(self) -> str:
@@ -115,39 +115,33 @@ class Fault:
         return family_of(self.check)
 
 
-def _fault(check: str, words: str, at: str = "rcpt", **changes: object) -> Fault:
-    return Fault(check, replace(LETTER, **changes), at, words=words)  # type: ignore[arg-type]
+def _beyond(message: bytes) -> Letter:
+    return replace(LETTER, message=message)
 
 
 FAULTS = (
-    _fault("ptr.missing", "has no reverse DNS name", ip="198.51.100.99"),
-    _fault("ptr.mismatch", "does not lead back", ip="198.51.100.98"),
-    _fault("helo.invalid", "no full host name", helo="laptop"),
-    _fault("helo.unresolvable", "without an address", helo="srv-2003.tea.test"),
-    _fault("helo.own-name", "that is our name", helo=HOSTNAME),
-    _fault("dnsbl.listed", "bl.test", ip="198.51.100.50"),
-    _fault("mailfrom.no-domain", "does not exist", sender="x@gone.tea.test"),
-    _fault("mailfrom.no-mx", "has no mail", sender="x@nomail.test"),
-    _fault("spf.fail", "does not let your mail server send", sender="x@strict.test"),
-    _fault("spf.softfail", "not its own", sender="x@soft.test"),
-    _fault(
-        "standards.header", "2 From lines", "message", message=b"From: <li@tea.test>\r\n" + MESSAGE
-    ),
-    _fault("standards.long-line", "998", "message", message=MESSAGE + b"x" * 999 + b"\r\n"),
-    _fault(
-        "dkim.fail", "no signature holds", "message", message=signed(MESSAGE) + b"and a line more"
-    ),
-    _fault(
-        "dmarc.quarantine", "put aside", "message", message=author(b"boss@aside.test")
-    ),
+    Fault("ptr.missing", "has no reverse DNS name", replace(LETTER, ip="198.51.100.99")),
+    Fault("ptr.mismatch", "does not lead back", replace(LETTER, ip="198.51.100.98")),
+    Fault("helo.invalid", "no full host name", replace(LETTER, helo="laptop")),
+    Fault("helo.unresolvable", "without an address", replace(LETTER, helo="srv-2003.tea.test")),
+    Fault("helo.own-name", "that is our name", replace(LETTER, helo=HOSTNAME)),
+    Fault("dnsbl.listed", "bl.test", replace(LETTER, ip="198.51.100.50")),
+    Fault("mailfrom.no-domain", "does not exist", replace(LETTER, sender="x@gone.tea.test")),
+    Fault("mailfrom.no-mx", "has no mail", replace(LETTER, sender="x@nomail.test")),
+    Fault("spf.fail", "does not let your mail server", replace(LETTER, sender="x@strict.test")),
+    Fault("spf.softfail", "not its own", replace(LETTER, sender="x@soft.test")),
+    Fault("standards.header", "2 From", _beyond(b"From: <li@tea.test>\r\n" + MESSAGE), "message"),
+    Fault("standards.long-line", "998", _beyond(MESSAGE + b"x" * 999 + b"\r\n"), "message"),
+    Fault("dkim.fail", "no signature holds", _beyond(signed(MESSAGE) + b"and more"), "message"),
+    Fault("dmarc.quarantine", "put aside", _beyond(author(b"boss@aside.test")), "message"),
     Fault(
         "dmarc.reject",
+        "refused (DMARC)",
         replace(LETTER, sender="x@strict.test", message=author(b"boss@never.test")),
         "message",
         ("spf.fail",),
-        "refused (DMARC)",
     ),
-)  # fmt: skip
+)
 
 
 @dataclass
