@@ -20,6 +20,7 @@ from postern.cli.site import address_of, granted, open_site
 from postern.directory.model import KEEP, Domain, DomainPatch, DomainSummary, HostPort, Keep
 from postern.directory.names import read_host_port
 from postern.directory.wording import contents
+from postern.policy.rules.store import end_rules_of
 from postern.runtime.clock import rfc3339
 
 app = typer.Typer(
@@ -161,7 +162,7 @@ def remove(
             f"Remove {summary.domain.name} with {contents(summary.mailboxes, summary.aliases)}?",
             yes=yes,
         )
-        removed = granted(site.remove_domain(name, with_contents=agreed))
+        removed = granted(site.remove_domain(name, end_rules_of, with_contents=agreed))
     if as_json:
         print_json({"action": "removed", "domain": _summary_fields(removed)})
     else:

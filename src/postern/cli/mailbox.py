@@ -24,6 +24,7 @@ from postern.cli.site import granted, open_site
 from postern.directory.model import KEEP, Keep, Mailbox, MailboxPatch
 from postern.directory.names import home_path
 from postern.directory.passwords import MAX_PASSWORD_BYTES, hash_password
+from postern.policy.rules.store import end_rules_of
 from postern.runtime.clock import rfc3339
 
 app = typer.Typer(help="Mailboxes: who has mail here, and may log in.", no_args_is_help=True)
@@ -163,7 +164,7 @@ def set_(
 def remove(name: Name, as_json: JsonFlag = False) -> None:
     """Remove a mailbox; new mail is refused, what it holds stays on disk."""
     with open_site() as site:
-        mailbox = granted(site.remove_mailbox(name))
+        mailbox = granted(site.remove_mailbox(name, end_rules_of))
         dangling = site.senders_to(mailbox.address)
     if as_json:
         print_json({"action": "removed", "mailbox": _fields(mailbox), "reached_by": dangling})

@@ -17,7 +17,7 @@ from postern.policy.rules import store as module
 from postern.policy.rules.draft import Draft
 from postern.policy.rules.match import Match, parse_match
 from postern.policy.rules.rule import Action, Scope, Treatment
-from postern.policy.rules.store import Books, RuleStore, StoredRule
+from postern.policy.rules.store import Books, RuleStore, StoredRule, end_rules_of
 from postern.runtime.clock import FakeClock
 from postern.runtime.database.trouble import DatabaseTroubleError
 
@@ -117,6 +117,33 @@ def test_ended_rule_does_nothing_and_stays_on_record(stand: Stand) -> None:
     with stand.site.database.read() as connection:
         rows = connection.execute(sa.select(measures.temporary.c.id)).scalars().all()
     assert list(rows) == [made.rule.id]
+
+
+def test_what_was_decided_for_a_mailbox_goes_with_it(stand: Stand) -> None:
+    own = stand.add("all", scope=Scope.MAILBOX, place="wang@harbour.example")
+    domains = stand.add("@tea.example")
+    stand.site.remove_mailbox("wang@harbour.example", end_rules_of)
+    stand.site.add_mailbox("wang@harbour.example")
+    assert [stored.rule for stored in stand.rules.all()] == [domains.rule]
+    assert list(stand.books.of(WANG).fitting(facts())) == []
+    assert own.rule not in [stored.rule for stored in stand.rules.all()]
+
+
+def test_what_was_decided_for_a_domain_and_all_in_it_goes_with_it(stand: Stand) -> None:
+    stand.add("all", scope=Scope.MAILBOX, place="wang@harbour.example")
+    stand.add("@tea.example")
+    systems = stand.add("@tea.example", scope=Scope.SYSTEM, place="", waive="spf")
+    stand.rules.treat("spf.fail", Treatment.REFUSE, "harbour.example")
+    stand.site.remove_domain("harbour.example", end_rules_of, with_contents=True)
+    stand.site.add_domain("harbour.example")
+    assert [stored.rule for stored in stand.rules.all()] == [systems.rule]
+    assert stand.rules.treatments("harbour.example") == {}
+
+
+def test_a_removal_that_is_refused_ends_nothing(stand: Stand) -> None:
+    kept = stand.add("@tea.example")
+    assert isinstance(stand.site.remove_domain("harbour.example", end_rules_of), Refused)
+    assert [stored.rule for stored in stand.rules.all()] == [kept.rule]
 
 
 @pytest.mark.parametrize("label", ["", "D", "X1", "M1", "D1x", "D" + "9" * 30, "D-1", "D²"])

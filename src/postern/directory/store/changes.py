@@ -1,5 +1,6 @@
 """The change log: every change of the directory, in the transaction that makes it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -34,6 +35,14 @@ class Writing:
                 new_values=msgspec.json.encode(values),
             )
         )
+
+
+Leaving = Callable[[Writing, str], None]
+"""Told, within the transaction, of each mailbox (by its key) and each domain that goes away."""
+
+
+def nobody_told(writing: Writing, place: str) -> None:
+    """For who keeps nothing beside the directory."""
 
 
 def read_changes(connection: sa.Connection, after: int, limit: int) -> list[Change]:

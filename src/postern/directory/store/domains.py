@@ -19,7 +19,7 @@ from postern.directory.model import (
 )
 from postern.directory.names import key_of, read_domain
 from postern.directory.store import tables
-from postern.directory.store.changes import Writing
+from postern.directory.store.changes import Leaving, Writing
 from postern.directory.store.circles import circle_from
 from postern.directory.store.lookup import find_domain
 from postern.directory.store.rows import DOMAIN_COLUMNS, read_domain_row
@@ -139,7 +139,9 @@ def _refuse_gateway(
     )
 
 
-def remove(writing: Writing, text: str, *, with_contents: bool) -> DomainSummary | Refused:
+def remove(
+    writing: Writing, text: str, leaving: Leaving, *, with_contents: bool
+) -> DomainSummary | Refused:
     """Stop taking mail for a domain; its mailboxes and aliases go with it, mail on disk stays."""
     connection = writing.connection
     domain = require(connection, text)
@@ -156,11 +158,14 @@ def remove(writing: Writing, text: str, *, with_contents: bool) -> DomainSummary
     for noun, table in (("mailbox", tables.mailbox), ("alias", tables.alias)):
         inside = table.c.domain_id == domain.id
         for row in connection.execute(sa.select(table.c.id, table.c.local).where(inside)).all():
-            gone = str(Address(row.local, domain.name))
-            writing.log(noun, row.id, "remove", address=gone)
+            gone = Address(row.local, domain.name)
+            writing.log(noun, row.id, "remove", address=str(gone))
+            if table is tables.mailbox:
+                leaving(writing, gone.key)
         connection.execute(table.delete().where(inside))
     connection.execute(tables.domain.delete().where(tables.domain.c.id == domain.id))
     writing.log("domain", domain.id, "remove", name=domain.name)
+    leaving(writing, domain.name)
     return summary
 
 

@@ -17,7 +17,7 @@ from postern.directory.model import (
 )
 from postern.directory.names import local_key, read_address
 from postern.directory.store import domains, tables
-from postern.directory.store.changes import Value, Writing
+from postern.directory.store.changes import Leaving, Value, Writing
 from postern.directory.store.lookup import Lookup, find_mailbox
 from postern.directory.store.rows import MAILBOX_COLUMNS, read_mailbox_row
 from postern.mail.address import Address
@@ -142,7 +142,7 @@ def change(writing: Writing, text: str, patch: MailboxPatch) -> Mailbox | Refuse
     return mailbox
 
 
-def remove(writing: Writing, text: str) -> Mailbox | Refused:
+def remove(writing: Writing, text: str, leaving: Leaving) -> Mailbox | Refused:
     """Remove a mailbox; its mail on disk stays."""
     connection = writing.connection
     mailbox = require(connection, text)
@@ -160,6 +160,7 @@ def remove(writing: Writing, text: str) -> Mailbox | Refused:
             )
     connection.execute(tables.mailbox.delete().where(tables.mailbox.c.id == mailbox.id))
     writing.log("mailbox", mailbox.id, "remove", address=name)
+    leaving(writing, mailbox.address.key)
     return mailbox
 
 

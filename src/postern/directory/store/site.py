@@ -21,7 +21,7 @@ from postern.directory.model import (
 )
 from postern.directory.resolution import Resolution
 from postern.directory.store import aliases, changes, circles, domains, mailboxes, settings
-from postern.directory.store.changes import Writing
+from postern.directory.store.changes import Leaving, Writing, nobody_told
 from postern.directory.store.lookup import Lookup
 from postern.mail.address import Address
 from postern.runtime.clock import Clock
@@ -79,10 +79,12 @@ class SiteStore:
         """Change a domain."""
         return self._change(lambda writing: domains.change(writing, name, patch))
 
-    def remove_domain(self, name: str, *, with_contents: bool = False) -> DomainSummary | Refused:
+    def remove_domain(
+        self, name: str, leaving: Leaving = nobody_told, *, with_contents: bool = False
+    ) -> DomainSummary | Refused:
         """Remove a domain; with mailboxes or aliases in it only if ``with_contents``."""
         return self._change(
-            lambda writing: domains.remove(writing, name, with_contents=with_contents)
+            lambda writing: domains.remove(writing, name, leaving, with_contents=with_contents)
         )
 
     def domain(self, name: str) -> DomainSummary | Refused:
@@ -110,9 +112,9 @@ class SiteStore:
         """Change a mailbox."""
         return self._change(lambda writing: mailboxes.change(writing, address, patch))
 
-    def remove_mailbox(self, address: str) -> Mailbox | Refused:
+    def remove_mailbox(self, address: str, leaving: Leaving = nobody_told) -> Mailbox | Refused:
         """Remove a mailbox; its mail on disk stays."""
-        return self._change(lambda writing: mailboxes.remove(writing, address))
+        return self._change(lambda writing: mailboxes.remove(writing, address, leaving))
 
     def mailbox(self, address: str) -> Mailbox | Refused:
         """One mailbox."""

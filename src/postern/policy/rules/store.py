@@ -262,6 +262,21 @@ def _end(writing: Writing, label: str) -> StoredRule | Refused:
     return StoredRule(found.rule, ended)
 
 
+def end_rules_of(writing: Writing, place: str) -> None:
+    """A mailbox or a domain goes away, and what was decided for it goes with it.
+
+    Else whoever gets that name next would find rules that he never made.
+    """
+    now = writing.clock.now()
+    for stored in _select(
+        writing.connection, rule_table.c.place == place, measures.temporary.c.ended_at.is_(None)
+    ):
+        measures.end(writing.connection, stored.rule.id, now, writing.author)
+        writing.log("rule", stored.rule.id, "ended", because=f"{place} was removed")
+    table = treatment_table
+    writing.connection.execute(table.delete().where(table.c.domain == place))
+
+
 def _labelled(connection: sa.Connection, label: str) -> StoredRule | None:
     """The rule of that label that was not ended yet."""
     letter, digits = label[:1].upper(), label[1:]
