@@ -203,10 +203,11 @@ def test_treatment_of_a_domain_goes_before_that_of_all(stand: Stand) -> None:
 
 def test_unknown_and_locked_checks_cannot_be_set(stand: Stand) -> None:
     unknown = stand.rules.treat("moon.full", Treatment.REFUSE)
-    locked = stand.rules.treat("virus.found", Treatment.NOTE)
     assert isinstance(unknown, Refused)
-    assert isinstance(locked, Refused)
-    assert "locked" in locked.text
+    for check in ("virus.found", "standards.bare-lf"):
+        locked = stand.rules.treat(check, Treatment.NOTE)
+        assert isinstance(locked, Refused)
+        assert "locked" in locked.text
     assert stand.rules.treatments() == {}
 
 

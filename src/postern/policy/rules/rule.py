@@ -79,6 +79,9 @@ class Treatment(Enum):
 LOCKED = frozenset({"virus", "rcpt", "quota", "size", "loop"})
 """Families that no rule can waive, nor any setting make milder."""
 
+ALWAYS = frozenset({"standards.bare-lf"})
+"""Checks that are no matter of taste though their family is: what is let in could smuggle mail."""
+
 DEFAULTS: Mapping[str, Treatment] = {
     "ptr.missing": Treatment.REFUSE,
     "ptr.mismatch": Treatment.NOTE,
