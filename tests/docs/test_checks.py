@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from postern.policy.rules.rule import DEFAULTS, FOR_NOW, LOCKED, Treatment, family_of
+from postern.policy.rules.rule import DEFAULTS, FOR_NOW, Treatment, is_locked
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "checks.md").read_text("utf-8")
 ROWS = {
@@ -25,7 +25,7 @@ def test_every_check_is_there_with_its_treatment(check: str) -> None:
     word = "not now" if check in FOR_NOW and treatment is Treatment.REFUSE else treatment.value
     several = [part.strip() for part in words.removesuffix(", locked").split(",")]
     assert several[min(place, len(several) - 1)] == word
-    assert ("locked" in words) == (family_of(check) in LOCKED)
+    assert ("locked" in words) == is_locked(check)
 
 
 def test_skeleton_of_a_check_is_a_check() -> None:

@@ -12,7 +12,7 @@ from postern.policy.judge import Gravity, Judgement
 from postern.policy.recipient import is_postmaster, judge_for
 from postern.policy.rules.book import Book, Setting, nearness, rank
 from postern.policy.rules.match import Facts, Match, MatchKind
-from postern.policy.rules.rule import DEFAULTS, LOCKED, Action, Rule, family_of
+from postern.policy.rules.rule import DEFAULTS, Action, Rule, family_of, is_locked
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class CheckLine:
     @property
     def is_locked(self) -> bool:
         """True for what nobody can waive."""
-        return family_of(self.check) in LOCKED
+        return is_locked(self.check)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from postern.policy.rules.rule import (
     Treatment,
     checks_of,
     family_of,
+    is_locked,
 )
 
 
@@ -142,7 +143,7 @@ def _decide(fitting: Iterable[Rule]) -> _Decided:
 def _weigh(finding: Finding, waivers: Iterable[Rule], facts: Facts, book: Book) -> Weighed:
     family = family_of(finding.check)
     gravity, reach = _gravity(finding, family, facts, book)
-    if not gravity:
+    if not gravity or is_locked(finding.check):
         return Weighed(finding, gravity, reach)
     # What a domain set for itself, the system's rules do not switch off: the nearer one decides.
     for rule in waivers:

@@ -4,14 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from postern.policy.rules.match import Facts, Fit, fit
-from postern.policy.rules.rule import (
-    DEFAULTS,
-    LOCKED,
-    Rule,
-    Scope,
-    Treatment,
-    family_of,
-)
+from postern.policy.rules.rule import DEFAULTS, Rule, Scope, Treatment, is_locked
 from postern.policy.rules.shelf import Shelf, particularity
 
 _EMPTY = Shelf()
@@ -49,7 +42,7 @@ class Book:
     def setting(self, check: str) -> Setting:
         """How ``check`` is treated; what is locked stays as it is, whatever anybody set."""
         default = DEFAULTS.get(check, Treatment.NOTE)
-        if family_of(check) in LOCKED:
+        if is_locked(check):
             return Setting(default)
         if check in self.domain_settings:
             return Setting(self.domain_settings[check], Scope.DOMAIN)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from postern.policy.rules.match import Match, MatchKind
-from postern.policy.rules.rule import ALWAYS, DEFAULTS, LOCKED, Action, Scope, Treatment, family_of
+from postern.policy.rules.rule import DEFAULTS, LOCKED, Action, Scope, Treatment, family_of, is_locked
 
 MAX_REASON_CHARS = 500
 MAX_LASTS_S = 100 * 365 * 86_400.0
@@ -59,6 +59,6 @@ def treatment_flaw(check: str, treatment: Treatment) -> str:
     """Why a check cannot be treated so; empty when it can."""
     if check not in DEFAULTS:
         return f"there is no check called {check}; see docs/checks.md"
-    if (family_of(check) in LOCKED or check in ALWAYS) and treatment is not DEFAULTS[check]:
+    if is_locked(check) and treatment is not DEFAULTS[check]:
         return f"{check} is locked: it always refuses"
     return ""

@@ -126,6 +126,11 @@ def checks_of(family: str) -> tuple[str, ...]:
     return tuple(check for check in DEFAULTS if family_of(check) == family)
 
 
+def is_locked(check: str) -> bool:
+    """True for what no rule can waive, nor any setting make milder."""
+    return check in ALWAYS or family_of(check) in LOCKED
+
+
 def family_of(check: str) -> str:
     """``mailfrom`` of ``mailfrom.no-mx``."""
     return check.partition(".")[0]
