@@ -3,7 +3,15 @@
 from dataclasses import dataclass
 
 from postern.policy.rules.match import Match, MatchKind
-from postern.policy.rules.rule import DEFAULTS, LOCKED, Action, Scope, Treatment, family_of, is_locked
+from postern.policy.rules.rule import (
+    DEFAULTS,
+    LOCKED,
+    Action,
+    Scope,
+    Treatment,
+    family_of,
+    is_locked,
+)
 
 MAX_REASON_CHARS = 500
 MAX_LASTS_S = 100 * 365 * 86_400.0
