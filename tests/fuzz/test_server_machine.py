@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from postern.mail.reply import reply
-from postern.mail.smtp.events import BodyData, BodyEnd, BodyFailed, Event, StartTls
+from postern.mail.smtp.events import BodyData, BodyEnd, BodyFailed, Event, RcptTo, StartTls
 from postern.mail.smtp.rehearsal import Answers, Rehearsal
 from postern.mail.smtp.settings import MAX_AUTH_BYTES, MAX_COMMAND_BYTES, ServerSettings
 
@@ -34,6 +34,7 @@ STRICT = ServerSettings(
     max_commands=40,
     offer_auth=True,
     offer_starttls=True,
+    prdr=True,
 )
 KIND = replace(STRICT, normalise_bare_newlines=True)
 NO: Answers = {}
@@ -45,6 +46,7 @@ LINES = (
     b"mail from:<> size=10 ret=hdrs envid=x+41\r\n",
     b"MAIL FROM:<\xc3\xa9@b.example> SMTPUTF8 BODY=8BITMIME\r\n",
     b"MAIL FROM:<a@b.example> SIZE=99999999\r\n",
+    b"MAIL FROM:<a@b.example> prdr\r\n",
     b'RCPT TO:<"a b"@[IPv6:2001:db8::1]> NOTIFY=NEVER ORCPT=rfc822;x+40y\r\n',
     b"RCPT TO:<@x.example:postmaster@b.example>\r\n",
     b"RCPT TO:<postmaster>\r\n",
@@ -83,7 +85,9 @@ LONG = st.sampled_from([509, 2045, 2046, 2047, 2048, 12_287, 65_535, 65_536])
 """A number stands for so many letters, so that a failing example can still be read."""
 OPENING = b"EHLO c.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n"
 PIECE = st.one_of(*[st.sampled_from(LINES)] * 6, st.just(OPENING), st.binary(max_size=20), LONG)
-START = st.sampled_from([b"", OPENING, OPENING + b"DATA\r\n", OPENING + b"BDAT 5\r\n"])
+EACH = b"EHLO c.example\r\nMAIL FROM:<> PRDR\r\n" + 2 * b"RCPT TO:<c@d.example>\r\n"
+START = st.sampled_from([b"", OPENING, OPENING + b"DATA\r\n", OPENING + b"BDAT 5\r\n", EACH])
+FOR_EACH = (reply(550, "5.7.1", "No", "Never"), reply(250, "2.0.0", "Yes"))
 PIECES = st.lists(PIECE, max_size=25)
 TINY = st.text(alphabet="\r\n.a", max_size=60).map(str.encode)
 SPLITS = st.lists(st.integers(0, 70_000), max_size=12)
@@ -105,6 +109,7 @@ def rehearse(
 ) -> Rehearsal:
     """Plays the pieces, looking at the memory after each."""
     rehearsal = Rehearsal(speaks, answers, tls_active=tls)
+    rehearsal.for_each = FOR_EACH
     for piece in pieces:
         rehearsal.say(piece)
         assert rehearsal.machine.backlog_bytes <= max(MAX_AUTH_BYTES, MAX_COMMAND_BYTES)
@@ -172,6 +177,27 @@ def test_nothing_raises_whatever_the_session_answers(fuzz_seconds: float) -> Non
         for line in re.findall(rb"[^\n]*\n?", rehearsal.wire)[:-1]:
             assert re.fullmatch(rb"[2-5]\d\d[ -][ -~]*\r\n", line)
             assert len(line) <= 512
+
+    run_for(fuzz_seconds, check)
+
+
+def test_each_message_has_one_answer_or_one_more_than_recipients(fuzz_seconds: float) -> None:
+    told = {RcptTo: reply(250, "2.1.5", "Recipient"), BodyEnd: reply(250, "2.0.0", "Message")}
+
+    @BATCH
+    @given(START, PIECES)
+    def check(start: bytes, pieces: list[bytes | int]) -> None:
+        wire = rehearse([start, *map(spelt_out, pieces)], STRICT, told).wire
+        promised = 0
+        for line in (lines := iter(wire.splitlines())):
+            promised += b"Recipient" in line
+            if line.startswith(b"353 "):
+                each = [next(lines) for n in range(promised) for _ in range(2 - n % 2)]
+                starts = [(b"550-", b"550 ", b"250 ")[n % 3] for n in range(len(each))]
+                assert [one[:4] for one in each] == starts
+                assert b"Message" in next(lines)
+            if b"2.1.0" in line:
+                promised = 0
 
     run_for(fuzz_seconds, check)
 

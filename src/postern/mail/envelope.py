@@ -35,7 +35,10 @@ class Notify(Flag):
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """MAIL FROM and its parameters. ``address`` None is the null sender ``<>``."""
+    """MAIL FROM and its parameters. ``address`` None is the null sender ``<>``.
+
+    ``prdr``: after the message the client wants an answer for each recipient (draft-hall-prdr).
+    """
 
     address: Address | None
     size_bytes: int | None = None
@@ -43,6 +46,7 @@ class Sender:
     smtputf8: bool = False
     ret: Ret | None = None
     envid: str | None = None
+    prdr: bool = False
 
     def __str__(self) -> str:
         return "" if self.address is None else str(self.address)

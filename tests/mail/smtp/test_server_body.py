@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from postern.mail.reply import reply
+from postern.mail.reply import Reply, reply
 from postern.mail.smtp.body import ChunkDecoder, DataDecoder
 from postern.mail.smtp.events import (
     BodyData,
@@ -19,6 +19,7 @@ from postern.mail.smtp.events import (
 )
 from postern.mail.smtp.rehearsal import Answers, Rehearsal
 from postern.mail.smtp.settings import ServerSettings
+from postern.mail.smtp.wire import LocalProtocolError
 
 STRICT = ServerSettings("mx.postern.test", max_message_bytes=1000)
 KIND = replace(STRICT, normalise_bare_newlines=True)
@@ -185,6 +186,77 @@ def test_the_answer_to_a_message_ends_its_transaction_whatever_it_is() -> None:
     client = opened(STRICT, {BodyEnd: reply(554, "5.7.1", "Not this one")})
     assert client.say(b"DATA\r\n.\r\n").endswith("554 5.7.1 Not this one PT-7Q2M-K4XD\r\n")
     assert client.say("RCPT TO:<a@b.example>").startswith("503 5.5.1 Send MAIL FROM first")
+
+
+# --- an answer for each recipient (PRDR) -------------------------------------------------------
+
+YES = reply(250, "2.0.0", "Accepted")
+NEVER = reply(550, "5.7.1", "Never")
+LATER = reply(450, "4.7.1", "Later")
+TWO = b"EHLO c.example\r\nMAIL FROM:<li@tea.example> PRDR\r\n" + b"RCPT TO:<a@b.example>\r\n" * 2
+FIRST = "353 The message was looked at; an answer for each recipient follows"
+EACH = replace(STRICT, prdr=True)
+
+
+@pytest.mark.parametrize("message", [b"DATA\r\nhi\r\n.\r\n", b"BDAT 4 LAST\r\nhi\r\n"])
+def test_recipients_are_answered_one_by_one_and_then_the_message(message: bytes) -> None:
+    client = Rehearsal(EACH)
+    client.for_each = (NEVER, YES)
+    client.say(TWO)
+    said = client.say(message).splitlines()
+    assert [line for line in said if not line.startswith("354")] == [
+        FIRST,
+        "550 5.7.1 Never PT-7Q2M-K4XD",
+        "250 2.0.0 Accepted",
+        "250 2.0.0 Accepted PT-7Q2M-K4XD",
+    ]
+    assert client.say("RCPT TO:<a@b.example>").startswith("503 5.5.1 Send MAIL FROM first")
+
+
+def test_one_answer_for_all_needs_no_announcement() -> None:
+    client = Rehearsal(EACH)
+    client.say(TWO)
+    client.say("DATA")
+    assert client.say(".") == "250 2.0.0 Accepted PT-7Q2M-K4XD\r\n"
+
+
+def test_what_one_recipient_is_told_is_in_the_dialogue() -> None:
+    client = Rehearsal(EACH, {BodyEnd: LATER})
+    client.for_each = (NEVER, LATER)
+    client.say(TWO)
+    client.say(b"DATA\r\n.\r\n")
+    told = [text for _, side, text in client.machine.dialogue if side == "S"]
+    assert told[-4:] == [
+        FIRST,
+        "550 5.7.1 Never PT-7Q2M-K4XD",
+        "450 4.7.1 Later PT-7Q2M-K4XD",
+        "450 4.7.1 Later PT-7Q2M-K4XD",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("opening", "answers"),
+    [(TWO, (YES,)), (TWO, (YES,) * 3), (OPENING, (YES,))],
+    ids=["too few", "too many", "not asked for"],
+)
+def test_answers_that_nobody_waits_for_are_a_bug(
+    opening: bytes, answers: tuple[Reply, ...]
+) -> None:
+    client = Rehearsal(EACH)
+    client.say(opening)
+    machine = client.machine
+    machine.receive(b"DATA\r\n", 1.0)
+    assert isinstance(machine.next_event(), DataStart)
+    with pytest.raises(LocalProtocolError):
+        machine.reply(YES, 1.0, answers)
+    machine.reply(reply(354, "", "Go ahead"), 1.0)
+    machine.receive(b".\r\n", 1.0)
+    assert isinstance(machine.next_event(), BodyEnd)
+    machine.take_output()
+    with pytest.raises(LocalProtocolError):
+        machine.reply(YES, 1.0, answers)
+    machine.reply(YES, 1.0)  # the question is still open, and nothing of the others was said
+    assert machine.take_output() == b"250 2.0.0 Accepted PT-7Q2M-K4XD\r\n"
 
 
 def test_chunks_make_a_message() -> None:

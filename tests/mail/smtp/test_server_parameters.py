@@ -34,10 +34,12 @@ def introduced(settings: ServerSettings | None = None) -> Rehearsal:
         (" ret=full", Sender(LI, ret=Ret.FULL)),
         (" AUTH=<>", Sender(LI)),
         (" AUTH=li+40tea.example", Sender(LI)),
+        (" PRDR", Sender(LI, prdr=True)),
+        (" prdr SIZE=10 SMTPUTF8", Sender(LI, 10, smtputf8=True, prdr=True)),
     ],
 )
 def test_what_mail_may_say(parameters: str, sender: Sender) -> None:
-    client = introduced()
+    client = introduced(ServerSettings("mx.postern.test", prdr=True))
     assert client.say(MAIL + parameters).startswith("250 ")
     assert client.events[-1] == MailFrom(sender)
 
@@ -64,6 +66,7 @@ def test_what_mail_may_say(parameters: str, sender: Sender) -> None:
         (" AUTH=nobody", "501 5.5.4 AUTH must be"),
         (" NOTIFY=NEVER", "555 5.5.4 Parameter NOTIFY is not supported"),
         (" FROB=1", "555 5.5.4 Parameter FROB is not supported"),
+        (" PRDR", "555 5.5.4 Parameter PRDR is not supported"),
         (" =1", "501 5.5.4 A parameter is not well formed"),
         (" SIZE=1\tBODY=7BIT\x00", "501 5.5.4 "),
         ("SIZE=1", "501 5.1.7 "),

@@ -59,7 +59,9 @@ def parse_mail(argument: bytes, settings: ServerSettings) -> Sender | Reply:
     path = parse_reverse_path(argument[5:].lstrip(b" "), smtputf8=settings.smtputf8)
     if isinstance(path, PathError):
         return _refuse_path(path, "5.1.7", "Sender not understood")
-    sender = read_mail_parameters(path.rest, path.address, smtputf8=settings.smtputf8)
+    sender = read_mail_parameters(
+        path.rest, path.address, smtputf8=settings.smtputf8, prdr=settings.prdr
+    )
     if path.international and isinstance(sender, Sender) and not sender.smtputf8:
         return Reply(553, "5.6.7", ("This sender address needs the SMTPUTF8 parameter",))
     return sender

@@ -51,7 +51,10 @@ class BodyData:
 
 @dataclass(frozen=True, slots=True)
 class BodyEnd:
-    """*Asks.* The end of the message was seen (CR LF . CR LF, or BDAT LAST)."""
+    """*Asks.* The end of the message was seen (CR LF . CR LF, or BDAT LAST).
+
+    Where MAIL asked for PRDR each accepted recipient may be given an answer of its own.
+    """
 
     size_bytes: int
 

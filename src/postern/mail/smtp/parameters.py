@@ -1,6 +1,7 @@
-"""The parameters of MAIL and RCPT: SIZE, BODY, SMTPUTF8, RET, ENVID, AUTH; NOTIFY, ORCPT.
+"""The parameters of MAIL and RCPT: SIZE, BODY, SMTPUTF8, RET, ENVID, AUTH, PRDR; NOTIFY, ORCPT.
 
-Source: RFC 5321 §4.1.2 (syntax), RFC 1870, RFC 6152, RFC 6531, RFC 3461, RFC 4954 §5, RFC 6533.
+Source: RFC 5321 §4.1.2 (syntax), RFC 1870, RFC 6152, RFC 6531, RFC 3461, RFC 4954 §5, RFC 6533,
+draft-hall-prdr.
 """
 
 import re
@@ -26,7 +27,7 @@ _NOTIFY = {"SUCCESS": Notify.SUCCESS, "FAILURE": Notify.FAILURE, "DELAY": Notify
 class _MailDraft:
     """MAIL's parameters while they are read."""
 
-    __slots__ = ("body", "envid", "ret", "size_bytes", "smtputf8")
+    __slots__ = ("body", "envid", "prdr", "ret", "size_bytes", "smtputf8")
 
     def __init__(self) -> None:
         self.size_bytes: int | None = None
@@ -34,6 +35,7 @@ class _MailDraft:
         self.smtputf8 = False
         self.ret: Ret | None = None
         self.envid: str | None = None
+        self.prdr = False
 
 
 class _RcptDraft:
@@ -46,19 +48,29 @@ class _RcptDraft:
         self.orcpt: str | None = None
 
 
-def read_mail_parameters(raw: bytes, address: Address | None, *, smtputf8: bool) -> Sender | Reply:
+def read_mail_parameters(
+    raw: bytes, address: Address | None, *, smtputf8: bool, prdr: bool
+) -> Sender | Reply:
     """The sender with its parameters, or the 501 or 555 that refuses them.
 
-    ``raw`` holds all parameters and may be empty; ``smtputf8``: whether SMTPUTF8 is offered.
+    ``raw`` holds all parameters and may be empty; ``smtputf8`` and ``prdr``: whether these are
+    offered.
     """
     if not raw:
         return Sender(address)
     draft = _MailDraft()
-    readers = _MAIL_READERS if smtputf8 else _MAIL_READERS_WITHOUT_SMTPUTF8
-    refusal = _read_all(raw, draft, readers)
+    refusal = _read_all(raw, draft, _MAIL_READERS[smtputf8, prdr])
     if refusal is not None:
         return refusal
-    return Sender(address, draft.size_bytes, draft.body, draft.smtputf8, draft.ret, draft.envid)
+    return Sender(
+        address,
+        draft.size_bytes,
+        draft.body,
+        draft.smtputf8,
+        draft.ret,
+        draft.envid,
+        draft.prdr,
+    )
 
 
 def read_rcpt_parameters(raw: bytes, address: Address, *, smtputf8: bool) -> Recipient | Reply:
@@ -133,6 +145,13 @@ def _smtputf8(draft: _MailDraft, value: str | None) -> str:
     return ""
 
 
+def _prdr(draft: _MailDraft, value: str | None) -> str:
+    if value is not None:
+        return "PRDR takes no value"
+    draft.prdr = True
+    return ""
+
+
 def _ret(draft: _MailDraft, value: str | None) -> str:
     word = (value or "").upper()
     if word not in {"FULL", "HDRS"}:
@@ -186,15 +205,18 @@ def _orcpt(draft: _RcptDraft, value: str | None) -> str:
     return ""
 
 
-_MAIL_READERS_WITHOUT_SMTPUTF8: Mapping[str, _Reader[_MailDraft]] = {
+_ALWAYS: Mapping[str, _Reader[_MailDraft]] = {
     "SIZE": _size,
     "BODY": _body,
     "RET": _ret,
     "ENVID": _envid,
     "AUTH": _auth,
 }
-_MAIL_READERS: Mapping[str, _Reader[_MailDraft]] = {
-    **_MAIL_READERS_WITHOUT_SMTPUTF8,
-    "SMTPUTF8": _smtputf8,
+_MAIL_READERS: Mapping[tuple[bool, bool], Mapping[str, _Reader[_MailDraft]]] = {
+    (False, False): _ALWAYS,
+    (False, True): {**_ALWAYS, "PRDR": _prdr},
+    (True, False): {**_ALWAYS, "SMTPUTF8": _smtputf8},
+    (True, True): {**_ALWAYS, "SMTPUTF8": _smtputf8, "PRDR": _prdr},
 }
+"""By what is offered: SMTPUTF8, PRDR."""
 _RCPT_READERS: Mapping[str, _Reader[_RcptDraft]] = {"NOTIFY": _notify, "ORCPT": _orcpt}

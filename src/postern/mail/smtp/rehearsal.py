@@ -3,7 +3,7 @@
 Ships with Postern, so that those who write checks and sessions can rehearse them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from postern.mail.reply import Reply, reply
@@ -43,6 +43,7 @@ class Rehearsal:
 
     Attributes:
         answers: by type of event; may be changed between two lines.
+        for_each: after a message that asked for PRDR its recipients are given these in turn.
         events: all events so far, pieces of a body joined, and dropped where the body failed.
         wire: all output so far.
     """
@@ -59,6 +60,9 @@ class Rehearsal:
         )
         self.machine.trace = "PT-7Q2M-K4XD"
         self.answers = {**FRIENDLY, **answers}
+        self.for_each: Sequence[Reply] = ()
+        self._promised = 0
+        self._wants_each = False
         self.events: list[Event] = []
         self.wire = b""
         self._now = 0.0
@@ -98,10 +102,20 @@ class Rehearsal:
             self._keep(event)
             answer = self.answers.get(type(event))
             if answer is not None:
-                machine.reply(answer, self._now)
+                machine.reply(answer, self._now, self._answers_for_each(event, answer))
                 if isinstance(event, StartTls) and answer.is_positive:
                     machine.tls_started()
         self.wire += machine.take_output()
+
+    def _answers_for_each(self, event: Event, answer: Reply) -> list[Reply]:
+        """What the recipients are told one by one, where somebody asked for that."""
+        if isinstance(event, MailFrom):
+            self._promised, self._wants_each = 0, event.sender.prdr
+        elif isinstance(event, RcptTo):
+            self._promised += answer.code < 400
+        elif isinstance(event, BodyEnd) and self._wants_each and self.for_each:
+            return [self.for_each[n % len(self.for_each)] for n in range(self._promised)]
+        return []
 
     def _keep(self, event: Event) -> None:
         last = self.events[-1] if self.events else None

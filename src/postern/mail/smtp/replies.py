@@ -5,6 +5,7 @@ from postern.mail.reply import reply
 OK = reply(250, "2.0.0", "Ok")
 RESET = reply(250, "2.0.0", "Forgotten; ready for the next message")
 GO_AHEAD = reply(354, "", "Send the message; end it with a dot on a line of its own")
+FOR_EACH = reply(353, "", "The message was looked at; an answer for each recipient follows")
 GOODBYE = reply(221, "2.0.0", "Goodbye")
 HELP = reply(
     214,

@@ -8,7 +8,7 @@ Syntax, order, limits and smuggling are dealt with in here, and told as ``Violat
 ``BodyFailed``. Which command is allowed when is in ``order``, what is said in ``replies``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from postern.mail.reply import Reply
 from postern.mail.smtp import replies
@@ -104,19 +104,27 @@ class ServerMachine(Transaction):
                 return outcome
         return None
 
-    def reply(self, reply: Reply, now: float) -> None:
+    def reply(self, reply: Reply, now: float, for_each: Sequence[Reply] = ()) -> None:
         """Answers the *asks* event that was handed out last; 421 also ends the connection.
 
         A negative answer to ``MailFrom`` or ``DataStart``, and any answer to ``BodyEnd``, ends the
         transaction.
 
+        Args:
+            reply: the answer; after a message the one about the message itself.
+            now: as in ``receive``.
+            for_each: after a message whose MAIL asked for PRDR: an answer for each recipient that
+                was accepted, in the order of RCPT. None: ``reply`` is for all of them.
+
         Raises:
-            LocalProtocolError: nothing was asked.
+            LocalProtocolError: nothing was asked, or not for each recipient.
         """
         if self._queued is not None:
             raise LocalProtocolError("a reply was given before the question was heard")
-        asked, self._asked = self._asked, Ask.NOTHING
         self._now = now
+        if for_each:
+            self._say_for_each(for_each)
+        asked, self._asked = self._asked, Ask.NOTHING
         _ANSWERED[asked](self, reply)
         if reply.code == 421:
             self._hang_up()

@@ -23,7 +23,8 @@ class ServerSettings:
     ``max_commands`` counts from the greeting, or from the last message that was accepted;
     ``max_errors`` and ``max_mails`` count over the whole connection. ``offer_auth`` shows only
     once TLS is active. ``normalise_bare_newlines`` is for submission: a bare CR or LF in a message
-    is stored as CR LF; it never loosens what ends the data, nor what ends a command.
+    is stored as CR LF; it never loosens what ends the data, nor what ends a command. ``prdr``: an
+    answer for each recipient is offered (draft-hall-prdr).
     """
 
     hostname: str
@@ -37,6 +38,7 @@ class ServerSettings:
     smtputf8: bool = True
     chunking: bool = True
     normalise_bare_newlines: bool = False
+    prdr: bool = False
 
     # Encoded once, since every connection is sent them.
     greeting: bytes = field(init=False, repr=False, compare=False)
@@ -73,6 +75,7 @@ class ServerSettings:
             *(("SMTPUTF8",) if self.smtputf8 else ()),
             *(("CHUNKING",) if self.chunking else ()),
             "DSN",
+            *(("PRDR",) if self.prdr else ()),
             "ENHANCEDSTATUSCODES",
             f"LIMITS MAILMAX={self.max_mails} RCPTMAX={self.max_recipients}",
             "HELP",

@@ -1,4 +1,9 @@
-"""The half of the server machine that takes a message: MAIL, RCPT, DATA, BDAT, RSET."""
+"""The half of the server machine that takes a message: MAIL, RCPT, DATA, BDAT, RSET.
+
+An answer for each recipient (PRDR) is as in draft-hall-prdr, and as Exim has it on both sides.
+"""
+
+from collections.abc import Sequence
 
 from postern.mail.reply import Reply
 from postern.mail.smtp import replies
@@ -16,7 +21,7 @@ from postern.mail.smtp.events import (
 from postern.mail.smtp.intake import BodyFailure, ChunkIntake, DataIntake
 from postern.mail.smtp.order import IN_TRANSACTION, Ask, Mode, Phase
 from postern.mail.smtp.settings import ServerSettings
-from postern.mail.smtp.wire import GO_ON, Outcome, Wire
+from postern.mail.smtp.wire import GO_ON, LocalProtocolError, Outcome, Wire
 
 RESET = Reset()
 _DATA_START = DataStart(chunking=False)
@@ -37,6 +42,7 @@ class Transaction(Wire):
         "_mails",
         "_mode",
         "_phase",
+        "_prdr",
         "_skip_bytes",
         "_skip_refusal",
         "_smtputf8",
@@ -53,6 +59,7 @@ class Transaction(Wire):
         self._tried = 0  # recipients of this transaction
         self._accepted = 0
         self._smtputf8 = False
+        self._prdr = False
         self._intake: DataIntake | ChunkIntake | None = None
         self._chunk = _NO_CHUNK
         self._skip_bytes = 0
@@ -62,7 +69,7 @@ class Transaction(Wire):
         self._phase = Phase.READY
         self._mode = Mode.COMMAND
         self._accepted = self._tried = 0
-        self._smtputf8 = False
+        self._smtputf8 = self._prdr = False
         self._intake = None
 
     # A message's envelope
@@ -79,6 +86,7 @@ class Transaction(Wire):
             text = replies.TOO_BIG_DECLARED.format(size=size, limit=limit)
             return self._refuse(Reply(552, "5.3.4", (text,)), "size.too-big", counts=False)
         self._smtputf8 = sender.smtputf8
+        self._prdr = sender.prdr
         self._asked = Ask.MAIL
         return MailFrom(sender)
 
@@ -196,6 +204,17 @@ class Transaction(Wire):
         self._end_transaction()
         if reply.code < 400:
             self._commands = 0
+
+    def _say_for_each(self, answers: Sequence[Reply]) -> None:
+        """What goes in front of the answer to the message itself, in the order of RCPT.
+
+        A server that has the same to say to all leaves it out, and clients are prepared for that.
+        """
+        if self._asked is not Ask.BODY or not self._prdr or len(answers) != self._accepted:
+            raise LocalProtocolError("answers for each recipient were given and not asked for")
+        self._say(replies.FOR_EACH)
+        for answer in answers:
+            self._say(answer)
 
     def _skip_chunk(self, argument: bytes, refusal: Reply) -> Outcome:
         """Refuses a BDAT, and swallows what it brings: content must never be read as commands."""
