@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from postern.app import settings as wired
@@ -75,6 +76,12 @@ def test_reception_gets_the_limits_and_this_workers_place(config: Config) -> Non
     assert made.max_message_bytes == 1_000_000
     assert made.connections == 77
     assert made.expire_s == 3600
+
+
+def test_verdicts_that_differ_are_held_unless_it_says_defer(config: Config) -> None:
+    assert not wired.reception_settings(config, worker=0).defers_mixed
+    other = msgspec.structs.replace(config, mixed_verdict="defer")
+    assert wired.reception_settings(other, worker=0).defers_mixed
 
 
 def test_listeners_keep_their_order_networks_and_kind(config: Config) -> None:

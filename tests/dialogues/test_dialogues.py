@@ -4,6 +4,8 @@
     C: what the client sends         [relay_from]            the listener relays for loopback
     S: what the server must answer   [proxy_protocol]        the listener wants a PROXY header
     [alias sales wang li]            [limit max_hops=3]      one of reception's settings
+    [examines]                       198.51.100.24 is looked at, and nothing speaks against it
+    [rule block @far.example li]     a rule of that mailbox
     [tls]                            shake hands now
     [closed]                         the server must have closed the connection
     [accepted 2]                     so many messages were accepted
@@ -26,15 +28,17 @@ import pytest
 import uvloop
 from tests.peers.certificates import Authority
 from tests.reception.rig import LOOPBACK, Client, Make, Rig, listener, make_site
+from tests.reception.test_hearing import CLEAN, rule
 
 from postern.directory.store.site import FILE_NAME
+from postern.policy.rules.rule import Action
 from postern.reception.settings import Kind
 from postern.reception.tls import CertificateFiles
 
 SCRIPTS = sorted(Path(__file__).parent.glob("*.smtp"))
 DIRECTIVE = re.compile(r"\[(\w+)(?: (.*))?\]")
 BULK = re.compile(r"\{bytes:(\d+)\}")
-SETTING_UP = {"listener", "relay_from", "proxy_protocol", "limit", "alias"}
+SETTING_UP = {"listener", "relay_from", "proxy_protocol", "limit", "alias", "examines", "rule"}
 
 
 def pytest_asyncio_loop_factories(
@@ -159,7 +163,13 @@ async def test_dialogue(
     limits = dict(limit.split("=") for limit in script.values("limit"))
     numbers = {name: float(n) if "." in n else int(n) for name, n in limits.items()}
     trusting = ssl.create_default_context(cafile=str(authority.ca))
-    async with Make(tmp_path, *make_parts)(one, settings=numbers) as rig:
+    examines = bool(script.values("examines"))
+    async with Make(tmp_path, *make_parts)(one, settings=numbers, examines=examines) as rig:
+        for (name, kind), records in CLEAN.items():
+            rig.resolver.add(name, kind, *records)
+        for words in script.values("rule"):
+            action, about, who = words.split()
+            rule(rig, Action(action), about, f"{who}@harbour.example")
         for alias in script.values("alias"):
             name, *targets = (f"{word}@harbour.example" for word in alias.split())
             rig.site.add_alias(name, targets)

@@ -19,7 +19,7 @@ MIB = 1024 * 1024
 
 
 def reception_settings(config: Config, worker: int) -> ReceptionSettings:
-    """What ``[limits]`` and ``[submission]`` say."""
+    """What ``[limits]`` and ``[submission]`` say, and ``mixed_verdict``."""
     limits = config.limits
     return ReceptionSettings(
         config.hostname,
@@ -35,6 +35,7 @@ def reception_settings(config: Config, worker: int) -> ReceptionSettings:
         max_hops=limits.max_hops,
         accept_bare_newlines=config.submission.accept_bare_newlines,
         expire_s=config.queue.expire_s,
+        defers_mixed=config.mixed_verdict == "defer",
     )
 
 

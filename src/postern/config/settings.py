@@ -311,6 +311,14 @@ class Config(
     node: Annotated[
         int, Meta(ge=0, le=15, description="number of this server, if you have several")
     ] = 0
+    mixed_verdict: Annotated[
+        Literal["hold", "defer"],
+        Meta(
+            description="where one recipient takes a message and another refuses what is in it,"
+            " and the client takes one answer for all: `hold` it for who refuses, or `defer`:"
+            " recipients whose rules are not those of the first are told to come later (452)"
+        ),
+    ] = "hold"
     listeners: tuple[Listener, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     resolvers: tuple[Resolver, ...] = ()

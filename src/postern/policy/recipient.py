@@ -1,6 +1,6 @@
 """Verdicts as recipients get them: postmaster's own way, and recipients who differ."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from postern.mail.address import Address
 from postern.mail.finding import Finding
@@ -26,6 +26,11 @@ def judge_for(named: Address, findings: Sequence[Finding], facts: Facts, book: B
     return judge(kept, facts, Book())
 
 
+def key_of_rules(named: Address, facts: Facts, book: Book) -> Hashable:
+    """Equal for recipients who cannot disagree about a message from this client."""
+    return "postmaster" if is_postmaster(named) else book.key(facts)
+
+
 def at_rcpt(judgements: Sequence[Judgement]) -> Judgement | None:
     """The judgement that refuses a recipient before its message has come; None: it may come.
 
@@ -42,6 +47,9 @@ def at_rcpt(judgements: Sequence[Judgement]) -> Judgement | None:
 
 def at_end(judgements: Sequence[Judgement]) -> Judgement | None:
     """The judgement that refuses a message for all; None where some take it, or have it held.
+
+    All: the recipients of the message where it has one answer, the places that one recipient leads
+    to where each recipient has its own.
 
     What nobody may have, and what nobody wants, is refused. Where one says "not now", all wait. Who
     would refuse what another takes gets it held: nothing bounces to a sender who may be forged.

@@ -6,7 +6,7 @@ not answered yet; so a connection's memory is bounded whatever its client does.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import cast
 
 import structlog
@@ -238,13 +238,13 @@ class Connection(asyncio.Protocol):
         if machine.closing:
             self._close()
 
-    def answer(self, answer: Reply) -> None:
+    def answer(self, answer: Reply, for_each: Sequence[Reply] = ()) -> None:
         """An answer that had to be waited for."""
         machine, session = self._machine, self._session
         if machine is None or session is None or self._is_closing or not machine.awaits_answer:
             return
         self._touched = self._port.services.clock.monotonic()
-        machine.reply(answer, self._touched)
+        machine.reply(answer, self._touched, for_each)
         session.replied()
         self._has_hung_up = machine.closing
         if not self._is_running:

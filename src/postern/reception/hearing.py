@@ -5,44 +5,43 @@ judged by what is known then, and once the header is there all are judged again,
 about what only the header tells. What the rules say is reckoned by ``policy.judge`` alone.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable
 from dataclasses import replace
 
 from postern.directory.names import key_of
 from postern.directory.reader import Directory
 from postern.directory.resolution import Destination
-from postern.journal.record import RecipientRecord
-from postern.mail.address import Address, parse_address
+from postern.mail.address import Address
 from postern.mail.authres.build import field
 from postern.mail.authres.results import AuthenticationResults
-from postern.mail.finding import Effect, Verdict
-from postern.policy.answers import answer
+from postern.mail.envelope import Sender
+from postern.mail.finding import Effect, Finding, Result, Verdict, Whose
 from postern.policy.checks.check import Seen
 from postern.policy.checks.letter import Letter
 from postern.policy.examiner import examine
-from postern.policy.judge import Gravity, Judgement
+from postern.policy.judge import Judgement
 from postern.policy.panel import Examination, Known
 from postern.policy.policy import Policy
-from postern.policy.recipient import at_end, at_rcpt, judge_for
+from postern.policy.recipient import at_rcpt, judge_for, key_of_rules
+from postern.policy.rules.book import Book
 from postern.policy.rules.match import Facts, is_proven
-from postern.reception.admission import Refusal
+from postern.reception import replies
 from postern.reception.client import Client
 from postern.reception.limits import parse_ip
 from postern.reception.recipients import Decision
 from postern.reception.record import Record
 from postern.reception.services import Services
 from postern.reception.settings import Kind
-from postern.reception.transaction import Transaction, because_of
+from postern.reception.settlement import Settlement, settle, verdict_of
+from postern.reception.transaction import Transaction
 from postern.runtime.clock import Clock
-from postern.spool.message import Delivery, DeliveryState
 
-_EFFECTS = {
-    Gravity.ACCEPT: Effect.ACCEPT,
-    Gravity.JUNK: Effect.JUNK,
-    Gravity.HOLD: Effect.HOLD,
-    Gravity.REFUSE_FOR_NOW: Effect.REFUSE_FOR_NOW,
-    Gravity.REFUSE: Effect.REFUSE,
-}
+_OTHER_RULES = Finding(
+    "rule.mixed",
+    Result.NOTE,
+    "its rules are not those of the first recipient; it takes the message in one of its own",
+    Whose.RECIPIENT,
+)
 
 
 class Hearing:
@@ -50,9 +49,12 @@ class Hearing:
 
     __slots__ = (
         "_clock",
+        "_defers",
         "_directory",
         "_examination",
         "_facts",
+        "_first_rules",
+        "_has_one_answer",
         "_hostname",
         "_is_told",
         "_known",
@@ -60,12 +62,22 @@ class Hearing:
     )
 
     def __init__(
-        self, policy: Policy, directory: Directory, ip: str, hostname: str, clock: Clock
+        self,
+        policy: Policy,
+        directory: Directory,
+        ip: str,
+        hostname: str,
+        clock: Clock,
+        *,
+        defers: bool = False,
     ) -> None:
         self._policy = policy
         self._directory = directory
         self._hostname = hostname
         self._clock = clock
+        self._defers = defers
+        self._first_rules: Hashable | None = None
+        self._has_one_answer = True
         self._examination = Examination(policy.checks, Seen(ip, hostname, at=clock.now()), clock)
         self._facts = Facts(clock.now(), parse_ip(ip))
         self._known: Known | None = None
@@ -76,12 +88,15 @@ class Hearing:
         self._facts = replace(self._facts, helo=name.lower().removesuffix("."))
         self._examination.hello(name)
 
-    def mail(self, sender: Address | None) -> None:
+    def mail(self, sender: Sender) -> None:
         """A transaction begins."""
-        self._facts = replace(self._facts, at=self._clock.now(), mail_from=sender)
+        address = sender.address
+        self._facts = replace(self._facts, at=self._clock.now(), mail_from=address)
         self._known = None
         self._is_told = False
-        self._examination.mail(sender)
+        self._first_rules = None
+        self._has_one_answer = not sender.prdr
+        self._examination.mail(address)
 
     def end(self) -> None:
         """The connection is gone."""
@@ -108,6 +123,8 @@ class Hearing:
         """``decision``, or why this recipient takes nothing of the sort."""
         await self.listen(record)
         verdict = self._verdict(recipient, decision.destinations, decision.verdict)
+        if verdict.effect is Effect.ACCEPT and self._defers and self._has_one_answer:
+            verdict = self._with_same_rules(recipient, decision.destinations, verdict)
         return replace(decision, verdict=verdict)
 
     def _verdict(
@@ -119,12 +136,25 @@ class Hearing:
         refusing = at_rcpt(judgements)
         if refusing is None:
             return accepted
-        finding = refusing.because
-        assert finding is not None
         self._policy.uses.note([refusing], self._facts.at)
-        told = answer(finding, for_now=refusing.gravity is Gravity.REFUSE_FOR_NOW)
-        label = "" if refusing.rule is None else refusing.rule.label
-        return Verdict(_EFFECTS[refusing.gravity], told, finding, label)
+        return verdict_of(refusing)
+
+    def _with_same_rules(
+        self, recipient: Address, destinations: Iterable[Destination], accepted: Verdict
+    ) -> Verdict:
+        """``accepted``, where nobody accepted before could disagree about what is in the message.
+
+        Places that one recipient leads to may differ all the same; ``settle`` knows what to do.
+        """
+        rules = frozenset(
+            key_of_rules(recipient, self._facts, self._book(recipient, destination.address))
+            for destination in destinations
+        )
+        if self._first_rules is None:
+            self._first_rules = rules
+        if rules == self._first_rules:
+            return accepted
+        return Verdict(Effect.REFUSE_FOR_NOW, replies.OTHER_RULES, _OTHER_RULES)
 
     # --- once the message is there ---------------------------------------------------------------
 
@@ -150,11 +180,8 @@ class Hearing:
         assert self._known is not None
         return field(AuthenticationResults(self._hostname, self._known.results), utf8=utf8)
 
-    def settle(self, transaction: Transaction, letter: Letter) -> Refusal | None:
-        """Mark what goes to Junk and what is held; or why the message is refused for all.
-
-        ``policy.recipient.at_end`` says what becomes of verdicts that differ.
-        """
+    def settle(self, transaction: Transaction, letter: Letter) -> Settlement:
+        """Mark what goes to Junk and what is held; refuse it for who refuses it, or for all."""
         assert self._known is not None
         facts = replace(
             self._facts,
@@ -162,39 +189,15 @@ class Hearing:
             header_from=letter.named,
             list_id=letter.list_id,
         )
-        judged = [
-            (delivery, self._judge(_named(delivery), delivery.recipient.address, facts))
-            for delivery in transaction.deliveries
-        ]
-        judgements = [judgement for _, judgement in judged]
-        self._policy.uses.note(judgements, facts.at)
-        refusing = at_end(judgements)
-        if refusing is not None:
-            finding = refusing.because
-            assert finding is not None
-            for_now = refusing.gravity is Gravity.REFUSE_FOR_NOW
-            return Refusal(finding, answer(finding, for_now=for_now))
-        for delivery, judgement in judged:
-            self._mark(delivery, judgement, transaction.records)
-        return None
+        judgements: list[Judgement] = []
 
-    def _mark(
-        self, delivery: Delivery, judgement: Judgement, records: Sequence[RecipientRecord]
-    ) -> None:
-        record = records[delivery.index] if delivery.index < len(records) else None
-        if record is not None and judgement.rule is not None:
-            record.rule = judgement.rule.label
-        finding = judgement.because
-        if finding is None:
-            return
-        if record is not None:
-            record.because = because_of(finding)
-        delivery.is_suspect = True
-        if judgement.gravity is Gravity.JUNK:
-            delivery.is_junk = True
-        else:
-            delivery.state = DeliveryState.HELD
-            delivery.held_for = finding.check
+        def judge(named: Address, place: Address) -> Judgement:
+            judgements.append(self._judge(named, place, facts))
+            return judgements[-1]
+
+        settlement = settle(transaction, judge)
+        self._policy.uses.note(judgements, facts.at)
+        return settlement
 
     def _judge(self, named: Address, destination: Address, facts: Facts) -> Judgement:
         """For one place that the recipient called ``named`` leads to.
@@ -204,17 +207,12 @@ class Hearing:
         """
         known = self._known
         assert known is not None
+        return judge_for(named, known.findings, facts, self._book(named, destination))
+
+    def _book(self, named: Address, destination: Address) -> Book:
         mailbox = self._directory.mailbox_of(destination)
         owner = key_of(destination) if mailbox is None else mailbox.address
-        book = self._policy.books.of(owner, named.domain or owner.domain)
-        return judge_for(named, known.findings, facts, book)
-
-
-def _named(delivery: Delivery) -> Address:
-    """What RCPT called the recipient of a delivery."""
-    if delivery.original.lower() == "postmaster":
-        return Address("postmaster", "")
-    return parse_address(delivery.original) or delivery.recipient.address
+        return self._policy.books.of(owner, named.domain or owner.domain)
 
 
 def begin_hearing(services: Services, client: Client) -> Hearing | None:
@@ -229,4 +227,11 @@ def begin_hearing(services: Services, client: Client) -> Hearing | None:
     if ip is None or ip.is_loopback:
         return None
     hostname = services.settings.hostname
-    return Hearing(policy, services.directory, client.ip, hostname, services.clock)
+    return Hearing(
+        policy,
+        services.directory,
+        client.ip,
+        hostname,
+        services.clock,
+        defers=services.settings.defers_mixed,
+    )

@@ -1,6 +1,6 @@
 """Takes one message's octets, makes it durable, and says how that went."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -26,7 +26,8 @@ log = structlog.get_logger("postern.reception")
 BACKLOG_BYTES = 1024 * 1024
 """Octets that may wait for the disk before the client is asked to wait as well."""
 
-Answered = Callable[[Reply, Because | None], None]
+Answered = Callable[[Reply, Sequence[Reply], Because | None], None]
+"""The answer to the message, those for each recipient in front of it (PRDR), and why refused."""
 
 
 class Intake:
@@ -40,6 +41,7 @@ class Intake:
 
     __slots__ = (
         "_answered",
+        "_apart",
         "_client",
         "_hearing",
         "_opened",
@@ -69,6 +71,7 @@ class Intake:
         self._opened = services.clock.monotonic()
         self._answered: Answered | None = None
         self._prefix = b""
+        self._apart: tuple[Refusal | None, ...] = ()
         self.is_committing = False
         self.is_over = False
         self.size_bytes = 0
@@ -133,9 +136,13 @@ class Intake:
             await hearing.read(letter, self._record)
             if self.is_over:
                 return  # the client did not wait; it will send the message again
-            refusal = hearing.settle(self._transaction, letter)
-            if refusal is not None:
-                self._refuse_for(refusal)
+            settled = hearing.settle(self._transaction, letter)
+            self._apart = settled.apart
+            for one in settled.apart:
+                if one is not None and one is not settled.refusal:
+                    self._record.refused(one.finding, self._transaction.trace)
+            if settled.refusal is not None:
+                self._refuse_for(settled.refusal)
                 return
             self._prefix = hearing.header_field(utf8=self._transaction.sender.smtputf8)
             self._store(summary)
@@ -263,4 +270,6 @@ class Intake:
 
     def _tell(self, answer: Reply, because: Because | None) -> None:
         assert self._answered is not None
-        self._answered(answer, because)
+        # Whoever was not refused has the answer of the message: "accepted", or "not stored".
+        for_each = [answer if one is None else one.reply for one in self._apart]
+        self._answered(answer, for_each, because)

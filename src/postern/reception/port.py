@@ -52,6 +52,8 @@ class Port:
         settings = self.services.settings
         has_tls = self.certificates.context is not None
         is_submission = self.listener.kind is not Kind.MX
+        # Nobody has a verdict of its own where nobody is looked at.
+        examines = self.services.policy is not None and self.listener.examines
         return ServerSettings(
             settings.hostname,
             settings.max_message_bytes,
@@ -63,4 +65,5 @@ class Port:
             and not self.listener.is_unix,
             offer_auth=is_submission and not self.listener.is_unix,
             normalise_bare_newlines=is_submission and settings.accept_bare_newlines,
+            prdr=examines and not is_submission,
         )

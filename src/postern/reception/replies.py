@@ -19,6 +19,9 @@ TOO_MANY_UNKNOWN = reply(421, "4.7.0", "Too many recipients were not accepted; g
 TOO_MANY_PLACES = reply(
     452, "4.5.3", "This message goes to too many places already; send the rest in a new message"
 )
+OTHER_RULES = reply(
+    452, "4.5.3", "Too many recipients with different rules; send the message again for this one"
+)
 
 NO_ROOM = reply(452, "4.3.1", "Our disk is nearly full; nothing is lost, please try again later")
 NOT_STORED = reply(451, "4.3.0", "Not accepted for now: our disk could not take the message")

@@ -6,7 +6,7 @@ until then the machine hands out nothing more. A transaction is written down onc
 said, so that the reply stands in its transcript and nothing pipelined behind it is mixed in.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
@@ -178,7 +178,7 @@ class Session:
             self._ending = Ending.REFUSED
             return refusal.reply
         if self._hearing is not None:
-            self._hearing.mail(event.sender.address)
+            self._hearing.mail(event.sender)
         self._record.step("mail", Result.PASS, 0.0, str(event.sender))
         return replies.SENDER_OK
 
@@ -269,14 +269,14 @@ class Session:
             self._transaction.refuse_accepted(answer, self._record.because)
         self._ending = Ending.REFUSED
 
-    def _stored(self, answer: Reply, because: Because | None) -> None:
+    def _stored(self, answer: Reply, for_each: Sequence[Reply], because: Because | None) -> None:
         """The message is durable, or could not be taken; either way it has its answer."""
         ending = Ending.ACCEPTED if because is None else Ending.REFUSED
         if self._is_closed:
             self._conclude(ending)  # nobody hears the answer; what is durable stays ours
             return
         self._ending = ending
-        self._channel.answer(answer)
+        self._channel.answer(answer, for_each)
 
     def _body_failed(self, event: events.BodyFailed) -> None:
         finding = Finding(event.check, Result.FAIL, event.text)

@@ -35,7 +35,10 @@ class ListenerSettings:
 
 @dataclass(frozen=True, slots=True)
 class ReceptionSettings:
-    """Names and limits; those of connections are for all workers together."""
+    """Names and limits; those of connections are for all workers together.
+
+    ``defers_mixed``: recipients of one message have the same rules, or come in one of their own.
+    """
 
     hostname: str
     worker: int = 0
@@ -51,3 +54,4 @@ class ReceptionSettings:
     max_hops: int = 100
     accept_bare_newlines: bool = False
     expire_s: float = 5 * 86_400.0
+    defers_mixed: bool = False

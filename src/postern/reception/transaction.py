@@ -49,8 +49,20 @@ class Inspection:
     now: float
 
 
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """One RCPT that was answered 250, what was made of it then, and where its mail goes."""
+
+    recipient: Recipient
+    verdict: Verdict
+    destinations: tuple[Destination, ...]
+
+
 class Transaction:
-    """Gathers recipients and the body of one message."""
+    """Gathers recipients and the body of one message.
+
+    ``promises``: every RCPT that was accepted, in order, where each is to have its own answer.
+    """
 
     __slots__ = (
         "_accepted",
@@ -65,6 +77,7 @@ class Transaction:
         "_summary",
         "body",
         "number",
+        "promises",
         "records",
         "sender",
         "started",
@@ -77,6 +90,7 @@ class Transaction:
         self.sender = sender
         self.started = started
         self.records: list[RecipientRecord] = []
+        self.promises: list[Promise] = []
         self.body: BodyWriter | None = None
         self._accepted = 0
         self._last_accepted: Address | None = None
@@ -106,7 +120,34 @@ class Transaction:
     def add_recipient(
         self, recipient: Recipient, verdict: Verdict, destinations: tuple[Destination, ...]
     ) -> None:
-        """Write down one RCPT and what became of it.
+        """Write down one RCPT and what became of it."""
+        if verdict.effect is Effect.ACCEPT:
+            self._accepted += 1
+            self._last_accepted = recipient.address
+            if self.sender.prdr:
+                self.promises.append(Promise(recipient, verdict, destinations))
+        self._enter(recipient, verdict, destinations)
+
+    def start_over(self) -> None:
+        """Forget what RCPT promised: each recipient is about to be accepted or refused anew."""
+        self.records = [record for record in self.records if record.state != "waiting"]
+        self._deliveries = []
+        self._keys = set()
+
+    def keep(self, promise: Promise) -> list[Delivery]:
+        """One recipient gets the message; returns the deliveries it did not share so far."""
+        before = len(self._deliveries)
+        self._enter(promise.recipient, promise.verdict, promise.destinations)
+        return self._deliveries[before:]
+
+    def break_off(self, promise: Promise, verdict: Verdict) -> None:
+        """One recipient is refused the message."""
+        self._enter(promise.recipient, verdict, ())
+
+    def _enter(
+        self, recipient: Recipient, verdict: Verdict, destinations: tuple[Destination, ...]
+    ) -> None:
+        """Put a recipient on record, and make a delivery for each of its places.
 
         A recipient whose mail goes nowhere new (named twice, or an alias of one named before) is
         accepted without a trace of its own: its mail is the other's.
@@ -118,8 +159,6 @@ class Transaction:
                 record.reply = str(verdict.reply)
                 self.records.append(record)
             return
-        self._accepted += 1
-        self._last_accepted = recipient.address
         before = len(self._deliveries)
         for destination in destinations:
             self._add_delivery(recipient, destination, len(self.records))

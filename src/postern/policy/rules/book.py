@@ -1,6 +1,6 @@
 """The rules of one recipient: its mailbox's, its domain's, the system's, in that order."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from postern.policy.rules.match import Facts, Fit, fit
@@ -47,6 +47,19 @@ class Book:
         if check in self.domain_settings:
             return Setting(self.domain_settings[check], Scope.DOMAIN)
         return Setting(self.system_settings.get(check, default))
+
+    def key(self, facts: Facts) -> Hashable:
+        """Equal for recipients whose verdicts on a message from this client cannot differ.
+
+        The system's rules are the same for all; what is the mailbox's and what is the domain's is
+        kept apart, for the nearer decides.
+        """
+        return (
+            self.mailbox.key(facts),
+            self.domain.key(facts),
+            frozenset(self.domain_settings.items()),
+            facts.is_known,
+        )
 
     def fitting(self, facts: Facts) -> Iterator[Rule]:
         """The rules about this message, the one that decides first."""

@@ -21,13 +21,14 @@ class Shelf:
     prefix lengths are in use, not with the number of rules.
     """
 
-    __slots__ = ("_everyone", "_named", "_networks", "header_allows", "rules")
+    __slots__ = ("_about_content", "_everyone", "_named", "_networks", "header_allows", "rules")
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
         self.rules = tuple(sorted(rules, key=particularity))
         self._named: dict[tuple[MatchKind, str], list[Rule]] = {}
         self._networks: dict[_Key, dict[int, list[Rule]]] = {}
         self._everyone: list[Rule] = []
+        self._about_content: tuple[object, ...] | None = None
         self.header_allows = tuple(
             rule
             for rule in self.rules
@@ -57,6 +58,24 @@ class Shelf:
         # A message has one or two rules about it as a rule; then there is nothing to sort.
         return found if len(found) < 2 else sorted(dict.fromkeys(found), key=particularity)
 
+    def key(self, facts: Facts) -> tuple[object, ...]:
+        """Equal for shelves that say the same of all that this client may send.
+
+        Rules about other clients do not count: all is known of this one before its message comes.
+        """
+        if not self.rules:
+            return ()
+        if self._about_content is None:
+            self._about_content = tuple(
+                _meaning(rule) for rule in self.rules if rule.match.kind not in _CLIENT_KINDS
+            )
+        about_client = [
+            _meaning(rule)
+            for rule in self.candidates(facts)
+            if rule.match.kind in _CLIENT_KINDS and not rule.is_over(facts.at)
+        ]
+        return (*self._about_content, *about_client)
+
     def _by_network(self, facts: Facts) -> Iterator[Rule]:
         ip = facts.ip
         if ip is None:
@@ -68,6 +87,7 @@ class Shelf:
                 yield from networks.get(number >> shift << shift, ())
 
 
+_CLIENT_KINDS = frozenset({MatchKind.NETWORK, MatchKind.HELO, MatchKind.PTR})
 _HEADER_KINDS = frozenset({MatchKind.ADDRESS, MatchKind.DOMAIN, MatchKind.BELOW, MatchKind.LIST_ID})
 
 
@@ -79,6 +99,11 @@ def particularity(rule: Rule) -> tuple[int, int, int]:
     elif rule.match.kind is MatchKind.BELOW:
         narrowness = -rule.match.value.count(".")
     return _ORDER[rule.match.kind], narrowness, -rule.serial
+
+
+def _meaning(rule: Rule) -> tuple[object, ...]:
+    """What it does, whoever made it."""
+    return rule.match, rule.action, rule.waives, rule.unproven
 
 
 def _keys(facts: Facts) -> Iterator[tuple[MatchKind, str]]:
