@@ -27,9 +27,12 @@ PROGRAMS = {
     "nsd": "nsd",
     "unbound": "unbound",
     "openssl": "openssl",
+    "exim4": "exim4-daemon-light, which scripts/peers unpacks beside Postfix",
 }
-NEED_ROOT = {"postfix", "dovecot"}
-SERVERS_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+NEED_ROOT = {"postfix", "dovecot", "exim4"}
+SERVERS_PATH = os.pathsep.join(
+    [os.environ.get("PATH", ""), "/usr/sbin", "/sbin", "/opt/exim4-for-tests"]
+)
 COMPILED = Path(".venv/compiled")
 IN_CI = os.environ.get("CI") == "true"
 FUZZ_SECONDS = 20.0
