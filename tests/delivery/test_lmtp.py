@@ -63,6 +63,19 @@ async def test_recipients_have_answers_of_their_own() -> None:
     assert [r.recipients for r in result.attempts] == [(0,), (1,)]
 
 
+async def test_a_full_mailbox_never_bounces_what_was_accepted() -> None:
+    full = "552 5.2.2 <bob@peer.test> Mailbox is full"
+    script = Script(answers={"RCPT TO:<eve@peer.test>": full, "DOT": full})
+    async with peer(script) as store:
+        delivery = lmtp()
+        way = LmtpRoute("local", f"127.0.0.1:{store.port}")
+        result = await delivery.deliver(way, job("bob", "eve"))
+        await delivery.close(1)
+    assert [type(o) for o in result.outcomes] == [Deferred, Deferred]
+    assert {str(o.reply)[:9] for o in result.outcomes} == {"452 4.2.2"}
+    assert {record.outcome for record in result.attempts} == {"deferred"}
+
+
 @pytest.mark.parametrize("greeting", [Act.CLOSE, Act.RESET, "421 4.3.2 busy", "500 what"])
 async def test_store_that_is_unwell_defers(greeting: str | Act) -> None:
     async with peer(Script(greeting=greeting)) as store:

@@ -16,6 +16,7 @@ from postern.directory.resolution import (
     NoSuchMailbox,
     NotOurs,
     Resolved,
+    Store,
     Via,
 )
 from postern.directory.store import tables
@@ -371,3 +372,32 @@ def test_mailer_daemon_is_the_postmaster_where_the_host_is_a_domain_of_ours(
     directory.answer_for_host(H.__eq__)
     assert directory.resolve(at("mailer-daemon")) == locally(Via.POSTMASTER, at("wang"))
     assert directory.resolve(at("nobody")) == NoSuchMailbox(H)
+
+
+def test_what_mail_is_put_in_comes_with_its_limits_and_no_query_more(
+    site: SiteStore, reading: Reading
+) -> None:
+    directory = reading.directory
+    granted(
+        site.set_mailbox(f"wang@{H}", MailboxPatch(quota_bytes=1000)),
+        site.add_domain("catch.example"),
+        site.set_domain("catch.example", DomainPatch(catch_all=at("li"))),
+        site.add_alias(f"both@{H}", [f"wang@{H}", f"li@{H}", "friend@far.example"]),
+    )
+
+    def stores(address: Address) -> tuple[Store, ...]:
+        directory.refresh()
+        found = directory.resolve(address)
+        assert isinstance(found, Resolved)
+        assert found.has_quota == any(store.has_quota for store in found.stores)
+        return found.stores
+
+    wang, li = Store(at("wang"), f"{H}/wang", 1000), Store(at("li"), f"{H}/li")
+    assert stores(at("wang+shop")) == (wang,)
+    assert stores(at("li")) == (li,)
+    assert stores(at("anyone", "catch.example")) == (li,)
+    assert stores(at("both")) == (wang, li)
+    granted(site.set_domain(H, DomainPatch(quota_bytes=5000)))
+    assert [store.domain_quota_bytes for store in stores(at("both"))] == [5000, 5000]
+    granted(site.set_domain(H, DomainPatch(quota_bytes=None)))
+    assert stores(at("both")) == (wang, li)

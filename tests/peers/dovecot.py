@@ -3,6 +3,7 @@
 import imaplib
 import os
 import pwd
+import smtplib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,6 +64,28 @@ protocol lmtp {{
 }}
 """
 
+# What Dovecot's own manual shows for a quota that Postfix asks for, but for the grace: none.
+QUOTA = """\
+mail_plugins = quota
+plugin {{
+  quota = maildir:User quota
+  quota_rule = *:storage={quota}
+  quota_grace = 0
+  quota_status_success = DUNNO
+  quota_status_nouser = DUNNO
+  quota_status_overquota = "552 5.2.2 Mailbox is full"
+}}
+service quota-status {{
+  executable = quota-status -p postfix
+  unix_listener {folder}/quota {{
+    mode = 0666
+  }}
+  inet_listener {{
+    port = {quota_port}
+  }}
+}}
+"""
+
 
 @dataclass
 class Dovecot:
@@ -72,11 +95,36 @@ class Dovecot:
     lmtp_port: int
     imap_port: int
     server: Server
+    quota_port: int = 0
 
     @property
     def lmtp_socket(self) -> Path:
         """The unix socket that takes LMTP."""
         return self.folder / "lmtp"
+
+    @property
+    def quota_socket(self) -> Path:
+        """The unix socket that tells how full mailboxes are, where there is a quota."""
+        return self.folder / "quota"
+
+    def deliver(self, address: str, data: bytes) -> bool:
+        """Put a message into a mailbox by LMTP; False when it is not taken."""
+        with smtplib.LMTP("127.0.0.1", self.lmtp_port) as lmtp:
+            try:
+                lmtp.sendmail("filler@peer.test", [address], data)
+            except smtplib.SMTPResponseException:
+                return False
+            except smtplib.SMTPRecipientsRefused:
+                return False
+        return True
+
+    def empty(self, address: str) -> None:
+        """Delete the address's mail as its owner does, by IMAP."""
+        with imaplib.IMAP4("127.0.0.1", self.imap_port, timeout=20) as imap:
+            imap.login(address, PASSWORD)
+            imap.select("INBOX")
+            imap.store("1:*", "+FLAGS", "\\Deleted")
+            imap.expunge()
 
     def messages(self, address: str) -> list[bytes]:
         """The messages in the address's inbox, as IMAP shows them."""
@@ -93,10 +141,14 @@ class Dovecot:
 
 
 @contextmanager
-def dovecot() -> Iterator[Dovecot]:
-    """Start a private Dovecot on free ports; stop it and remove its folder afterwards."""
+def dovecot(*, quota: str = "") -> Iterator[Dovecot]:
+    """Start a private Dovecot on free ports; stop it and remove its folder afterwards.
+
+    ``quota`` (``100k``) limits every mailbox, and has ``quota-status`` tell of it.
+    """
     with short_folder() as folder:
         lmtp_port, imap_port = free_port(), free_port()
+        quota_port = free_port() if quota else 0
         owner = pwd.getpwnam("nobody")
         for name in ("run", "state", "mail"):
             (folder / name).mkdir()
@@ -115,6 +167,7 @@ def dovecot() -> Iterator[Dovecot]:
                 imap_port=imap_port,
                 lmtp_port=lmtp_port,
             )
+            + (QUOTA.format(folder=folder, quota=quota, quota_port=quota_port) if quota else "")
         )
         server = Server(
             "dovecot", ["/usr/sbin/dovecot", "-F", "-c", str(configuration)], folder / "log"
@@ -122,4 +175,4 @@ def dovecot() -> Iterator[Dovecot]:
         with server:
             server.wait_for_greeting(lmtp_port, b"220 ")
             server.wait_for_greeting(imap_port, b"* OK")
-            yield Dovecot(folder, lmtp_port, imap_port, server)
+            yield Dovecot(folder, lmtp_port, imap_port, server, quota_port)

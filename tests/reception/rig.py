@@ -17,6 +17,7 @@ from postern.directory.credentials import Authenticator
 from postern.directory.model import DomainPatch, HostPort, MailboxPatch
 from postern.directory.passwords import hash_password
 from postern.directory.reader import Directory
+from postern.directory.store.correspondents import CorrespondentStore
 from postern.directory.store.site import FILE_NAME, SiteStore
 from postern.directory.trace import TraceCounter
 from postern.journal.record import ChangeRecord, Conversation
@@ -229,6 +230,7 @@ class Rig:
         examines: bool = False,
     ) -> None:
         self.clock = clock or SystemClock()
+        self.certificates = certificates
         self.resolver = FakeResolver()
         self.folder = folder
         self.site = SiteStore.open(folder, self.clock, "test")
@@ -236,6 +238,8 @@ class Rig:
         self._watch = ChangeWatch(folder / FILE_NAME)
         self.directory = Directory(self._database, self._watch)
         self.authenticator = Authenticator(self.directory, self.clock)
+        self.correspondents = CorrespondentStore.open(folder)
+        self.correspondents.prepare()
         self.outgoing = Outgoing()
         self.gate = Gate()
         spool_settings = SpoolSettings(
@@ -266,7 +270,8 @@ class Rig:
     def _policy(self) -> Policy:
         books = Books(self._database, self.clock)
         self.directory.on_change(books.forget)
-        return Judging((), self.resolver, books, Uses(), self.clock).policy
+        knows = self.correspondents.knows
+        return Judging((), self.resolver, books, Uses(), self.clock, knows).policy
 
     @property
     def told(self) -> list[Conversation]:
@@ -316,6 +321,7 @@ class Rig:
         await self.spool.close()
         self.authenticator.close()
         self._watch.close()
+        self.correspondents.close()
         self._database.close()
         self.site.close()
 

@@ -180,6 +180,14 @@ def _delivery(config: Config) -> Iterator[Doubt]:
     lmtp = config.delivery.lmtp
     if lmtp and not lmtp.startswith("unix:/"):
         yield from _host_port(("delivery", "lmtp"), lmtp)
+    status = config.delivery.quota_status
+    if status and not status.startswith("unix:/"):
+        yield from _host_port(("delivery", "quota_status"), status)
+    if status and not lmtp:
+        yield _warning(
+            ("delivery", "quota_status"),
+            "nobody is asked: our own Maildirs are measured here, without lmtp",
+        )
 
 
 def _queue(config: Config) -> Iterator[Doubt]:

@@ -126,6 +126,13 @@ class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
             " empty: Maildir below `data_dir`"
         ),
     ] = ""
+    quota_status: Annotated[
+        str,
+        Meta(
+            description="`unix:PATH` or `HOST:PORT` of Dovecot's `quota-status` service, asked at"
+            " RCPT whether a mailbox behind `lmtp` has room; empty: it is not asked"
+        ),
+    ] = ""
     port: Annotated[Port, Meta(description="port of MX hosts; others than 25 for laboratories")] = (
         25
     )

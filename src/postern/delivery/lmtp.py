@@ -1,5 +1,7 @@
 """One attempt by LMTP (RFC 2033): the same machine, an answer for each recipient, no TLS."""
 
+from dataclasses import replace
+
 from postern.delivery.attempt import Way, mail_of, records
 from postern.delivery.job import Job, JobResult
 from postern.delivery.opener import Opener, Place
@@ -7,7 +9,7 @@ from postern.delivery.pool import Pool
 from postern.delivery.settings import DeliverySettings
 from postern.delivery.smtp_connection import SmtpConnection
 from postern.mail.finding import Whose
-from postern.mail.outcome import Cause, Outcome
+from postern.mail.outcome import Cause, Deferred, Outcome, Refused
 from postern.mail.route import LmtpRoute, TlsPolicy
 from postern.mail.smtp.client_opening import ClientConfig
 from postern.mail.smtp.client_outcomes import own_words
@@ -72,6 +74,7 @@ class LmtpDelivery:
         self, job: Job, route: LmtpRoute, at: float, began: float, outcomes: tuple[Outcome, ...]
     ) -> JobResult:
         assert len(outcomes) == len(job.recipients)
+        outcomes = tuple(map(_not_for_quota, outcomes))
         way = Way(EGRESS, route.group, route.endpoint)
         seconds = self._clock.monotonic() - began
         return JobResult(outcomes, records(way, at, seconds, "", outcomes))
@@ -87,6 +90,18 @@ def parse_endpoint(endpoint: str) -> Place | None:
     if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         return None
     return Place(host, host, int(port))
+
+
+def _not_for_quota(outcome: Outcome) -> Outcome:
+    """Accepted mail does not bounce because a mailbox is full: it waits until there is room.
+
+    Dovecot refuses for good (552 5.2.2, ``lmtp_over_quota_tempfail`` would make it 452), but the
+    message is ours already and its sender may be forged.
+    """
+    if not isinstance(outcome, Refused) or outcome.reply.enhanced != "5.2.2":
+        return outcome
+    said = replace(outcome.reply, code=452, enhanced="4.2.2")
+    return Deferred(said, outcome.cause, outcome.remote, outcome.whose)
 
 
 def _at_home(words: str) -> Outcome:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -34,14 +35,27 @@ _SENTENCES = {
 }
 
 
+def _nobody_asks(_home: str) -> None:
+    """Nobody keeps figures of how full mailboxes are."""
+
+
 class MaildirDelivery:
     """Writes messages below ``root``; see ``maildir_store`` for how.
 
-    At most ``threads`` messages are written at a time.
+    At most ``threads`` messages are written at a time. ``filled`` is told which mailbox got one.
     """
 
-    def __init__(self, root: Path, hostname: str, clock: Clock, *, threads: int = 4) -> None:
+    def __init__(
+        self,
+        root: Path,
+        hostname: str,
+        clock: Clock,
+        *,
+        threads: int = 4,
+        filled: Callable[[str], None] = _nobody_asks,
+    ) -> None:
         self._store = MaildirStore(root, hostname, clock)
+        self._filled = filled
         self._clock = clock
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="maildir")
         self._turns = asyncio.Semaphore(threads)
@@ -84,6 +98,7 @@ class MaildirDelivery:
                 f"The mailbox could not be written: {error.strerror or error}"
             )
             return own_words(Cause.LOCAL, sentence, Whose.US)
+        self._filled(route.home)
         return Delivered(reply(250, "2.0.0", "Delivered to mailbox"))
 
     async def _write(

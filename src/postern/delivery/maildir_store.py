@@ -16,6 +16,7 @@ from enum import Enum
 from itertools import count
 from pathlib import Path
 
+from postern.delivery.maildir_usage import note_delivered
 from postern.runtime.clock import Clock, Instant
 from postern.runtime.durable import make_directory
 
@@ -51,7 +52,8 @@ class Draft:
     Lines lose their CR as they are written, wherever the pieces were cut.
     """
 
-    def __init__(self, folders: ExitStack, tmp: int, new: int, name: str) -> None:
+    def __init__(self, folders: ExitStack, maildir: int, tmp: int, new: int, name: str) -> None:
+        self._maildir = maildir
         self._tmp = tmp
         self._new = new
         self._name = name
@@ -87,6 +89,7 @@ class Draft:
         os.rename(self._name, name, src_dir_fd=self._tmp, dst_dir_fd=self._new)
         self._is_kept = True
         os.fsync(self._new)
+        note_delivered(self._maildir, self._size)
         return name
 
     def close(self) -> None:
@@ -121,15 +124,16 @@ class MaildirStore:
             OSError: a symbolic link or a file is in the way, no permission, no space, read-only.
         """
         with ExitStack() as folders:
-            below = [*home, "Maildir", *([folder.value] if folder.value else [])]
             maildir = self._open_root(folders)
-            for name in below:
+            for name in (*home, "Maildir"):
                 maildir = _open_below(folders, maildir, name)
+            inside = maildir
             if folder.value:
-                _mark_folder(maildir)
-            tmp, new, _ = (_open_below(folders, maildir, name) for name in ("tmp", "new", "cur"))
-            self._sweep("/".join(below), tmp)
-            return Draft(folders, tmp, new, self._name())
+                inside = _open_below(folders, maildir, folder.value)
+                _mark_folder(inside)
+            tmp, new, _ = (_open_below(folders, inside, name) for name in ("tmp", "new", "cur"))
+            self._sweep("/".join((*home, folder.value)), tmp)
+            return Draft(folders, maildir, tmp, new, self._name())
 
     def _open_root(self, folders: ExitStack) -> int:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC

@@ -15,7 +15,8 @@ class Domain:
 
     With ``gateway_host`` it is a customer's own server that we stand in front of; then it has no
     mailboxes. ``catch_all`` receives what no mailbox or alias of the domain does. ``separator``
-    None means that the domain has no plus-addressing.
+    None means that the domain has no plus-addressing. ``quota_bytes`` is the most that all its
+    mailboxes together may hold; None: no limit.
     """
 
     id: str
@@ -25,6 +26,7 @@ class Domain:
     gateway_port: int | None = None
     catch_all: Address | None = None
     separator: str | None = DEFAULT_SEPARATOR
+    quota_bytes: int | None = None
 
     @property
     def is_gateway(self) -> bool:
@@ -116,6 +118,7 @@ class DomainPatch:
     gateway: HostPort | Keep | None = KEEP
     catch_all: Address | Keep | None = KEEP
     separator: str | Keep | None = KEEP
+    quota_bytes: int | Keep | None = KEEP
 
 
 @dataclass(frozen=True, slots=True)

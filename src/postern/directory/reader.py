@@ -6,14 +6,14 @@ also that something is not there, so a guesser cannot make every guess a query t
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
 
 from postern.directory.expand import HOST_POSTMEN, SITE_POSTMASTER, Entry, resolve
 from postern.directory.model import Domain, Mailbox
 from postern.directory.names import home_path, key_of, local_key, without_tag
-from postern.directory.resolution import NotOurs, Resolution, Resolved
+from postern.directory.resolution import Destination, NotOurs, Resolution, Resolved, Store
 from postern.directory.store.lookup import Lookup, find_domain
 from postern.mail.address import Address
 from postern.runtime.database.engine import Database
@@ -158,7 +158,24 @@ class Directory:
 
     def _read_resolution(self, address: Address) -> Resolution:
         with self._database.read() as connection:
-            return resolve(_Remembering(self, Lookup(connection)), address)
+            source = _Remembering(self, Lookup(connection))
+            found = resolve(source, address)
+        return self._with_stores(found, source) if isinstance(found, Resolved) else found
+
+    def _with_stores(self, resolved: Resolved, source: "_Remembering") -> Resolved:
+        """Told once, with what is cached: no recipient pays for limits that nobody set."""
+        found = (self._store_of(one, source) for one in resolved.destinations if one.local)
+        stores = tuple(store for store in found if store is not None)
+        return replace(resolved, stores=stores, has_quota=any(one.has_quota for one in stores))
+
+    def _store_of(self, destination: Destination, source: "_Remembering") -> Store | None:
+        domain = self._domain(destination.address.domain)
+        found = None if domain is None else source.mailbox_of(destination.address, domain)
+        if domain is None or found is None:
+            return None
+        limit = domain.quota_bytes
+        home = home_path(found.address.domain, found.address.local)
+        return Store(found.address, home, found.quota_bytes, limit)
 
     def _read_mailbox(self, key: Address) -> Mailbox | None:
         domain = self._domain(key.domain)
@@ -177,17 +194,34 @@ def _is_nowhere(_domain: str) -> bool:
 
 
 class _Remembering:
-    """A ``Source`` that takes domains from the directory's cache and the rest from the tables."""
+    """A ``Source`` that takes domains from the directory's cache and the rest from the tables.
+
+    It keeps the mailboxes it came across: what they may hold is asked once the walk is over.
+    """
 
     def __init__(self, directory: Directory, lookup: Lookup) -> None:
         self._directory = directory
         self._lookup = lookup
+        self._mailboxes: dict[Address, Mailbox] = {}
 
     def domain(self, name: str) -> Domain | None:
         return self._directory.domain(name)
 
     def entries(self, domain: Domain, keys: tuple[str, ...]) -> Mapping[str, Entry]:
-        return self._lookup.entries(domain, keys)
+        found = self._lookup.entries(domain, keys)
+        for entry in found.values():
+            if entry.mailbox is not None:
+                self._mailboxes[entry.mailbox.address] = entry.mailbox
+        return found
+
+    def mailbox_of(self, address: Address, domain: Domain) -> Mailbox | None:
+        """The mailbox behind a destination of the walk, which has read it."""
+        key = local_key(address.local)
+        found = self._mailboxes.get(Address(key, domain.name))
+        base = without_tag(key, domain.separator)
+        if found is None and base is not None:
+            found = self._mailboxes.get(Address(base, domain.name))
+        return found
 
     def site_postmaster(self) -> tuple[Address, ...]:
         return self._lookup.site_postmaster()

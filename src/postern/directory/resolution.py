@@ -1,6 +1,6 @@
 """What became of an address when the directory was asked: values, matched exhaustively."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from postern.mail.address import Address
@@ -57,17 +57,38 @@ class Gateway:
 
 
 @dataclass(frozen=True, slots=True)
+class Store:
+    """A mailbox that mail is put in: its own address, its home, and how much it may hold.
+
+    ``domain_quota_bytes`` is for all mailboxes of its domain together; None: no limit.
+    """
+
+    address: Address
+    home: str
+    quota_bytes: int | None = None
+    domain_quota_bytes: int | None = None
+
+    @property
+    def has_quota(self) -> bool:
+        """True when it can be too full for a message."""
+        return self.quota_bytes is not None or self.domain_quota_bytes is not None
+
+
+@dataclass(frozen=True, slots=True)
 class Resolved:
     """Mail is taken, for one destination or more, none of them twice.
 
     ``missing``: targets of ours that are not there (or off); the others get the mail.
     ``cut_short``: expansion met a bound (depth or count) or a circle, and left something out.
+    ``stores``: the mailboxes here among the destinations; ``has_quota``: one of them has a limit.
     """
 
     destinations: tuple[Destination, ...]
     via: Via
     missing: tuple[Address, ...] = ()
     cut_short: bool = False
+    stores: tuple[Store, ...] = field(default=(), compare=False)
+    has_quota: bool = field(default=False, compare=False)
 
 
 Resolution = NotOurs | NoSuchMailbox | Disabled | Gateway | Resolved

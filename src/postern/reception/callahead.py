@@ -17,7 +17,7 @@ from postern.mail.finding import Effect, Finding, Result, Verdict, Whose
 from postern.mail.outcome import Cause, Deferred, Delivered, Outcome, Refused
 from postern.mail.reply import Reply, reply
 from postern.mail.route import Route, SmtpRoute
-from postern.reception.recipients import ACCEPTED
+from postern.reception.quota import ACCEPTED
 from postern.runtime.clock import Clock
 
 KNOWN_S = 7 * 86_400.0

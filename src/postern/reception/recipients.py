@@ -4,6 +4,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Protocol
 
+from postern.delivery.room import Measure
 from postern.directory.resolution import (
     Destination,
     Disabled,
@@ -16,8 +17,7 @@ from postern.directory.resolution import (
 from postern.mail.address import Address
 from postern.mail.finding import Effect, Finding, Result, Verdict, Whose
 from postern.mail.reply import reply
-
-ACCEPTED = Verdict(Effect.ACCEPT, reply(250, "2.1.5", "Recipient ok"))
+from postern.reception.quota import ACCEPTED, weigh_room
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +56,33 @@ class Verifier(Protocol):
 class Recipients:
     """Decides about recipients, one at a time."""
 
-    def __init__(self, directory: Directory, verifier: Verifier) -> None:
+    def __init__(
+        self, directory: Directory, verifier: Verifier, measure: Measure | None = None
+    ) -> None:
         self._directory = directory
         self._verifier = verifier
+        self._measure = measure
 
-    def decide(self, address: Address, *, trusted: bool) -> Decision | Awaitable[Decision]:
+    def decide(
+        self, address: Address, size_bytes: int, *, trusted: bool
+    ) -> Decision | Awaitable[Decision]:
         """The decision, or its promise where another server must be asked.
 
         Args:
             address: as RCPT named it.
+            size_bytes: what MAIL declared (RFC 1870); 0 when it did not.
             trusted: the client may send to anyone (authenticated, ``relay_from``, this machine).
         """
         resolution = self._directory.resolve(address)
         match resolution:
             case Resolved(destinations=destinations):
-                return Decision(ACCEPTED, destinations)
+                measure = self._measure
+                if measure is None or not measure.concerns(resolution):
+                    return Decision(ACCEPTED, destinations)
+                found = weigh_room(measure, address, resolution, size_bytes)
+                if isinstance(found, Verdict):
+                    return Decision(found, destinations)
+                return _once(found, destinations)
             case Gateway():
                 verdict = self._verifier.cached(resolution, address)
                 if verdict is None:
@@ -89,6 +101,10 @@ class Recipients:
 
     async def _ask(self, gateway: Gateway, address: Address) -> Decision:
         return _at_gateway(await self._verifier.ask(gateway, address), address)
+
+
+async def _once(verdict: Awaitable[Verdict], destinations: tuple[Destination, ...]) -> Decision:
+    return Decision(await verdict, destinations)
 
 
 def _at_gateway(verdict: Verdict, address: Address) -> Decision:

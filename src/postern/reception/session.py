@@ -156,8 +156,7 @@ class Session:
         self._record.decided("tls.failed", f"the TLS handshake failed: {text}", Whose.BETWEEN)
 
     def _credentials(self, event: events.Credentials) -> None:
-        trace = self.trace()
-        self._later(sign_in(self._services, self._client, self._record, event, trace))
+        self._later(sign_in(self._services, self._client, self._record, event, self.trace()))
 
     # --- the envelope ----------------------------------------------------------------------------
 
@@ -183,10 +182,12 @@ class Session:
         return replies.SENDER_OK
 
     def _rcpt(self, event: events.RcptTo) -> Reply | None:
-        recipient = event.recipient
+        recipient, transaction = event.recipient, self._transaction
+        assert transaction is not None
+        size_bytes = transaction.sender.size_bytes or 0
         try:
             decision = self._services.recipients.decide(
-                recipient.address, trusted=self._client.is_trusted
+                recipient.address, size_bytes, trusted=self._client.is_trusted
             )
         except Exception as error:  # noqa: BLE001 - 451 for this recipient, and journaled
             return self._decided(recipient, couldnt_decide(self.trouble(error)))
@@ -240,11 +241,10 @@ class Session:
 
     def _data(self, _event: events.DataStart) -> Reply:
         assert self._transaction is not None
-        intake = Intake(
+        self._intake = intake = Intake(
             self._services, self._client, self._record, self._transaction, self._hearing
         )
         intake.open(self._machine)
-        self._intake = intake
         return replies.GO_AHEAD
 
     def _body_data(self, event: events.BodyData) -> None:

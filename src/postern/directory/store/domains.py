@@ -102,6 +102,8 @@ def change(writing: Writing, text: str, patch: DomainPatch) -> Domain | Refused:
                 f"{patch.separator!r} cannot separate a name from its tag, one of {SEPARATORS} can",
             )
         domain = replace(domain, separator=patch.separator)
+    if patch.quota_bytes is not KEEP:
+        domain = replace(domain, quota_bytes=patch.quota_bytes)
     if patch.catch_all is not KEEP:
         domain = replace(domain, catch_all=_one_spelling(writing.connection, patch.catch_all))
     if domain.is_gateway and domain.catch_all is not None:
@@ -195,7 +197,7 @@ def summaries(connection: sa.Connection) -> Iterator[DomainSummary]:
     ]
     query = sa.select(*DOMAIN_COLUMNS, *counts).order_by(tables.domain.c.name)
     for row in connection.execute(query):
-        yield DomainSummary(read_domain_row(row[:7]), row[7], row[8])
+        yield DomainSummary(read_domain_row(row[:8]), row[8], row[9])
 
 
 def _columns(domain: Domain) -> dict[str, str | int | None]:
@@ -204,4 +206,5 @@ def _columns(domain: Domain) -> dict[str, str | int | None]:
         "gateway_port": domain.gateway_port,
         "catch_all": str(domain.catch_all) if domain.catch_all else None,
         "separator": domain.separator,
+        "quota_bytes": domain.quota_bytes,
     }

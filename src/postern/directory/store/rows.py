@@ -5,7 +5,7 @@ from postern.directory.names import read_address
 from postern.directory.store import tables
 from postern.mail.address import Address
 
-DomainRow = tuple[str, str, float, str | None, int | None, str | None, str | None]
+DomainRow = tuple[str, str, float, str | None, int | None, str | None, str | None, int | None]
 MailboxRow = tuple[str, str, float, bool, int | None, str | None]
 
 DOMAIN_COLUMNS = (
@@ -16,6 +16,7 @@ DOMAIN_COLUMNS = (
     tables.domain.c.gateway_port,
     tables.domain.c.catch_all,
     tables.domain.c.separator,
+    tables.domain.c.quota_bytes,
 )
 
 MAILBOX_COLUMNS = (
@@ -30,7 +31,7 @@ MAILBOX_COLUMNS = (
 
 def read_domain_row(row: DomainRow) -> Domain:
     """A row of ``DOMAIN_COLUMNS``."""
-    key, name, created_at, host, port, catch_all, separator = row
+    key, name, created_at, host, port, catch_all, separator, quota_bytes = row
     return Domain(
         id=key,
         name=name,
@@ -39,6 +40,7 @@ def read_domain_row(row: DomainRow) -> Domain:
         gateway_port=port,
         catch_all=read_address(catch_all) if catch_all else None,
         separator=separator or None,
+        quota_bytes=quota_bytes,
     )
 
 

@@ -21,6 +21,7 @@ domain = sa.Table(
     sa.Column("catch_all", sa.String(1024)),
     sa.Column("separator", sa.String(1)),
     sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("quota_bytes", sa.BigInteger),
 )
 
 mailbox = sa.Table(
