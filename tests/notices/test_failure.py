@@ -17,6 +17,7 @@ from postern.notices.notice import (
     Answer,
     HoldInstead,
     Kind,
+    Meant,
     NoNotice,
     Notice,
     Origin,
@@ -311,3 +312,25 @@ def test_the_status_code_decides_what_is_said(
 ) -> None:
     outcome = Refused(reply(code, enhanced, "no"), Cause.REPLY, "192.0.2.80")
     assert why in " ".join(text(only_notice(ask([make_end(outcome=outcome)]))).split())
+
+
+@pytest.mark.parametrize(
+    ("wrote_at", "month", "month_zh"),
+    [
+        (NOW - 60, "in November", "11月"),
+        (NOW - 250 * 86_400, "in March", "3月"),
+        (NOW - 615 * 86_400, "in March 2025", "2025年3月"),
+    ],
+)
+def test_a_notice_says_whom_the_sender_may_have_meant(
+    ask: Asker, make_end: EndMaker, wrote_at: float, month: str, month_zh: str
+) -> None:
+    meant = Meant(Address("chen.l", "tea-trading.example"), wrote_at)
+    said = text(only_notice(ask([make_end(meant=meant)])))
+    english = " ".join(said.split())
+    assert (
+        "Check the spelling, or ask the recipient for the right address. You wrote to"
+        f" chen.l@tea-trading.example {month}; that one works."
+    ) in english
+    chinese = "".join(said.split())
+    assert f"您曾在{month_zh}写信到chen.l@tea-trading.example，该地址有效。" in chinese

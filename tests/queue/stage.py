@@ -13,6 +13,7 @@ from postern.mail.address import Address
 from postern.mail.outcome import Cause, Deferred, Delivered, Outcome, Refused
 from postern.mail.reply import reply
 from postern.mail.route import Egress, MaildirRoute, Route, SmtpRoute, Target
+from postern.queue.contacts import Contacts, Nobody
 from postern.queue.groups import Work
 from postern.queue.settings import QueueSettings
 from postern.queue.settle import Settled
@@ -134,12 +135,19 @@ class Stage:
         self.courier = ScriptedCourier(self.clock)
         self.router = ScriptedRouter()
         self.tidings = ScriptedTidings()
+        self.contacts: Contacts = Nobody()
         self._build()
 
     def _build(self) -> None:
         self.spool = spool_of(self.folder, self.journal, clock=self.clock, ride_s=0.0)
         self.queue = QueueWorker(
-            self.spool, self.router, self.courier, self.tidings, self.settings, self.clock
+            self.spool,
+            self.router,
+            self.courier,
+            self.tidings,
+            self.settings,
+            self.clock,
+            self.contacts,
         )
 
     async def open(self) -> "Stage":

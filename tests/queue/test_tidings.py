@@ -8,7 +8,9 @@ from tests.spool.mail import message
 
 from postern.mail.address import Address
 from postern.mail.envelope import Notify
-from postern.mail.outcome import Delivered, Outcome
+from postern.mail.outcome import Cause, Delivered, Outcome, Refused
+from postern.mail.reply import reply
+from postern.notices.notice import Meant
 from postern.notices.settings import NoticeSettings
 from postern.queue import tidings as module
 from postern.queue.settle import Settled, expired
@@ -199,3 +201,49 @@ async def test_an_expansion_that_fails_leaves_the_requests_as_they_were(
         await tidings.expand(made)
     assert all(d.recipient.notify is Notify.SUCCESS for d in made.deliveries)
     assert replace(made.deliveries[0]).busy is False
+
+
+@dataclass
+class Near:
+    asked: list[str] = field(default_factory=list)
+
+    async def instead_of(self, message: Message, address: Address) -> Meant | None:
+        self.asked.append(str(address))
+        return Meant(Address("wang.l", "there.test"), message.accepted_at)
+
+
+async def test_who_may_have_been_meant_is_told_where_an_address_is_unknown(
+    clock: FakeClock, homes: Homes
+) -> None:
+    near = Near()
+    settings = NoticeSettings(hostname="mx.postern.test", support="help@postern.test")
+    tidings = NoticeTidings(settings, 432_000.0, Numbers(), clock, homes, near)
+    made = message(1, "wang@there.test")
+    (notice,) = await tidings.compose(made, ended(made, UNKNOWN))
+    assert b"You wrote to wang.l@there.test in" in (notice.content.in_memory or b"")
+    assert near.asked == ["wang@there.test"]
+    made = message(2, "wang@there.test")
+    full = Refused(reply(552, "5.2.2", "full"), Cause.REPLY, "mx.there.test")
+    (notice,) = await tidings.compose(made, ended(made, full))
+    assert b"You wrote to" not in (notice.content.in_memory or b"")
+    assert near.asked == ["wang@there.test"]
+
+
+async def test_where_an_alias_led_nobody_is_suggested(clock: FakeClock, homes: Homes) -> None:
+    tidings = NoticeTidings(
+        NoticeSettings(hostname="mx.postern.test"), 432_000.0, Numbers(), clock, homes, Near()
+    )
+    made = message(1, "wang@there.test")
+    made.deliveries[0].original = "sales@here.test"
+    (notice,) = await tidings.compose(made, ended(made, UNKNOWN))
+    assert b"You wrote to" not in (notice.content.in_memory or b"")
+
+
+async def test_a_letter_to_thousands_looks_for_a_few(clock: FakeClock, homes: Homes) -> None:
+    near = Near()
+    tidings = NoticeTidings(
+        NoticeSettings(hostname="mx.postern.test"), 432_000.0, Numbers(), clock, homes, near
+    )
+    made = message(1, *(f"u{n}@there.test" for n in range(100)))
+    await tidings.compose(made, ended(made, UNKNOWN))
+    assert len(near.asked) == 20

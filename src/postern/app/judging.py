@@ -1,10 +1,11 @@
 """What one worker judges by: the checks that the configuration asks for, over its resolvers."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import structlog
 
+from postern.mail.address import Address
 from postern.policy.checks.check import Found, Seen
 from postern.policy.checks.dkim import check_dkim
 from postern.policy.checks.dmarc import check_dmarc
@@ -37,11 +38,17 @@ class Judging:
     """The checks of one configuration, and the block lists that they ask."""
 
     def __init__(
-        self, zones: Iterable[Zone], lookup: Lookup, books: Books, uses: Uses, clock: Clock
+        self,
+        zones: Iterable[Zone],
+        lookup: Lookup,
+        books: Books,
+        uses: Uses,
+        clock: Clock,
+        knows: Callable[[str, Address], bool],
     ) -> None:
         self._lookup = lookup
         self.zones = Zones(zones, clock)
-        self.policy = Policy(self._checks(), self._letter_checks(), books, uses)
+        self.policy = Policy(self._checks(), self._letter_checks(), books, uses, knows)
 
     def take_over(self, before: "Judging") -> None:
         """Go on with what is known of the block lists, and let the old ones learn as well."""

@@ -16,10 +16,14 @@ from postern.app.settings import (
 from postern.config.settings import Config
 from postern.delivery.lmtp import LmtpDelivery
 from postern.delivery.maildir import MaildirDelivery
+from postern.delivery.maildir_quota import MaildirQuota
+from postern.delivery.maildir_usage import MaildirUsage
+from postern.delivery.quota_status import QuotaStatus
 from postern.delivery.smtp import SmtpDelivery
 from postern.directory.reader import Directory
 from postern.queue.courier import Courier
 from postern.queue.settings import QueueSettings
+from postern.queue.suggestions import Suggestions
 from postern.queue.tidings import NoticeTidings
 from postern.reception.callahead import CallAhead
 from postern.reception.codes import Numbers
@@ -44,12 +48,15 @@ class Outward:
     tidings: NoticeTidings
     recipients: Recipients
     queue_settings: QueueSettings
+    quota_status: QuotaStatus | None
 
     async def close(self, grace_s: float) -> None:
         """Let what is under way end within ``grace_s``, then cut it."""
         await asyncio.gather(
             self.smtp.close(grace_s), self.lmtp.close(grace_s), self.maildir.close(grace_s)
         )
+        if self.quota_status is not None:
+            self.quota_status.close()
         await self.resolver.aclose()
 
 
@@ -60,17 +67,24 @@ def outward(
     directory: Directory,
     numbers: Numbers,
     clock: Clock,
+    suggestions: Suggestions,
 ) -> Outward:
     """The set that ``config`` describes; ``ports`` are the real ones, by listener index."""
     resolver = Resolver(resolver_settings(config), clock)
     smtp = SmtpDelivery(delivery_settings(config), clock)
     lmtp = LmtpDelivery(delivery_settings(config), clock)
-    maildir = MaildirDelivery(maildir_root(config), config.hostname, clock)
+    root = maildir_root(config)
+    quota = MaildirQuota(MaildirUsage(root, clock), clock)
+    maildir = MaildirDelivery(root, config.hostname, clock, filled=quota.forget)
     machine = this_machine()
     directory.answer_for_host(functools.partial(is_this_host, config.hostname, machine.owns))
     places = DirectoryPlaces(directory)
     router = Router(places, resolver, routing_settings(config, ports), clock, machine)
     expire_s = config.queue.expire_s
+    stored_by = config.delivery
+    asked = QuotaStatus(stored_by.quota_status, clock) if stored_by.quota_status else None
+    # What another server stores can't be measured here; it has the last word at delivery.
+    measure = asked if stored_by.lmtp else quota
     return Outward(
         resolver,
         smtp,
@@ -78,9 +92,10 @@ def outward(
         maildir,
         router,
         Courier(smtp, lmtp, maildir),
-        NoticeTidings(notice_settings(config), expire_s, numbers, clock, directory),
-        Recipients(directory, CallAhead(router, smtp, clock)),
+        NoticeTidings(notice_settings(config), expire_s, numbers, clock, directory, suggestions),
+        Recipients(directory, CallAhead(router, smtp, clock), measure),
         queue_settings(config, workers),
+        asked,
     )
 
 

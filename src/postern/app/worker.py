@@ -10,6 +10,7 @@ from dataclasses import replace
 import structlog
 import uvloop
 
+from postern.app.acquaintances import Acquaintances
 from postern.app.judging import Judging
 from postern.app.outward import Outward, outward
 from postern.app.settings import (
@@ -35,6 +36,8 @@ from postern.mail.tracecode import TraceCodes
 from postern.policy.rules.store import Books, RuleStore
 from postern.policy.uses import Uses
 from postern.queue.commands import Commands
+from postern.queue.contacts import SentMail
+from postern.queue.suggestions import Suggestions
 from postern.queue.worker import QueueWorker
 from postern.reception.codes import Numbers
 from postern.reception.reception import Reception
@@ -99,6 +102,8 @@ class Worker:
         )
         self._spool = Spool(spool_settings(config), setup.number, setup.of, journal, self._clock)
         self._authenticator = Authenticator(self._directory, self._clock)
+        self._acquaintances = Acquaintances(data_dir, self._clock, sweeps=setup.number == 0)
+        self._sent = SentMail(self._directory, self._acquaintances.notebook)
         self._outward = out = self._outward_of(config)
         self._books = Books(self._site.database, self._clock)
         self._directory.on_change(self._books.forget)
@@ -106,8 +111,9 @@ class Worker:
         self._rules = RuleStore(self._site.database, self._clock, f"worker-{setup.number}")
         self._judging = self._judging_of(config)
         self._queue = QueueWorker(
-            self._spool, out.router, out.courier, out.tidings, out.queue_settings, self._clock
-        )
+            self._spool, out.router, out.courier, out.tidings, out.queue_settings, self._clock,
+            self._sent,
+        )  # fmt: skip
         self._commands = Commands(
             self._site.database,
             ChangeWatch(data_dir / FILE_NAME),
@@ -130,11 +136,15 @@ class Worker:
 
     def _judging_of(self, config: Config) -> Judging:
         zones = blocklist_zones(config)
-        return Judging(zones, self._outward.resolver, self._books, self._uses, self._clock)
+        knows = self._acquaintances.store.knows
+        return Judging(zones, self._outward.resolver, self._books, self._uses, self._clock, knows)
 
     def _outward_of(self, config: Config) -> Outward:
         ports, workers = _ports(self._setup), self._setup.of
-        return outward(config, ports, workers, self._directory, self._numbers, self._clock)
+        suggestions = Suggestions(self._sent, self._acquaintances.store.reached_at)
+        return outward(
+            config, ports, workers, self._directory, self._numbers, self._clock, suggestions
+        )
 
     async def live(self) -> int:
         """Serve from the first connection to the last commit."""
@@ -170,6 +180,7 @@ class Worker:
             self._keep_looking_at_certificates(reception),
             self._keep_testing_blocklists(),
             self._keep_counting_uses(),
+            self._acquaintances.keep_writing(),
         ]
         if self._setup.number == 0:
             jobs.append(self._keep_sweeping())
@@ -260,6 +271,7 @@ class Worker:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._judging.write_uses(self._rules)
+        await self._acquaintances.close()
         await self._outward.close(END_S)
         await self._spool.close()
         self._authenticator.close()

@@ -13,6 +13,8 @@ from postern.notices.layout import (
     columns,
     moment,
     moment_zh,
+    month_of,
+    month_of_zh,
     paragraph,
     paragraph_zh,
     quote,
@@ -21,7 +23,7 @@ from postern.notices.layout import (
 from postern.notices.letter import said, title, veiled, write
 from postern.notices.notice import Answer, HoldInstead, Kind, Original, Others, RecipientEnd
 from postern.notices.settings import NoticeSettings
-from postern.notices.words import Words, words_for
+from postern.notices.words import Words, with_meant, words_for
 
 _MAX_BLOCKS = 20
 _MAX_LISTED = 200
@@ -77,6 +79,10 @@ def reason(end: RecipientEnd, settings: NoticeSettings) -> Words:
         "support": settings.support_address,
     }
     words = words_for(outcome).filled(**names)
+    if end.meant is not None:
+        at, now = end.meant.wrote_at, end.last_attempt_at
+        month, month_zh = month_of(at, now, settings), month_of_zh(at, now, settings)
+        return with_meant(words, str(end.meant.address), month, month_zh)
     if outcome.cause is Cause.EXPIRED and end.last is not None:
         last = words_for(end.last).filled(**names)
         return Words(

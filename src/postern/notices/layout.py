@@ -15,6 +15,11 @@ _MAX_QUOTE_CHARS = 1_000
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
+_LONG_MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September",
+    "October", "November", "December",
+)  # fmt: skip
+
 
 def moment(instant: float, settings: NoticeSettings) -> str:
     """``Mon 24 Nov 14:00``, in the site's time; the zone is told by ``zone``."""
@@ -26,6 +31,20 @@ def moment_zh(instant: float, settings: NoticeSettings) -> str:
     """``11月24日 14:00``, in the site's time."""
     at = datetime.fromtimestamp(instant, settings.timezone)
     return f"{at.month}月{at.day}日 {at.hour:02}:{at.minute:02}"
+
+
+def month_of(instant: float, now: float, settings: NoticeSettings) -> str:
+    """``in March``; of another year ``in March 2025``."""
+    at, today = (datetime.fromtimestamp(one, settings.timezone) for one in (instant, now))
+    year = "" if at.year == today.year else f" {at.year}"
+    return f"in {_LONG_MONTHS[at.month - 1]}{year}"
+
+
+def month_of_zh(instant: float, now: float, settings: NoticeSettings) -> str:
+    """``3月``; of another year ``2025年3月``."""
+    at, today = (datetime.fromtimestamp(one, settings.timezone) for one in (instant, now))
+    year = "" if at.year == today.year else f"{at.year}年"
+    return f"{year}{at.month}月"
 
 
 def zone(instant: float, settings: NoticeSettings) -> str:

@@ -46,6 +46,14 @@ class Original:
 
 
 @dataclass(frozen=True, slots=True)
+class Meant:
+    """Whom the sender may have meant: somebody his mail has reached, and when he wrote last."""
+
+    address: Address
+    wrote_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class RecipientEnd:
     """What became of one recipient.
 
@@ -53,7 +61,8 @@ class RecipientEnd:
     sender wrote to that one, and is told nothing of the other. ``last`` is the last attempt's
     outcome where ``outcome`` is our own decision (expired, cancelled). ``is_ours``: the recipient
     is a mailbox stored here, which SMTP could have refused; ``is_suspect``: its recipient's rules
-    took the message for junk, or held it.
+    took the message for junk, or held it; ``meant``: whom the sender may have meant, where the
+    address does not exist.
     """
 
     recipient: Recipient
@@ -67,6 +76,7 @@ class RecipientEnd:
     last: Deferred | None = None
     is_ours: bool = False
     is_suspect: bool = False
+    meant: Meant | None = None
 
     @property
     def address(self) -> Address:

@@ -7,7 +7,7 @@ elsewhere. Where a peer's enhanced status code is more exact than its reply code
 refused.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from postern.mail.outcome import Cause, Deferred, Refused
 from postern.mail.reply import Reply
@@ -196,6 +196,18 @@ _REFUSED = Words(
     "请查看下方对方服务器的答复，并向收件人或 {support} 求助。",
 )
 
+_MEANT = (
+    " You wrote to {meant} {month}; that one works.",
+    "您曾在{month_zh}写信到 {meant}，该地址有效。",
+)
+
+
+def with_meant(words: Words, meant: str, month: str, month_zh: str) -> Words:
+    """With whom the sender may have meant: ``month`` is ``in March``, ``month_zh`` ``3月``."""
+    todo, todo_zh = (text.format(meant=meant, month=month, month_zh=month_zh) for text in _MEANT)
+    return replace(words, todo=words.todo + todo, todo_zh=words.todo_zh + todo_zh)
+
+
 _BY_CAUSE = {
     Cause.REFUSED: _SILENT,
     Cause.SILENT: _SILENT,
@@ -268,6 +280,11 @@ def words_for(outcome: Deferred | Refused) -> Words:
     if outcome.cause is not Cause.REPLY:
         return _BY_CAUSE[outcome.cause]
     return _words_for_reply(outcome.reply)
+
+
+def is_no_mailbox(outcome: Deferred | Refused) -> bool:
+    """True where the words would be that the address does not exist."""
+    return words_for(outcome) is _NO_MAILBOX
 
 
 def _words_for_reply(reply: Reply) -> Words:

@@ -61,6 +61,7 @@ class Judgement:
         rule: the rule that decided, or that let through what would not have been accepted.
         awaits: a rule that could still lift the refusal once the header is there.
         weighed: every finding, in the order it was found, for whoever explains.
+        awaits_proof: its recipient has written to the sender, whom DKIM could still prove.
     """
 
     gravity: Gravity
@@ -68,6 +69,12 @@ class Judgement:
     rule: Rule | None
     awaits: Rule | None
     weighed: tuple[Weighed, ...]
+    awaits_proof: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """True when the refusal is not to be said before the header has come."""
+        return self.awaits is not None or self.awaits_proof
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,17 @@
 """What one worker judges by: the checks it runs, the rules of everybody, and their use."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from postern.mail.address import Address
 from postern.policy.examiner import LetterCheck
 from postern.policy.panel import Check
 from postern.policy.rules.store import Books
 from postern.policy.uses import Uses
+
+
+def _knows_nobody(_mailbox_id: str, _address: Address) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +22,5 @@ class Policy:
     letter_checks: tuple[LetterCheck, ...]
     books: Books
     uses: Uses
+    knows: Callable[[str, Address], bool] = _knows_nobody
+    """Whether a mailbox, by its id, has written to an address."""

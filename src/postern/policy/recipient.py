@@ -1,10 +1,17 @@
 """Verdicts as recipients get them: postmaster's own way, and recipients who differ."""
 
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 
 from postern.mail.address import Address
 from postern.mail.finding import Finding
 from postern.policy.judge import Gravity, Judgement, judge
+from postern.policy.known import (
+    HasWritten,
+    has_written_to_nobody,
+    is_from_known,
+    may_be_from_known,
+)
 from postern.policy.rules.book import Book
 from postern.policy.rules.match import Facts
 from postern.policy.rules.rule import LOCKED, family_of
@@ -18,17 +25,47 @@ def is_postmaster(named: Address) -> bool:
     return named.local.lower() == "postmaster"
 
 
-def judge_for(named: Address, findings: Sequence[Finding], facts: Facts, book: Book) -> Judgement:
-    """The verdict for the recipient that was called ``named``; ``book`` holds its rules."""
-    if not is_postmaster(named):
-        return judge(findings, facts, book)
-    kept = [one for one in findings if family_of(one.check) in ALWAYS_FOR_POSTMASTER]
-    return judge(kept, facts, Book())
+def judge_for(
+    named: Address,
+    findings: Sequence[Finding],
+    facts: Facts,
+    book: Book,
+    has_written: HasWritten = has_written_to_nobody,
+) -> Judgement:
+    """The verdict for the recipient that was called ``named``; ``book`` holds its rules.
+
+    ``has_written``: whether its owner has written to an address; asked only where that could
+    change the verdict, which of ordinary mail it can't.
+    """
+    if is_postmaster(named):
+        kept = [one for one in findings if family_of(one.check) in ALWAYS_FOR_POSTMASTER]
+        return judge(kept, facts, Book())
+    judged = judge(findings, facts, book)
+    is_refused = judged.gravity >= Gravity.REFUSE_FOR_NOW
+    if not is_refused and not book.asks_known:
+        return judged
+    if is_from_known(facts, has_written):
+        return judge(findings, replace(facts, is_known=True), book)
+    if is_refused and not judged.waits and may_be_from_known(facts, has_written):
+        lifted = judge(findings, replace(facts, is_known=True), book)
+        if lifted.gravity < Gravity.REFUSE_FOR_NOW or lifted.waits:
+            return replace(judged, awaits_proof=True)
+    return judged
 
 
-def key_of_rules(named: Address, facts: Facts, book: Book) -> Hashable:
-    """Equal for recipients who cannot disagree about a message from this client."""
-    return "postmaster" if is_postmaster(named) else book.key(facts)
+def key_of_rules(
+    named: Address, facts: Facts, book: Book, has_written: HasWritten = has_written_to_nobody
+) -> Hashable:
+    """Equal for recipients who cannot disagree about a message from this client.
+
+    But for one of them having written to an author whom only the header will name.
+    """
+    if is_postmaster(named):
+        return "postmaster"
+    sender = facts.mail_from
+    if sender is not None and has_written(sender):
+        facts = replace(facts, is_known=True)
+    return book.key(facts)
 
 
 def at_rcpt(judgements: Sequence[Judgement]) -> Judgement | None:
@@ -38,9 +75,9 @@ def at_rcpt(judgements: Sequence[Judgement]) -> Judgement | None:
     address does, for once the message is there it would make all recipients wait.
     """
     for one in judgements:
-        if one.gravity is Gravity.REFUSE_FOR_NOW and one.awaits is None:
+        if one.gravity is Gravity.REFUSE_FOR_NOW and not one.waits:
             return one
-    if any(one.gravity < Gravity.REFUSE_FOR_NOW or one.awaits is not None for one in judgements):
+    if any(one.gravity < Gravity.REFUSE_FOR_NOW or one.waits for one in judgements):
         return None
     return judgements[0] if judgements else None
 

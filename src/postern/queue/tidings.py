@@ -24,6 +24,7 @@ from postern.notices.guard import RateGuard
 from postern.notices.held import held_notice
 from postern.notices.settings import NoticeSettings
 from postern.notices.success import success_notice
+from postern.notices.words import is_no_mailbox
 from postern.queue.settle import Settled
 from postern.runtime.clock import Clock
 from postern.spool.message import Delivery, DeliveryState, Message, Origin
@@ -31,6 +32,8 @@ from postern.spool.message import Delivery, DeliveryState, Message, Origin
 log = structlog.get_logger("postern.notices")
 
 PLACE = "notices"
+MAX_SUGGESTIONS = 20
+"""Recipients of one message for whom somebody near is looked for: as many as a notice explains."""
 
 
 class Numbers(Protocol):
@@ -46,6 +49,14 @@ class Homes(Protocol):
 
     def home_of(self, address: Address) -> str | None:
         """The mailbox's folder, or None."""
+        ...
+
+
+class Suggests(Protocol):
+    """Knows whom the sender of undeliverable mail may have meant."""
+
+    async def instead_of(self, message: Message, address: Address) -> notices.Meant | None:
+        """Somebody near; never raises."""
         ...
 
 
@@ -77,12 +88,14 @@ class NoticeTidings:
         numbers: Numbers,
         clock: Clock,
         homes: Homes,
+        suggestions: Suggests | None = None,
     ) -> None:
         self._settings = settings
         self._expire_s = expire_s
         self._numbers = numbers
         self._clock = clock
         self._homes = homes
+        self._suggestions = suggestions
         self._rate = RateGuard(settings)
 
     def moment_of_delay(self, message: Message, *, is_blocked: bool = False) -> float:
@@ -107,7 +120,11 @@ class NoticeTidings:
         answers: list[notices.Answer] = []
         ends = _Ends(message, self._homes, now)
         if settled.failed:
-            told = [ends.of(d, outcome, settled.last.get(d.n)) for d, outcome in settled.failed]
+            meant = await self._meant(message, settled)
+            told = [
+                ends.of(d, outcome, settled.last.get(d.n), meant.get(d.n))
+                for d, outcome in settled.failed
+            ]
             others = notices.Others(
                 sum(d.has_arrived for d in message.deliveries),
                 sum(d.state is not DeliveryState.DONE for d in message.deliveries),
@@ -126,6 +143,19 @@ class NoticeTidings:
                 original, told, settings=self._settings, rate=self._rate, now=now
             )
         return [m for answer in answers for m in self._act(message, original, ends, answer)]
+
+    async def _meant(self, message: Message, settled: Settled) -> dict[int, notices.Meant]:
+        """Whom the sender may have meant, by the delivery's ``n``, where an address is unknown."""
+        found: dict[int, notices.Meant] = {}
+        if self._suggestions is None:
+            return found
+        unknown = [d for d, outcome in settled.failed if is_no_mailbox(outcome)]
+        for delivery in unknown[:MAX_SUGGESTIONS]:
+            address = delivery.recipient.address
+            meant = await self._suggestions.instead_of(message, address)
+            if meant is not None and delivery.original == str(address):
+                found[delivery.n] = meant
+        return found
 
     async def expand(self, message: Message) -> list[Message]:
         """For aliases with several targets: the "expanded" notice that ends their reports.
@@ -259,7 +289,11 @@ class _Ends:
         )
 
     def of(
-        self, delivery: Delivery, outcome: Outcome, last: Deferred | None = None
+        self,
+        delivery: Delivery,
+        outcome: Outcome,
+        last: Deferred | None = None,
+        meant: notices.Meant | None = None,
     ) -> notices.RecipientEnd:
         """The end of one delivery; ``last``: its last try, where it was given up."""
         attempts = delivery.attempts
@@ -277,6 +311,7 @@ class _Ends:
             last=last,
             is_ours=self._homes.home_of(address) is not None,
             is_suspect=delivery.is_suspect,
+            meant=meant,
         )
         self._deliveries[id(end)] = delivery
         return end

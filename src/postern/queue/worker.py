@@ -18,6 +18,7 @@ import structlog
 from postern.delivery.job import JobResult
 from postern.mail.envelope import Notify
 from postern.queue.claims import Claims
+from postern.queue.contacts import Contacts, Nobody
 from postern.queue.courier import Attempts
 from postern.queue.desk import Desk
 from postern.queue.groups import UNSORTED, Group, Groups, Work
@@ -50,7 +51,9 @@ class QueueWorker:
         tidings: Tidings,
         settings: QueueSettings,
         clock: Clock,
+        contacts: Contacts = Nobody(),  # noqa: B008 - it has no state
     ) -> None:
+        self._contacts = contacts
         self._spool = spool
         self._ways = Ways(router, settings.recipients_per_transaction)
         self._courier = courier
@@ -97,6 +100,7 @@ class QueueWorker:
 
     def submit(self, message: Message) -> None:
         """A message has become durable: make its first attempt, or let it wait its turn."""
+        self._contacts.wrote(message)
         fresh = [d for d in message.deliveries if d.state is DeliveryState.FRESH]
         if not fresh:
             self._note_waiting(d for d in message.deliveries if d.state is DeliveryState.WAITING)
@@ -201,6 +205,9 @@ class QueueWorker:
         message = work.message
         notices = await self.notices_for(message, settled, is_blocked=is_blocked)
         self._count(settled)
+        if settled.delivered:
+            arrived = (delivery for delivery, _ in settled.delivered)
+            self._contacts.reached(message, arrived, self._clock.now())
         group.busy -= len(work.deliveries)
         for delivery in work.deliveries:
             delivery.busy = False

@@ -5,6 +5,7 @@ judged by what is known then, and once the header is there all are judged again,
 about what only the header tells. What the rules say is reckoned by ``policy.judge`` alone.
 """
 
+import functools
 from collections.abc import Hashable, Iterable
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ from postern.policy.checks.check import Seen
 from postern.policy.checks.letter import Letter
 from postern.policy.examiner import examine
 from postern.policy.judge import Judgement
+from postern.policy.known import HasWritten, has_written_to_nobody
 from postern.policy.panel import Examination, Known
 from postern.policy.policy import Policy
 from postern.policy.recipient import at_rcpt, judge_for, key_of_rules
@@ -147,7 +149,7 @@ class Hearing:
         Places that one recipient leads to may differ all the same; ``settle`` knows what to do.
         """
         rules = frozenset(
-            key_of_rules(recipient, self._facts, self._book(recipient, destination.address))
+            key_of_rules(recipient, self._facts, *self._owner(recipient, destination.address))
             for destination in destinations
         )
         if self._first_rules is None:
@@ -207,12 +209,17 @@ class Hearing:
         """
         known = self._known
         assert known is not None
-        return judge_for(named, known.findings, facts, self._book(named, destination))
+        book, has_written = self._owner(named, destination)
+        return judge_for(named, known.findings, facts, book, has_written)
 
-    def _book(self, named: Address, destination: Address) -> Book:
+    def _owner(self, named: Address, destination: Address) -> tuple[Book, HasWritten]:
+        """The rules that count there, and whom whoever gets the mail has written to."""
         mailbox = self._directory.mailbox_of(destination)
         owner = key_of(destination) if mailbox is None else mailbox.address
-        return self._policy.books.of(owner, named.domain or owner.domain)
+        book = self._policy.books.of(owner, named.domain or owner.domain)
+        if mailbox is None:
+            return book, has_written_to_nobody
+        return book, functools.partial(self._policy.knows, mailbox.id)
 
 
 def begin_hearing(services: Services, client: Client) -> Hearing | None:

@@ -61,6 +61,11 @@ class Book:
             facts.is_known,
         )
 
+    @property
+    def asks_known(self) -> bool:
+        """True when a rule is about whom this recipient has written to."""
+        return self.mailbox.asks_known or self.domain.asks_known or self.system.asks_known
+
     def fitting(self, facts: Facts) -> Iterator[Rule]:
         """The rules about this message, the one that decides first."""
         for shelf in (self.mailbox, self.domain, self.system):

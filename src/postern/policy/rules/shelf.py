@@ -15,13 +15,22 @@ _ORDER = {kind: place for place, kind in enumerate(MatchKind)}
 class Shelf:
     """Rules of one mailbox, one domain, or the system; made once and then only read.
 
-    ``header_allows`` are those that let through by what only the header tells.
+    ``header_allows`` are those that let through by what only the header tells; ``asks_known``: one
+    is about whom this recipient has written to.
 
     The cost of a question grows with the labels of the names in the message and with how many
     prefix lengths are in use, not with the number of rules.
     """
 
-    __slots__ = ("_about_content", "_everyone", "_named", "_networks", "header_allows", "rules")
+    __slots__ = (
+        "_about_content",
+        "_everyone",
+        "_named",
+        "_networks",
+        "asks_known",
+        "header_allows",
+        "rules",
+    )
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
         self.rules = tuple(sorted(rules, key=particularity))
@@ -34,6 +43,7 @@ class Shelf:
             for rule in self.rules
             if rule.action is Action.ALLOW and rule.match.kind in _HEADER_KINDS
         )
+        self.asks_known = any(rule.match.kind is MatchKind.KNOWN for rule in self.rules)
         for rule in self.rules:
             self._put(rule)
 
