@@ -38,6 +38,7 @@ def test_domain_is_added_shown_listed_changed_removed(postern: Postern) -> None:
         "to": None,
         "catch_all": None,
         "separator": "+",
+        "quota_bytes": None,
         "created_at": "",
         "mailboxes": 0,
         "aliases": 0,
@@ -191,10 +192,42 @@ def test_quota_is_read_and_shown_as_people_write_it(
     assert f"quota      {shown}\n" in harbour("mailbox", "show", f"wang@{H}").out
 
 
-def test_quota_is_said_to_be_stored_and_not_enforced(harbour: Postern) -> None:
+def test_a_domain_has_a_quota_too(harbour: Postern) -> None:
+    said = harbour("domain", "set", H, "--quota", "50G", "--json")
+    assert said.json("domain")["quota_bytes"] == 50 << 30
+    assert "quota      50G\n" in harbour("domain", "show", H).out
+    assert harbour("domain", "set", H, "--catch-all", f"wang@{H}").code == 0
+    assert "quota      50G\n" in harbour("domain", "show", H).out
+    assert harbour("domain", "set", H, "--quota", "lots").code == 64
+    harbour("domain", "set", H, "--quota", "none")
+    assert "quota      none\n" in harbour("domain", "show", H).out
+
+
+def test_what_a_mailbox_holds_is_counted_and_nothing_is_written(
+    harbour: Postern, folder: Path
+) -> None:
+    assert harbour("mailbox", "show", f"wang@{H}", "--json").json("mailbox")["used_bytes"] == 0
+    new = folder / "data" / "mail" / H / "wang" / "Maildir" / "new"
+    new.mkdir(parents=True)
+    (new / "1.M.host,S=3000").write_bytes(b"")
+    assert "used       2.9K\n" in harbour("mailbox", "show", f"wang@{H}").out
+    assert harbour("mailbox", "list").out.split()[4:] == [f"wang@{H}", "none", "-", "on"]
+    harbour("mailbox", "set", f"wang@{H}", "--quota", "1M")
+    assert harbour("mailbox", "list").out.split()[4:] == [f"wang@{H}", "1M", "2.9K", "on"]
+    assert not (new.parent / "maildirsize").exists()
+
+
+def test_who_stores_elsewhere_is_told_that_the_store_has_limits_of_its_own(
+    harbour: Postern, folder: Path
+) -> None:
+    assert harbour("mailbox", "set", f"wang@{H}", "--quota", "5G").err == ""
+    with (folder / "postern.toml").open("a") as file:
+        file.write('[delivery]\nlmtp = "127.0.0.1:24"\n')
     for words in (("add", f"full@{H}"), ("set", f"wang@{H}")):
-        assert "not enforced yet" in harbour("mailbox", *words, "--quota", "5G").err
-    assert "enforced" not in harbour("mailbox", "set", f"wang@{H}", "--quota", "none").err
+        assert "its own limits hold" in harbour("mailbox", *words, "--quota", "5G").err
+    assert "its own limits hold" in harbour("domain", "set", H, "--quota", "5G").err
+    shown = harbour("mailbox", "show", f"wang@{H}", "--json").json("mailbox")
+    assert shown["used_bytes"] is None
 
 
 def test_mailbox_is_switched_off_and_on_and_keeps_its_password(

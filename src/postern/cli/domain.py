@@ -17,6 +17,8 @@ from postern.cli.output import (
     say,
 )
 from postern.cli.site import address_of, granted, open_site
+from postern.cli.sizes import quota_patch, size_text
+from postern.cli.usage import note_elsewhere
 from postern.directory.model import KEEP, Domain, DomainPatch, DomainSummary, HostPort, Keep
 from postern.directory.names import read_host_port
 from postern.directory.wording import contents
@@ -98,6 +100,7 @@ def show(name: Name, as_json: JsonFlag = False) -> None:
             ("aliases", str(summary.aliases)),
             ("catch-all", str(domain.catch_all or "none: unknown addresses are refused")),
             ("tags", tags),
+            ("quota", size_text(domain.quota_bytes)),
             ("since", rfc3339(domain.created_at)),
         ],
     )
@@ -122,6 +125,12 @@ def set_(
     no_separator: Annotated[
         bool, typer.Option("--no-separator", help="No tags: wang+shop is a name of its own.")
     ] = False,
+    quota: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="The most all its mailboxes together may hold: 500M, 50G, none."
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Change a domain; all that is given holds, or nothing.
@@ -135,6 +144,7 @@ def set_(
         gateway=_host_port(to) if to is not None else _none_if(here),
         catch_all=address_of(catch_all) if catch_all is not None else _none_if(no_catch_all),
         separator=separator if separator is not None else _none_if(no_separator),
+        quota_bytes=quota_patch(quota),
     )
     if patch == DomainPatch():
         fail(ExitCode.USAGE, "nothing to change; see: postern domain set --help")
@@ -144,6 +154,8 @@ def set_(
         print_json({"action": "set", "domain": _fields(domain)})
     else:
         say(f"Changed {domain.name}; it holds from now on.")
+    if quota is not None and domain.quota_bytes is not None:
+        note_elsewhere()
 
 
 @app.command()
@@ -201,6 +213,7 @@ def _fields(domain: Domain) -> JsonObject:
         "to": _to_text(domain) or None,
         "catch_all": str(domain.catch_all) if domain.catch_all else None,
         "separator": domain.separator,
+        "quota_bytes": domain.quota_bytes,
         "created_at": rfc3339(domain.created_at),
     }
 

@@ -1,13 +1,13 @@
 """``postern mailbox``: who has mail here."""
 
 import getpass
-import re
 import sys
-from enum import Enum
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
+from postern.cli.correspondents import known
 from postern.cli.output import (
     ExitCode,
     JsonFlag,
@@ -21,24 +21,15 @@ from postern.cli.output import (
     say,
 )
 from postern.cli.site import granted, open_site
-from postern.directory.model import KEEP, Keep, Mailbox, MailboxPatch
+from postern.cli.sizes import Quota, quota_patch, read_size, size_text, used_text
+from postern.cli.usage import Usages, note_elsewhere
+from postern.directory.model import KEEP, Mailbox, MailboxPatch
 from postern.directory.names import home_path
 from postern.directory.passwords import MAX_PASSWORD_BYTES, hash_password
 from postern.policy.rules.store import end_rules_of
 from postern.runtime.clock import rfc3339
 
 app = typer.Typer(help="Mailboxes: who has mail here, and may log in.", no_args_is_help=True)
-
-UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-MAX_QUOTA_BYTES = 1 << 62
-_SIZE = re.compile(r"([0-9]{1,19})([KMGT]?)(?:I?B)?")
-
-
-class Quota(Enum):
-    """What ``--quota none`` means, apart from no ``--quota`` at all."""
-
-    UNLIMITED = "none"
-
 
 Name = Annotated[str, typer.Argument(metavar="ADDRESS", help="Such as wang@harbour.example.")]
 PasswordFlag = Annotated[
@@ -50,11 +41,9 @@ QuotaOption = Annotated[
     typer.Option(
         "--quota",
         metavar="SIZE",
-        help="The most it may hold: 500M, 5G, none. Stored; not enforced yet.",
+        help="The most it may hold: 500M, 5G, none. Full: new mail is refused for now.",
     ),
 ]
-
-QUOTA_NOTE = "the quota is stored; it is not enforced yet"
 
 
 @app.command()
@@ -68,7 +57,7 @@ def add(
 
     echo 'a long password' | postern mailbox add wang@harbour.example --password-stdin --quota 5G
     """
-    size = _read_size(quota) if quota is not None else Quota.UNLIMITED
+    size = read_size(quota) if quota is not None else Quota.UNLIMITED
     password_hash = _read_password() if password_stdin else None
     with open_site() as site:
         mailbox = granted(
@@ -78,8 +67,8 @@ def add(
         print_json({"action": "added", "mailbox": _fields(mailbox)})
     else:
         say(f"Added {mailbox.address}; mail to it is accepted from now on.")
-    if mailbox.quota_bytes is not None:
-        note(QUOTA_NOTE)
+    if quota is not None and mailbox.quota_bytes is not None:
+        note_elsewhere()
     if password_hash is None:
         note(
             "it has no password, so nobody can log in until: postern mailbox set "
@@ -94,19 +83,25 @@ def list_(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Mailboxes by domain and name."""
+    """Mailboxes by domain and name; what is used is told where a limit has it measured."""
     with open_site() as site:
         found = granted(site.mailboxes(domain))
         if as_json:
-            print_json_list("mailboxes", map(_fields, found))
+            usages = Usages()
+            print_json_list(
+                "mailboxes",
+                ({**_fields(one), "used_bytes": _used(usages, one)} for one in found),
+            )
             return
-        print_table(
-            ("MAILBOX", "QUOTA", "STATE"),
-            (
-                (str(mailbox.address), _size_text(mailbox.quota_bytes), _state(mailbox))
-                for mailbox in found
-            ),
-        )
+        print_table(("MAILBOX", "QUOTA", "USED", "STATE"), _rows(found))
+
+
+def _rows(mailboxes: Iterator[Mailbox]) -> Iterator[tuple[str, str, str, str]]:
+    usages = Usages()
+    for mailbox in mailboxes:
+        used = used_text(_used(usages, mailbox))
+        quota = size_text(mailbox.quota_bytes)
+        yield str(mailbox.address), quota, used, _state(mailbox)
 
 
 @app.command()
@@ -115,15 +110,18 @@ def show(name: Name, as_json: JsonFlag = False) -> None:
     with open_site() as site:
         mailbox = granted(site.mailbox(name))
         reached_by = site.senders_to(mailbox.address)
+    used = Usages().of(mailbox.address, count_all=True)
     if as_json:
-        print_json({"mailbox": {**_fields(mailbox), "reached_by": reached_by}})
+        fields = {**_fields(mailbox), "used_bytes": used, "reached_by": reached_by}
+        print_json({"mailbox": fields})
         return
     address = mailbox.address
     print_facts(
         str(address),
         [
             ("state", _state(mailbox)),
-            ("quota", _size_text(mailbox.quota_bytes)),
+            ("quota", size_text(mailbox.quota_bytes)),
+            ("used", used_text(used)),
             ("folder", f"mail/{home_path(address.domain, address.local)}/Maildir"),
             ("also from", ", ".join(reached_by) or "no alias"),
             ("since", rfc3339(mailbox.created_at)),
@@ -145,7 +143,7 @@ def set_(
     """Change a mailbox; all that is given holds, or nothing."""
     patch = MailboxPatch(
         password_hash=_read_password() if password_stdin else KEEP,
-        quota_bytes=_quota_patch(quota),
+        quota_bytes=quota_patch(quota),
         enabled=KEEP if enable is None else enable,
     )
     if patch == MailboxPatch():
@@ -157,7 +155,7 @@ def set_(
     else:
         say(f"Changed {mailbox.address}; it holds from now on.")
     if quota is not None and mailbox.quota_bytes is not None:
-        note(QUOTA_NOTE)
+        note_elsewhere()
 
 
 @app.command()
@@ -172,6 +170,18 @@ def remove(name: Name, as_json: JsonFlag = False) -> None:
         say(f"Removed {mailbox.address}; its mail stays on disk.")
     if dangling:
         note(f"these still lead to it: {', '.join(dangling)}")
+
+
+@app.command("known")
+def known_(
+    name: Name,
+    forget: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Let this one be a stranger again.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Whom it has written to: held instead of refused, and never greylisted."""
+    known(name, forget, as_json=as_json)
 
 
 def _read_password() -> str:
@@ -194,34 +204,6 @@ def _read_password() -> str:
     return hashed
 
 
-def _quota_patch(text: str | None) -> int | Keep | None:
-    if text is None:
-        return KEEP
-    size = _read_size(text)
-    return None if size is Quota.UNLIMITED else size
-
-
-def _read_size(text: str) -> int | Quota:
-    """``5G`` in bytes; K, M, G and T are powers of 1,024."""
-    word = text.strip().upper()
-    if word == "NONE":
-        return Quota.UNLIMITED
-    found = _SIZE.fullmatch(word)
-    size = int(found[1]) * UNITS[found[2]] if found else 0
-    if not 0 < size <= MAX_QUOTA_BYTES:
-        fail(ExitCode.USAGE, f"{text!r} is not a size, such as 500M, 5G or none")
-    return size
-
-
-def _size_text(size_bytes: int | None) -> str:
-    if size_bytes is None:
-        return "none"
-    for unit in "TGMK":
-        if size_bytes % UNITS[unit] == 0:
-            return f"{size_bytes // UNITS[unit]}{unit}"
-    return str(size_bytes)
-
-
 def _state(mailbox: Mailbox) -> str:
     if not mailbox.enabled:
         return "off"
@@ -236,3 +218,7 @@ def _fields(mailbox: Mailbox) -> JsonObject:
         "quota_bytes": mailbox.quota_bytes,
         "created_at": rfc3339(mailbox.created_at),
     }
+
+
+def _used(usages: Usages, mailbox: Mailbox) -> int | None:
+    return usages.of(mailbox.address, count_all=mailbox.quota_bytes is not None)

@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
+from postern.cli.correspondents import correspondent_fields, correspondent_of, id_of
 from postern.cli.output import ExitCode, JsonObject, fail, print_json, print_table, say
 from postern.cli.site import address_of, directory_of, granted, open_site
+from postern.directory.correspondents import Correspondent
 from postern.directory.names import key_of
 from postern.directory.resolution import NoSuchMailbox, Resolved
 from postern.directory.store.site import SiteStore
@@ -17,18 +19,22 @@ from postern.policy.rules.match import IP, Facts
 from postern.policy.rules.rule import Scope, Treatment
 from postern.policy.rules.store import Books
 from postern.policy.wording import GRAVITIES, TREATMENTS, rule_in_words
-from postern.runtime.clock import SystemClock
+from postern.runtime.clock import SystemClock, rfc3339
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What mail is asked about; ``owner`` is the mailbox that ``mailbox`` leads to."""
+    """What mail is asked about; ``owner`` is the mailbox that ``mailbox`` leads to.
+
+    ``known``: what is on file where that mailbox has written to the sender.
+    """
 
     mailbox: Address
     owner: Address
     sender: Address | None
     ip: IP | None
     helo: str
+    known: Correspondent | None = None
 
 
 def explain_rules(mailbox: str, sender: str, ip: str, helo: str, *, as_json: bool) -> None:
@@ -37,6 +43,7 @@ def explain_rules(mailbox: str, sender: str, ip: str, helo: str, *, as_json: boo
     clock = SystemClock()
     with open_site() as site:
         owner = _owner(site, typed)
+        mailbox_id = id_of(site, owner)
         book = Books(site.database, clock).of(owner, typed.domain)
     asked = _Asked(
         typed,
@@ -45,10 +52,13 @@ def explain_rules(mailbox: str, sender: str, ip: str, helo: str, *, as_json: boo
         _ip(ip) if ip else None,
         helo.lower(),
     )
+    if asked.sender is not None:
+        asked = replace(asked, known=correspondent_of(mailbox_id, asked.sender))
     said = _facts(asked, clock.now())
-    proven = (
-        said if asked.sender is None else replace(said, proven=frozenset({asked.sender.domain}))
-    )
+    proven = said
+    if asked.sender is not None:
+        is_known = asked.known is not None and not is_postmaster(typed)
+        proven = replace(said, proven=frozenset({asked.sender.domain}), is_known=is_known)
     found, unproven = explain(typed, book, proven), explain(typed, book, said)
     if as_json:
         print_json(_fields(asked, found, unproven))
@@ -102,6 +112,11 @@ def _print(asked: _Asked, found: Explanation, unproven: Explanation) -> None:
     say(f"Mail to {asked.mailbox}{_asked_in_words(asked)}")
     if asked.owner.key != key_of(asked.mailbox).key:
         say(f"  it is for {asked.owner}, whose rules count")
+    if asked.known is not None:
+        last, times = rfc3339(asked.known.last_at)[:10], asked.known.times
+        count = "once" if times == 1 else f"{times} times"
+        say(f"  {asked.owner} has written to them, {count}, last on {last}: held where others are")
+        say("  refused, if SPF or DKIM proves it, and never greylisted")
     if is_postmaster(asked.mailbox):
         say("  postmaster takes mail from everybody: only viruses, size and rate count")
     say(f"  if nothing is found against it: {_clean(found.clean)}")
@@ -165,6 +180,7 @@ def _fields(asked: _Asked, found: Explanation, unproven: Explanation) -> JsonObj
         "from": None if asked.sender is None else str(asked.sender),
         "ip": None if asked.ip is None else str(asked.ip),
         "helo": asked.helo or None,
+        "known": None if asked.known is None else correspondent_fields(asked.known),
         "decides": _judgement_fields(found.clean),
         "decides_unproven": _judgement_fields(unproven.clean),
         "rules": [rule.label for rule in found.fitting],
