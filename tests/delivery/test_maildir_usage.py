@@ -1,9 +1,11 @@
 """How much a Maildir holds: by its account where that can be believed, else by its messages."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
+from tests.peers.dovecot import dovecot
 
 from postern.delivery.maildir_store import Folder, MaildirStore
 from postern.delivery.maildir_usage import OLD_S, MaildirUsage
@@ -175,3 +177,32 @@ def test_a_link_is_not_followed(bob: Bob, tmp_path: Path) -> None:
     bob.account.symlink_to(tmp_path / "secret")
     with pytest.raises(OSError, match="symbolic links"):
         bob.used()
+
+
+@pytest.mark.peers("dovecot")
+def test_dovecot_and_postern_keep_one_account() -> None:
+    limit = 100 * 1024
+    with dovecot(quota="100k") as peer:
+        mail = peer.folder / "mail"
+        store = MaildirStore(mail, "mx.peer.test", SystemClock())
+        usage = MaildirUsage(mail, SystemClock())
+        home = ("peer.test", "bob")
+        draft = store.begin(home)
+        draft.write(b"Subject: ours\r\n\r\n" + b"x" * 30_000 + b"\r\n")
+        draft.keep()
+        draft.close()
+        ours = usage.used_bytes(home, limit, 1)
+        account = mail / "peer.test" / "bob" / "Maildir" / "maildirsize"
+        before = account.read_bytes()
+        for path in [mail / "peer.test", *(mail / "peer.test").rglob("*")]:
+            shutil.chown(path, "nobody")  # as if we ran as the same user
+
+        assert peer.deliver("bob@peer.test", b"Subject: theirs\r\n\r\n" + b"y" * 20_000 + b"\r\n")
+        assert account.read_bytes().startswith(before)  # it believed ours, and added a line
+        both = usage.used_bytes(home, limit, 1)
+        assert ours + 20_000 < both < ours + 21_000
+
+        assert len(peer.messages("bob@peer.test")) == 2
+        peer.empty("bob@peer.test")
+        assert usage.used_bytes(home, limit, 1) == 0
+        assert account.read_bytes().startswith(before)
