@@ -141,6 +141,18 @@ def test_damaged_file_is_named_and_the_rest_is_searched(
     assert reader.extent().since == noon - 2 * DAY_S
 
 
+def test_a_file_whose_tables_are_being_made_is_no_damage(
+    folder: Path, reader: JournalReader
+) -> None:
+    folder.mkdir(exist_ok=True)
+    connection = sqlite3.connect(folder / "20260519-0.db")
+    connection.execute("PRAGMA journal_mode=WAL")
+    found = reader.look(parse_query("tea-trading.example"))
+    connection.close()
+    assert not found.conversations
+    assert not found.damaged
+
+
 def test_damaged_row_hides_none_of_its_neighbours(
     writer: JournalWriter, reader: JournalReader, folder: Path, make: Make
 ) -> None:

@@ -70,6 +70,8 @@ class DayReading:
         self._at_rest = is_at_rest(self.file.path)
         try:
             self._connection = open_for_reading(self.file.path, at_rest=self._at_rest)
+            if _is_being_made(self._connection):
+                self._close()
         except sqlite3.Error as error:
             # A file that retention unlinked a moment ago is no damage.
             if self.file.path.exists():
@@ -193,6 +195,12 @@ class DayReading:
 
     def _note(self, error: Exception) -> None:
         self.damage = DamagedFile(self.file.path, str(error))
+
+
+def _is_being_made(connection: sqlite3.Connection) -> bool:
+    """True between a day's first conversation and the commit that makes its tables."""
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return not tables
 
 
 def _candidates(connection: sqlite3.Connection, query: Query) -> Iterator[int]:
