@@ -211,9 +211,12 @@ def listener(
     kind: Kind = Kind.MX,
     proxy_protocol: tuple[Network, ...] = (),
     relay_from: tuple[Network, ...] = (),
+    greeting_wait_s: float = 0.0,
 ) -> ListenerSettings:
     """One listener."""
-    return ListenerSettings(kind, "127.0.0.1:0", proxy_protocol, relay_from)
+    return ListenerSettings(
+        kind, "127.0.0.1:0", proxy_protocol, relay_from, greeting_wait_s=greeting_wait_s
+    )
 
 
 class Rig:

@@ -49,6 +49,7 @@ def listener_settings(config: Config) -> list[ListenerSettings]:
             listener.relay_from,
             listener.bind.path is not None,
             listener.checks,
+            listener.greeting_wait_s,
         )
         for listener in config.listeners
     ]

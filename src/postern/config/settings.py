@@ -61,6 +61,15 @@ class Listener(Struct, frozen=True, forbid_unknown_fields=True):
             " and do what `postern rule explain` says; clients on this machine are not looked at"
         ),
     ] = True
+    greeting_wait_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=60,
+            description="how long a client that is looked at waits for the greeting, once a day;"
+            " one that talks before it fails `standards.early-talk`; 0: that is not looked at",
+        ),
+    ] = 1.0
 
 
 class Certificate(Struct, frozen=True, forbid_unknown_fields=True):

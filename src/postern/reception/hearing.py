@@ -27,6 +27,7 @@ from postern.policy.rules.book import Book
 from postern.policy.rules.match import Facts, is_proven
 from postern.reception import replies
 from postern.reception.client import Client
+from postern.reception.greeting import EARLY_TALK, PatientClients
 from postern.reception.limits import parse_ip
 from postern.reception.recipients import Decision
 from postern.reception.record import Record
@@ -58,7 +59,10 @@ class Hearing:
         "_hostname",
         "_is_told",
         "_known",
+        "_patient",
         "_policy",
+        "_talked_early",
+        "greeting_wait_s",
     )
 
     def __init__(
@@ -68,6 +72,8 @@ class Hearing:
         ip: str,
         hostname: str,
         clock: Clock,
+        patient: PatientClients,
+        greeting_wait_s: float,
         *,
         defers: bool = False,
     ) -> None:
@@ -82,6 +88,15 @@ class Hearing:
         self._facts = Facts(clock.now(), parse_ip(ip))
         self._known: Known | None = None
         self._is_told = False
+        self._patient = patient
+        self._talked_early = False
+        self.greeting_wait_s = greeting_wait_s
+
+    def greeted(self, *, talked_early: bool) -> None:
+        """The client was greeted; it had waited for that, or not."""
+        self._talked_early = talked_early
+        if not talked_early:
+            self._patient.remember(str(self._facts.ip), self._clock.monotonic())
 
     def hello(self, name: str) -> None:
         """The client said who it is."""
@@ -110,7 +125,10 @@ class Hearing:
     async def listen(self, record: Record) -> None:
         """Wait for what the checks find, and note it down, once for each transaction."""
         if self._known is None:
-            self._known = known = await self._examination.known()
+            known = await self._examination.known()
+            if self._talked_early:
+                known = replace(known, findings=(EARLY_TALK, *known.findings))
+            self._known = known
             self._facts = replace(self._facts, ptr=known.ptr.lower(), proven=known.proven)
         if not self._is_told:
             self._is_told = True
@@ -226,12 +244,18 @@ def begin_hearing(services: Services, client: Client) -> Hearing | None:
     ip = parse_ip(client.ip)
     if ip is None or ip.is_loopback:
         return None
+    patient, clock = services.patient, services.clock
+    wait_s = listener.greeting_wait_s
+    if wait_s and patient.knows(str(ip), clock.monotonic()):
+        wait_s = 0.0
     hostname = services.settings.hostname
     return Hearing(
         policy,
         services.directory,
         client.ip,
         hostname,
-        services.clock,
+        clock,
+        patient,
+        wait_s,
         defers=services.settings.defers_mixed,
     )
