@@ -27,6 +27,7 @@ from postern.mail.reply import reply
 from postern.mail.route import Egress, Route, SmtpRoute, Target
 from postern.mail.tracecode import TraceCodes
 from postern.policy.policy import Policy
+from postern.policy.rates import Rates, RateSettings
 from postern.policy.rules.store import Books, RuleStore
 from postern.policy.uses import Uses
 from postern.reception.callahead import CallAhead
@@ -40,6 +41,7 @@ from postern.runtime.clock import Clock, FakeClock, SystemClock
 from postern.runtime.database.engine import Database
 from postern.runtime.database.watch import ChangeWatch
 from postern.runtime.headcount import Headcount
+from postern.runtime.ratetable import RateTable
 from postern.runtime.resolver.fake import FakeResolver
 from postern.spool.message import Message
 from postern.spool.settings import SpoolSettings
@@ -230,6 +232,7 @@ class Rig:
         clock: Clock | None = None,
         *,
         examines: bool = False,
+        rates: RateSettings | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
         self.resolver = FakeResolver()
@@ -259,17 +262,18 @@ class Rig:
             self.authenticator,
             Numbers(1, TraceCounter(self.site.reserve_counters), TraceCodes(b"k" * 16)),
             self.clock,
-            policy=self._policy() if examines else None,
+            policy=self._policy(rates) if examines else None,
         )
         self.rules = RuleStore(self.site.database, self.clock, "test")
         self.reception = Reception(self.services, certificates, Headcount(1))
         self.ports: list[int] = []
         self._clients: list[Client] = []
 
-    def _policy(self) -> Policy:
+    def _policy(self, rates: RateSettings | None) -> Policy:
         books = Books(self._database, self.clock)
         self.directory.on_change(books.forget)
-        return Judging((), self.resolver, books, Uses(), self.clock).policy
+        counted = None if rates is None else Rates(rates, RateTable(), self.clock)
+        return Judging((), self.resolver, books, Uses(), self.clock, counted).policy
 
     @property
     def told(self) -> list[Conversation]:
@@ -339,6 +343,7 @@ class Make:
         with_tls: bool = True,
         settings: Mapping[str, float] | None = None,
         examines: bool = False,
+        rates: RateSettings | None = None,
         **limits: float,
     ) -> AsyncIterator[Rig]:
         """A rig with these listeners (one ``mx`` when none is named) and limits."""
@@ -347,7 +352,7 @@ class Make:
         known |= settings or {}
         reception = ReceptionSettings(**known)  # type: ignore[arg-type]  # names of its own fields
         certificates = Certificates((self.files,) if with_tls else ())
-        rig = Rig(self.folder, reception, certificates, clock, examines=examines)
+        rig = Rig(self.folder, reception, certificates, clock, examines=examines, rates=rates)
         try:
             await rig.open(listeners or (listener(),))
             yield rig

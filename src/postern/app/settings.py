@@ -8,6 +8,7 @@ from postern.journal.settings import JournalSettings
 from postern.mail.route import TlsPolicy
 from postern.notices.settings import NoticeSettings
 from postern.policy.checks.zones import Zone
+from postern.policy.rates import RateSettings
 from postern.queue.settings import QueueSettings
 from postern.reception.settings import Kind, ListenerSettings, ReceptionSettings
 from postern.reception.tls import CertificateFiles
@@ -167,6 +168,20 @@ def blocklist_zones(config: Config) -> list[Zone]:
         Zone(one.zone, weight=one.weight, meanings=one.meanings, allow=one.allow)
         for one in config.blocklists
     ]
+
+
+def rate_settings(config: Config) -> RateSettings:
+    """``[rate]``."""
+    rate = config.rate
+    return RateSettings(
+        rate.period_s,
+        rate.messages_per_address,
+        rate.messages_per_network,
+        rate.messages_per_sender,
+        rate.messages_per_recipient,
+        rate.recipients_per_address,
+        rate.recipients_per_sender,
+    )
 
 
 def maildir_root(config: Config) -> Path:

@@ -17,6 +17,7 @@ from postern.app.settings import (
     certificate_files,
     journal_settings,
     listener_settings,
+    rate_settings,
     reception_settings,
     spool_settings,
 )
@@ -32,6 +33,7 @@ from postern.directory.trace import TraceCounter
 from postern.journal.retention import sweep
 from postern.journal.store.writer import JournalWriter
 from postern.mail.tracecode import TraceCodes
+from postern.policy.rates import Rates
 from postern.policy.rules.store import Books, RuleStore
 from postern.policy.uses import Uses
 from postern.queue.commands import Commands
@@ -129,8 +131,15 @@ class Worker:
         )
 
     def _judging_of(self, config: Config) -> Judging:
-        zones = blocklist_zones(config)
-        return Judging(zones, self._outward.resolver, self._books, self._uses, self._clock)
+        rates = rate_settings(config)
+        return Judging(
+            blocklist_zones(config),
+            self._outward.resolver,
+            self._books,
+            self._uses,
+            self._clock,
+            None if rates.is_off else Rates(rates, self._setup.rates, self._clock),
+        )
 
     def _outward_of(self, config: Config) -> Outward:
         ports, workers = _ports(self._setup), self._setup.of

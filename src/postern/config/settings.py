@@ -259,6 +259,37 @@ class Blocklist(Struct, frozen=True, forbid_unknown_fields=True):
     )
 
 
+class Rate(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much mail from outside is taken; what is more is refused for now (`rate.exceeded`).
+
+    All are off: a provider's one server may send more in an hour than others do in a year, and a
+    limit that is wrong holds up honest mail. Counted over all workers, anew after a start.
+    """
+
+    period_s: Annotated[
+        float, Meta(ge=1, le=604800, description="what the numbers below are for; 3600: an hour")
+    ] = 3600.0
+    messages_per_address: Annotated[
+        int, Meta(ge=0, description="messages of one client address (one /64 of IPv6); 0: any")
+    ] = 0
+    messages_per_network: Annotated[
+        int, Meta(ge=0, description="messages of one /24, or one /48 of IPv6; 0: any")
+    ] = 0
+    messages_per_sender: Annotated[
+        int,
+        Meta(ge=0, description="messages of one sender: its domain if SPF proves it; 0: any"),
+    ] = 0
+    messages_per_recipient: Annotated[
+        int, Meta(ge=0, description="messages to one address of ours; 0: any")
+    ] = 0
+    recipients_per_address: Annotated[
+        int, Meta(ge=0, description="recipients named by one client address; 0: any")
+    ] = 0
+    recipients_per_sender: Annotated[
+        int, Meta(ge=0, description="recipients named by one sender; 0: any")
+    ] = 0
+
+
 class Scanner(Struct, frozen=True, forbid_unknown_fields=True):
     """A virus or spam scanner, by its name."""
 
@@ -340,6 +371,7 @@ class Config(
     submission: Submission = Submission()
     notices: Notices = Notices()
     blocklists: tuple[Blocklist, ...] = ()
+    rate: Rate = Rate()
     scanners: Annotated[dict[str, Scanner], Meta(description="scanners by name")] = {}
     console: Console = Console()
     log: Log = Log()

@@ -4,15 +4,20 @@ from dataclasses import dataclass
 
 from postern.policy.examiner import LetterCheck
 from postern.policy.panel import Check
+from postern.policy.rates import Rates
 from postern.policy.rules.store import Books
 from postern.policy.uses import Uses
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One for each worker and configuration; ``books`` and ``uses`` outlive a reload."""
+    """One for each worker and configuration; ``books`` and ``uses`` outlive a reload.
+
+    ``rates`` None: nothing is limited.
+    """
 
     checks: tuple[Check, ...]
     letter_checks: tuple[LetterCheck, ...]
     books: Books
     uses: Uses
+    rates: Rates | None = None

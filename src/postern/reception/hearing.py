@@ -59,6 +59,7 @@ class Hearing:
         "_hostname",
         "_is_told",
         "_known",
+        "_own",
         "_patient",
         "_policy",
         "_talked_early",
@@ -87,6 +88,8 @@ class Hearing:
         self._examination = Examination(policy.checks, Seen(ip, hostname, at=clock.now()), clock)
         self._facts = Facts(clock.now(), parse_ip(ip))
         self._known: Known | None = None
+        # What was found of single recipients, by what RCPT called them.
+        self._own: dict[Address, tuple[Finding, ...]] = {}
         self._is_told = False
         self._patient = patient
         self._talked_early = False
@@ -108,6 +111,7 @@ class Hearing:
         address = sender.address
         self._facts = replace(self._facts, at=self._clock.now(), mail_from=address)
         self._known = None
+        self._own = {}
         self._is_told = False
         self._first_rules = None
         self._has_one_answer = not sender.prdr
@@ -126,24 +130,40 @@ class Hearing:
         """Wait for what the checks find, and note it down, once for each transaction."""
         if self._known is None:
             known = await self._examination.known()
-            if self._talked_early:
-                known = replace(known, findings=(EARLY_TALK, *known.findings))
-            self._known = known
             self._facts = replace(self._facts, ptr=known.ptr.lower(), proven=known.proven)
+            self._known = self._with_ours(known)
         if not self._is_told:
             self._is_told = True
             for finding in self._known.findings:
                 record.found(finding)
+
+    def _with_ours(self, known: Known) -> Known:
+        """With what the server itself noticed of the client: how it began, how much it sends."""
+        before = (EARLY_TALK,) if self._talked_early else ()
+        rates = self._policy.rates
+        exceeded = None if rates is None else rates.of_message(self._facts)
+        after = () if exceeded is None else (exceeded,)
+        if not (before or after):
+            return known
+        return replace(known, findings=(*before, *known.findings, *after))
 
     # --- at RCPT ---------------------------------------------------------------------------------
 
     async def decide(self, recipient: Address, decision: Decision, record: Record) -> Decision:
         """``decision``, or why this recipient takes nothing of the sort."""
         await self.listen(record)
+        rates = self._policy.rates
+        if rates is not None and (exceeded := rates.of_recipient(recipient, self._facts)):
+            self._found_of(recipient, exceeded, record)
         verdict = self._verdict(recipient, decision.destinations, decision.verdict)
         if verdict.effect is Effect.ACCEPT and self._defers and self._has_one_answer:
             verdict = self._with_same_rules(recipient, decision.destinations, verdict)
         return replace(decision, verdict=verdict)
+
+    def _found_of(self, named: Address, finding: Finding, record: Record) -> None:
+        """Something that concerns one recipient alone."""
+        self._own[named] = (*self._own.get(named, ()), finding)
+        record.found(finding)
 
     def _verdict(
         self, recipient: Address, destinations: Iterable[Destination], accepted: Verdict
@@ -225,7 +245,8 @@ class Hearing:
         """
         known = self._known
         assert known is not None
-        return judge_for(named, known.findings, facts, self._book(named, destination))
+        findings = known.findings + self._own.get(named, ())
+        return judge_for(named, findings, facts, self._book(named, destination))
 
     def _book(self, named: Address, destination: Address) -> Book:
         mailbox = self._directory.mailbox_of(destination)
