@@ -26,6 +26,9 @@ from postern.mail.outcome import Cause, Deferred, Delivered, Outcome, Refused
 from postern.mail.reply import reply
 from postern.mail.route import Egress, Route, SmtpRoute, Target
 from postern.mail.tracecode import TraceCodes
+from postern.policy.greylist.greylist import Greylist
+from postern.policy.greylist.keeper import GreylistKeeper
+from postern.policy.greylist.settings import GreylistSettings
 from postern.policy.policy import Policy
 from postern.policy.rates import Rates, RateSettings
 from postern.policy.rules.store import Books, RuleStore
@@ -233,11 +236,13 @@ class Rig:
         *,
         examines: bool = False,
         rates: RateSettings | None = None,
+        greylist: GreylistSettings | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
         self.resolver = FakeResolver()
         self.folder = folder
         self.site = SiteStore.open(folder, self.clock, "test")
+        self.keeper = GreylistKeeper(folder, self.clock)
         self._database = Database.open(folder / FILE_NAME)
         self._watch = ChangeWatch(folder / FILE_NAME)
         self.directory = Directory(self._database, self._watch)
@@ -262,18 +267,19 @@ class Rig:
             self.authenticator,
             Numbers(1, TraceCounter(self.site.reserve_counters), TraceCodes(b"k" * 16)),
             self.clock,
-            policy=self._policy(rates) if examines else None,
+            policy=self._policy(rates, greylist) if examines else None,
         )
         self.rules = RuleStore(self.site.database, self.clock, "test")
         self.reception = Reception(self.services, certificates, Headcount(1))
         self.ports: list[int] = []
         self._clients: list[Client] = []
 
-    def _policy(self, rates: RateSettings | None) -> Policy:
+    def _policy(self, rates: RateSettings | None, greylist: GreylistSettings | None) -> Policy:
         books = Books(self._database, self.clock)
         self.directory.on_change(books.forget)
         counted = None if rates is None else Rates(rates, RateTable(), self.clock)
-        return Judging((), self.resolver, books, Uses(), self.clock, counted).policy
+        asks = None if greylist is None else Greylist(greylist, self.keeper, self.clock)
+        return Judging((), self.resolver, books, Uses(), self.clock, counted, asks).policy
 
     @property
     def told(self) -> list[Conversation]:
@@ -320,6 +326,7 @@ class Rig:
         for client in self._clients:
             await client.close()
         await self.reception.stop(1.0)
+        await self.keeper.close()
         await self.spool.close()
         self.authenticator.close()
         self._watch.close()
@@ -344,6 +351,7 @@ class Make:
         settings: Mapping[str, float] | None = None,
         examines: bool = False,
         rates: RateSettings | None = None,
+        greylist: GreylistSettings | None = None,
         **limits: float,
     ) -> AsyncIterator[Rig]:
         """A rig with these listeners (one ``mx`` when none is named) and limits."""
@@ -352,7 +360,15 @@ class Make:
         known |= settings or {}
         reception = ReceptionSettings(**known)  # type: ignore[arg-type]  # names of its own fields
         certificates = Certificates((self.files,) if with_tls else ())
-        rig = Rig(self.folder, reception, certificates, clock, examines=examines, rates=rates)
+        rig = Rig(
+            self.folder,
+            reception,
+            certificates,
+            clock,
+            examines=examines,
+            rates=rates,
+            greylist=greylist,
+        )
         try:
             await rig.open(listeners or (listener(),))
             yield rig

@@ -8,6 +8,7 @@ from postern.journal.settings import JournalSettings
 from postern.mail.route import TlsPolicy
 from postern.notices.settings import NoticeSettings
 from postern.policy.checks.zones import Zone
+from postern.policy.greylist.settings import GreylistSettings, Mode
 from postern.policy.rates import RateSettings
 from postern.queue.settings import QueueSettings
 from postern.reception.settings import Kind, ListenerSettings, ReceptionSettings
@@ -181,6 +182,19 @@ def rate_settings(config: Config) -> RateSettings:
         rate.messages_per_recipient,
         rate.recipients_per_address,
         rate.recipients_per_sender,
+    )
+
+
+def greylist_settings(config: Config) -> GreylistSettings:
+    """``[greylist]``."""
+    greylist = config.greylist
+    return GreylistSettings(
+        Mode(greylist.mode),
+        greylist.wait_s,
+        greylist.retry_window_s,
+        greylist.life_s,
+        greylist.passes_enough,
+        greylist.entries,
     )
 
 

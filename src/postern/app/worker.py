@@ -15,6 +15,7 @@ from postern.app.outward import Outward, outward
 from postern.app.settings import (
     blocklist_zones,
     certificate_files,
+    greylist_settings,
     journal_settings,
     listener_settings,
     rate_settings,
@@ -33,6 +34,9 @@ from postern.directory.trace import TraceCounter
 from postern.journal.retention import sweep
 from postern.journal.store.writer import JournalWriter
 from postern.mail.tracecode import TraceCodes
+from postern.policy.greylist.greylist import Greylist
+from postern.policy.greylist.keeper import GreylistKeeper
+from postern.policy.greylist.settings import Mode
 from postern.policy.rates import Rates
 from postern.policy.rules.store import Books, RuleStore
 from postern.policy.uses import Uses
@@ -106,6 +110,7 @@ class Worker:
         self._directory.on_change(self._books.forget)
         self._uses = Uses()
         self._rules = RuleStore(self._site.database, self._clock, f"worker-{setup.number}")
+        self._greylist = GreylistKeeper(data_dir, self._clock)
         self._judging = self._judging_of(config)
         self._queue = QueueWorker(
             self._spool, out.router, out.courier, out.tidings, out.queue_settings, self._clock
@@ -131,7 +136,8 @@ class Worker:
         )
 
     def _judging_of(self, config: Config) -> Judging:
-        rates = rate_settings(config)
+        rates, greylist = rate_settings(config), greylist_settings(config)
+        is_on = greylist.mode is not Mode.OFF
         return Judging(
             blocklist_zones(config),
             self._outward.resolver,
@@ -139,6 +145,7 @@ class Worker:
             self._uses,
             self._clock,
             None if rates.is_off else Rates(rates, self._setup.rates, self._clock),
+            Greylist(greylist, self._greylist, self._clock) if is_on else None,
         )
 
     def _outward_of(self, config: Config) -> Outward:
@@ -269,6 +276,7 @@ class Worker:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._judging.write_uses(self._rules)
+        await self._greylist.close()
         await self._outward.close(END_S)
         await self._spool.close()
         self._authenticator.close()

@@ -290,6 +290,35 @@ class Rate(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 0
 
 
+class Greylist(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who is new and suspicious is asked to come again (`greylist.wait`).
+
+    A domain leaves it out with `postern rule system greylist.wait off --domain D`.
+    """
+
+    mode: Annotated[
+        Literal["off", "suspicious", "always"],
+        Meta(description="`suspicious`: only who something speaks against, see `docs/checks.md`"),
+    ] = "suspicious"
+    wait_s: Annotated[
+        float, Meta(gt=0, le=86400, description="after its first try mail is not taken so long")
+    ] = 300.0
+    retry_window_s: Annotated[
+        float, Meta(gt=0, description="after its first try it must have come again within this")
+    ] = 172800.0
+    life_s: Annotated[
+        float,
+        Meta(ge=86400, description="how long what came again stays known since it was last seen"),
+    ] = 3024000.0
+    passes_enough: Annotated[
+        int,
+        Meta(ge=0, description="servers whose mail came again so often wait no more; 0: never"),
+    ] = 5
+    entries: Annotated[
+        int, Meta(ge=1000, description="most that are kept; what never came again goes first")
+    ] = 1000000
+
+
 class Scanner(Struct, frozen=True, forbid_unknown_fields=True):
     """A virus or spam scanner, by its name."""
 
@@ -372,6 +401,7 @@ class Config(
     notices: Notices = Notices()
     blocklists: tuple[Blocklist, ...] = ()
     rate: Rate = Rate()
+    greylist: Greylist = Greylist()
     scanners: Annotated[dict[str, Scanner], Meta(description="scanners by name")] = {}
     console: Console = Console()
     log: Log = Log()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from postern.policy.examiner import LetterCheck
+from postern.policy.greylist.greylist import Greylist
 from postern.policy.panel import Check
 from postern.policy.rates import Rates
 from postern.policy.rules.store import Books
@@ -13,7 +14,7 @@ from postern.policy.uses import Uses
 class Policy:
     """One for each worker and configuration; ``books`` and ``uses`` outlive a reload.
 
-    ``rates`` None: nothing is limited.
+    ``rates`` None: nothing is limited. ``greylist`` None: nobody is.
     """
 
     checks: tuple[Check, ...]
@@ -21,3 +22,4 @@ class Policy:
     books: Books
     uses: Uses
     rates: Rates | None = None
+    greylist: Greylist | None = None

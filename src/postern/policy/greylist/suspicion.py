@@ -1,0 +1,72 @@
+"""Why a client is suspicious enough to be asked to come again.
+
+At RCPT by what was found of the client and its sender; once the message is there also where neither
+SPF nor DKIM speaks for anybody in it.
+"""
+
+import re
+from collections.abc import Iterable
+from ipaddress import IPv4Address
+
+from postern.mail.finding import Finding, Result
+from postern.policy.rules.match import IP, Facts
+from postern.policy.rules.rule import family_of
+
+SUSPECT = frozenset({
+    "ptr.missing",
+    "ptr.mismatch",
+    "helo.invalid",
+    "helo.unresolvable",
+    "spf.fail",
+    "spf.softfail",
+    "standards.early-talk",
+})  # fmt: skip
+"""Checks whose fail is a reason, where it does not refuse by itself."""
+ASKED = frozenset({"ptr", "helo", "mailfrom", "spf"})
+"""Families whose "couldn't tell" is one; a block list that is silent is none."""
+LISTED = "dnsbl.listed"
+DYNAMIC = "a name that is made of its address"
+UNPROVEN = "neither SPF nor DKIM"
+ALWAYS = "everybody"
+
+
+def reason_of(findings: Iterable[Finding], facts: Facts) -> str:
+    """What is suspicious: a check's id, or a few words; empty for nothing."""
+    for finding in findings:
+        if _speaks_against(finding):
+            return finding.check
+    if facts.ptr and facts.ip is not None and is_made_of(facts.ptr, facts.ip):
+        return DYNAMIC
+    return UNPROVEN if facts.has_header and not facts.proven else ""
+
+
+def _speaks_against(finding: Finding) -> bool:
+    match finding.result:
+        case Result.FAIL:
+            return finding.check in SUSPECT
+        case Result.COULDNT_TELL:
+            return family_of(finding.check) in ASKED
+        case Result.NOTE:  # on a list, and below the threshold
+            return finding.check == LISTED
+        case _:
+            return False
+
+
+_HEX = re.compile(r"(?<![0-9a-f])[0-9a-f]{8}(?![0-9a-f])")
+
+
+def is_made_of(name: str, ip: IP) -> bool:
+    """True for names as access providers give them: ``24-100-51-198.dsl.isp.example``.
+
+    That is all four numbers in either order, however they are set apart, or the address in hex. Of
+    IPv6 nothing is said: names for whole networks of it are rare.
+    """
+    if not isinstance(ip, IPv4Address):
+        return False
+    octets = str(ip).split(".")
+    numbers = [number.lstrip("0") or "0" for number in re.findall(r"\d+", name)]
+    for wanted in (octets, octets[::-1]):
+        if any(numbers[start : start + 4] == wanted for start in range(len(numbers) - 3)):
+            return True
+    padded = {"".join(f"{int(o):03d}" for o in order) for order in (octets, octets[::-1])}
+    return any(one in name for one in padded) or ip.packed.hex() in _HEX.findall(name)
