@@ -36,10 +36,6 @@ def found(check: str, result: Result) -> tuple[Finding, ...]:
         ("spf.softfail", Result.FAIL),
         ("standards.early-talk", Result.FAIL),
         ("dnsbl.listed", Result.NOTE),
-        ("ptr.couldnt-tell", Result.COULDNT_TELL),
-        ("helo.couldnt-tell", Result.COULDNT_TELL),
-        ("mailfrom.dns-timeout", Result.COULDNT_TELL),
-        ("spf.couldnt-tell", Result.COULDNT_TELL),
     ],
 )
 def test_what_speaks_against_a_client_is_a_reason(check: str, result: Result) -> None:
@@ -53,7 +49,12 @@ def test_what_speaks_against_a_client_is_a_reason(check: str, result: Result) ->
         ("spf.fail", Result.NOTE),  # neutral, or none
         ("dkim.fail", Result.FAIL),
         ("dnsbl.listed", Result.PASS),
-        ("dnsbl.couldnt-tell", Result.COULDNT_TELL),  # a list that is silent holds nothing up
+        # What nobody knows holds nothing up that its fail would not.
+        ("dnsbl.couldnt-tell", Result.COULDNT_TELL),
+        ("ptr.couldnt-tell", Result.COULDNT_TELL),
+        ("helo.couldnt-tell", Result.COULDNT_TELL),
+        ("mailfrom.dns-timeout", Result.COULDNT_TELL),
+        ("spf.couldnt-tell", Result.COULDNT_TELL),
         ("standards.long-line", Result.FAIL),
     ],
 )
@@ -70,7 +71,11 @@ def test_a_name_made_of_its_address_is_a_reason() -> None:
 def test_mail_that_nobody_proves_is_one_only_once_dkim_had_its_say() -> None:
     nobody = replace(CLEAN, proven=frozenset())
     assert reason_of((), nobody) == ""
-    assert reason_of((), replace(nobody, header_from=(), list_id="")) == UNPROVEN
+    whole = replace(nobody, header_from=(), list_id="")
+    assert reason_of((), whole) == UNPROVEN
+    assert reason_of(found("dkim.fail", Result.FAIL), whole) == UNPROVEN
+    for silent in ("spf.couldnt-tell", "dkim.couldnt-tell"):
+        assert reason_of(found(silent, Result.COULDNT_TELL), whole) == ""
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,11 @@ SPF nor DKIM speaks for anybody in it.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address
 
 from postern.mail.finding import Finding, Result
 from postern.policy.rules.match import IP, Facts
-from postern.policy.rules.rule import family_of
 
 SUSPECT = frozenset({
     "ptr.missing",
@@ -21,31 +20,35 @@ SUSPECT = frozenset({
     "spf.softfail",
     "standards.early-talk",
 })  # fmt: skip
-"""Checks whose fail is a reason, where it does not refuse by itself."""
-ASKED = frozenset({"ptr", "helo", "mailfrom", "spf"})
-"""Families whose "couldn't tell" is one; a block list that is silent is none."""
+"""Checks whose fail is a reason, where it does not refuse by itself. "Couldn't tell" is none: what
+would only be noted if it failed must not hold mail up because nobody knew."""
+PROVING = frozenset({"spf", "dkim"})
 LISTED = "dnsbl.listed"
 DYNAMIC = "a name that is made of its address"
 UNPROVEN = "neither SPF nor DKIM"
 ALWAYS = "everybody"
 
 
-def reason_of(findings: Iterable[Finding], facts: Facts) -> str:
+def reason_of(findings: Sequence[Finding], facts: Facts) -> str:
     """What is suspicious: a check's id, or a few words; empty for nothing."""
     for finding in findings:
         if _speaks_against(finding):
             return finding.check
     if facts.ptr and facts.ip is not None and is_made_of(facts.ptr, facts.ip):
         return DYNAMIC
-    return UNPROVEN if facts.has_header and not facts.proven else ""
+    return UNPROVEN if facts.has_header and _is_unproven(findings, facts) else ""
+
+
+def _is_unproven(findings: Iterable[Finding], facts: Facts) -> bool:
+    """Nothing proves it, and nothing that nobody could tell might have."""
+    unknown = (one.family for one in findings if one.result is Result.COULDNT_TELL)
+    return not facts.proven and PROVING.isdisjoint(unknown)
 
 
 def _speaks_against(finding: Finding) -> bool:
     match finding.result:
         case Result.FAIL:
             return finding.check in SUSPECT
-        case Result.COULDNT_TELL:
-            return family_of(finding.check) in ASKED
         case Result.NOTE:  # on a list, and below the threshold
             return finding.check == LISTED
         case _:
