@@ -227,6 +227,21 @@ async def test_each_recipient_waits_for_itself(make: Make) -> None:
         assert [str(d.recipient.address) for d in rig.accepted[0].deliveries] == [WANG]
 
 
+async def test_with_an_answer_for_each_only_who_is_new_waits_after_the_message(make: Make) -> None:
+    async with greylisting(make) as rig:
+        client = await connect(rig)
+        assert (await client.deliver(MESSAGE, UNPROVEN)).startswith("450")
+        clock_of(rig).advance(WAIT_S)
+        await client.say(f"MAIL FROM:<{UNPROVEN}> PRDR")
+        for recipient in (WANG, LI):
+            assert (await client.say(f"RCPT TO:<{recipient}>")).startswith("250")
+        await client.say("DATA")
+        await client.send(MESSAGE + b".\r\n")
+        said = [await client.reply() for _ in range(4)]
+        assert [answer[:3] for answer in said] == ["353", "250", "450", "250"]
+        assert [str(d.recipient.address) for d in rig.accepted[0].deliveries] == [WANG]
+
+
 async def test_servers_whose_mail_came_again_often_wait_no_more(make: Make) -> None:
     async with greylisting(make) as rig:
         client = await suspect(rig)

@@ -133,7 +133,7 @@ def _findings(entries: list[Entry], answered: set[str], *, is_listed: bool) -> l
 
 
 def _result(entry: Entry, *, is_listed: bool) -> Result:
-    """A white list speaks for it; block lists are only noted where they don't reach the threshold."""
+    """A white list speaks for it; block lists below the threshold are only noted."""
     if entry.zone.allow:
         return Result.PASS
     return Result.FAIL if is_listed and entry.counts > 0 else Result.NOTE
