@@ -27,6 +27,8 @@ MAX_BATCH = 500
 MAX_WAITING = 5000
 """Questions that may wait; more than that is a flood that no disk keeps up with."""
 PATIENCE_S = 3.0
+CLOSE_S = 2.0
+"""How long a stop waits for a disk that does not answer; what waits then is tried again anyway."""
 SWEEP_S = 3600.0
 SWEEP_NEW = 10_000
 TELL_S = 60.0
@@ -76,7 +78,7 @@ class GreylistKeeper:
 
     def _stop(self, thread: threading.Thread) -> None:
         self._inbox.put(None)
-        thread.join()
+        thread.join(CLOSE_S)
 
     # --- the thread ------------------------------------------------------------------------------
 

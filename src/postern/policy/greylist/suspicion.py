@@ -55,6 +55,7 @@ def _speaks_against(finding: Finding) -> bool:
             return False
 
 
+_DIGITS = re.compile(r"\d+")
 _HEX = re.compile(r"(?<![0-9a-f])[0-9a-f]{8}(?![0-9a-f])")
 
 
@@ -64,10 +65,11 @@ def is_made_of(name: str, ip: IP) -> bool:
     That is all four numbers in either order, however they are set apart, or the address in hex. Of
     IPv6 nothing is said: names for whole networks of it are rare.
     """
-    if not isinstance(ip, IPv4Address):
+    digits = _DIGITS.findall(name)
+    if not digits or not isinstance(ip, IPv4Address):
         return False
     octets = str(ip).split(".")
-    numbers = [number.lstrip("0") or "0" for number in re.findall(r"\d+", name)]
+    numbers = [number.lstrip("0") or "0" for number in digits]
     for wanted in (octets, octets[::-1]):
         if any(numbers[start : start + 4] == wanted for start in range(len(numbers) - 3)):
             return True
