@@ -166,6 +166,7 @@ async def test_what_a_rule_let_through_in_spite_of_a_finding_is_not_held_up(make
         assert said.startswith("250")
 
 
+@pytest.mark.parametrize("domain", ["harbour.example", ""])
 @pytest.mark.parametrize(
     ("treatment", "code", "place"),
     [
@@ -176,11 +177,11 @@ async def test_what_a_rule_let_through_in_spite_of_a_finding_is_not_held_up(make
         (Treatment.REFUSE, "450", ""),
     ],
 )
-async def test_a_domain_has_its_way(
-    make: Make, treatment: Treatment, code: str, place: str
+async def test_every_treatment_in_both_scopes(
+    make: Make, treatment: Treatment, code: str, place: str, domain: str
 ) -> None:
     async with greylisting(make) as rig:
-        rig.rules.treat("greylist.wait", treatment, "harbour.example")
+        rig.rules.treat("greylist.wait", treatment, domain)
         client = await suspect(rig)
         (said,) = await rcpt(client, WANG)
         assert said.startswith(code)

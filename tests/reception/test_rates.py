@@ -1,7 +1,18 @@
 """Too much mail from outside is "not now", by each recipient's rules."""
 
+import pytest
 from tests.reception.rig import LOOPBACK, Make, listener
-from tests.reception.test_hearing import IP, LI, MESSAGE, SENDER, WANG, connect, rcpt, rule
+from tests.reception.test_hearing import (
+    IP,
+    LI,
+    MESSAGE,
+    SENDER,
+    WANG,
+    connect,
+    place_of,
+    rcpt,
+    rule,
+)
 
 from postern.policy.rates import RateSettings
 from postern.policy.rules.rule import Action, Treatment
@@ -58,3 +69,44 @@ async def test_one_mailbox_may_be_full_of_mail_while_another_gets_its_own(make: 
         # What was said of one recipient holds up none of the others.
         assert (await client.reply()).startswith("250")
         assert [str(d.recipient.address) for d in rig.accepted[-1].deliveries] == [LI]
+
+
+@pytest.mark.parametrize("domain", ["harbour.example", ""])
+@pytest.mark.parametrize(
+    ("treatment", "code", "place"),
+    [
+        (Treatment.OFF, "250", "inbox"),
+        (Treatment.NOTE, "250", "inbox"),
+        (Treatment.JUNK, "250", "junk"),
+        (Treatment.HOLD, "250", "held"),
+        (Treatment.REFUSE, "450", ""),
+    ],
+)
+async def test_every_treatment_in_both_scopes(
+    make: Make, treatment: Treatment, code: str, place: str, domain: str
+) -> None:
+    rates = RateSettings(messages_per_address=1)
+    async with make(GUARDED, examines=True, rates=rates) as rig:
+        rule(rig, Action.ALLOW, IP, "", waive="ptr,mailfrom,helo,spf")
+        rig.rules.treat("rate.exceeded", treatment, domain)
+        client = await connect(rig)
+        assert (await client.deliver(MESSAGE, SENDER)).startswith("250")
+        (said,) = await rcpt(client, WANG)
+        assert said.startswith(code)
+        if code == "250":
+            await client.say("DATA")
+            await client.send(MESSAGE + b".\r\n")
+            assert (await client.reply()).startswith("250")
+            first, second = (message.deliveries[0] for message in rig.accepted)
+            assert (place_of(first), place_of(second)) == ("inbox", place)
+
+
+@pytest.mark.parametrize("place", [WANG, "harbour.example", ""])
+async def test_a_rule_of_any_scope_waives_it(make: Make, place: str) -> None:
+    rates = RateSettings(messages_per_address=1)
+    async with make(GUARDED, examines=True, rates=rates) as rig:
+        rule(rig, Action.ALLOW, IP, "", waive="ptr,mailfrom,helo,spf")
+        rule(rig, Action.ALLOW, IP, place, waive="rate")
+        client = await connect(rig)
+        for _ in range(3):
+            assert (await client.deliver(MESSAGE, SENDER)).startswith("250")
