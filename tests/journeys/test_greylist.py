@@ -57,7 +57,7 @@ def test_mail_is_taken_when_it_comes_again_after_a_restart_and_from_another_serv
         assert_waits(said)
         told = traced(server, said.trace)
         assert told.because is not None
-        assert (told.because.check, told.because.whose) == ("greylist.wait", "sender")
+        assert (told.because.check, told.because.whose) == ("greylist.wait", "recipient")
         assert "seen first just now, taken from " in told.because.text
         assert told.recipients[0].state == "refused-for-now"
         server.stop()

@@ -54,7 +54,8 @@ class Greylist:
         ago = _ago(self._clock.now() - standing.first_at)
         if standing.until is None:
             return Finding(CHECK, Result.PASS, f"mail like this was here before, {ago}")
-        return Finding(CHECK, Result.FAIL, _words(standing.until, ago, reason))
+        text = _words(standing.until, ago, reason)
+        return Finding(CHECK, Result.FAIL, text, Whose.RECIPIENT)
 
 
 @lru_cache(1)
