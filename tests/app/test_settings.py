@@ -7,6 +7,8 @@ from postern.app import settings as wired
 from postern.config.load import load
 from postern.config.settings import Config
 from postern.mail.route import TlsPolicy
+from postern.policy.greylist.settings import GreylistSettings, Mode
+from postern.policy.rates import RateSettings
 from postern.reception.settings import Kind
 
 FILE = """
@@ -18,6 +20,7 @@ workers = 2
 kind = "mx"
 bind = "127.0.0.1:2525"
 relay_from = ["192.0.2.0/24"]
+greeting_wait_s = 2.5
 proxy_protocol = ["127.0.0.0/8"]
 
 [[listener]]
@@ -56,6 +59,23 @@ connections = 77
 [spool]
 reserve_bytes = 1000
 
+[greylist]
+mode = "always"
+wait_s = 60
+retry_window_s = 3600
+life_s = 864000
+passes_enough = 0
+entries = 5000
+
+[rate]
+period_s = 60
+messages_per_address = 1
+messages_per_network = 2
+messages_per_sender = 3
+messages_per_recipient = 4
+recipients_per_address = 5
+recipients_per_sender = 6
+
 [journal]
 disk_budget_mb = 3
 keep_days = 4
@@ -91,6 +111,22 @@ def test_listeners_keep_their_order_networks_and_kind(config: Config) -> None:
     assert [str(network) for network in mx.proxy_protocol] == ["127.0.0.0/8"]
     assert local.is_unix
     assert not mx.is_unix
+
+
+def test_new_clients_wait_for_the_greeting_as_long_as_it_says(config: Config) -> None:
+    assert [made.greeting_wait_s for made in wired.listener_settings(config)] == [2.5, 1.0]
+
+
+def test_greylisting_and_rates_are_as_it_says(config: Config) -> None:
+    made = wired.greylist_settings(config)
+    assert made == GreylistSettings(Mode.ALWAYS, 60, 3600, 864000, 0, 5000)
+    assert wired.rate_settings(config) == RateSettings(60, 1, 2, 3, 4, 5, 6)
+
+
+def test_nobody_is_limited_and_only_the_suspicious_are_greylisted_by_default() -> None:
+    config = Config()
+    assert wired.rate_settings(config).is_off
+    assert wired.greylist_settings(config) == GreylistSettings()
 
 
 def test_slots_are_divided_among_workers(config: Config) -> None:

@@ -14,6 +14,7 @@ from postern.reception.tally import Tally
 from postern.runtime.clock import FakeClock
 from postern.runtime.headcount import Headcount
 from postern.runtime.processes import WorkerSetup, WorkerStatus, read_status, status_path
+from postern.runtime.ratetable import RateTable
 
 REFUSALS = 'postern_smtp_refusals_total{check="rcpt.unknown"}'
 UNKNOWN = 'postern_check_unknown_total{check="mailfrom.dns-timeout"}'
@@ -33,7 +34,7 @@ class Life:
         self.attempts = {"delivered": 0, "deferred": 0, "refused": 0}
         self.writer = StatusWriter(
             cast("Config", SimpleNamespace(listeners=[place])),
-            WorkerSetup(0, 1, listeners, self.path, -1, Headcount(1)),
+            WorkerSetup(0, 1, listeners, self.path, -1, Headcount(1), RateTable()),
             cast("Services", SimpleNamespace(tally=self.tally, spool=spool)),
             cast("QueueWorker", SimpleNamespace(attempts=self.attempts, groups=groups, fresh=0)),
             self.counts_in,

@@ -78,6 +78,7 @@ def test_password_that_everybody_reads_is_warned_of(tmp_path: Path) -> None:
         ('[delivery]\nlmtp = "dovecot"', ("delivery", "lmtp")),
         ("[queue]\nmax_retry_s = 10", ("queue", "max_retry_s")),
         ("[queue]\nexpire_s = 300", ("queue", "expire_s")),
+        ("[greylist]\nwait_s = 600\nretry_window_s = 600", ("greylist", "retry_window_s")),
         ('[console]\nbind = "unix:run/console.sock"', ("console", "bind")),
         ('[[egress]]\nname = "a"\n[[egress]]\nname = "a"', ("egress", 1, "name")),
         ('[[egress]]\nname = "a"\nrelay = "host"', ("egress", 0, "relay")),

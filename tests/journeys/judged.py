@@ -53,6 +53,7 @@ ZONES = {
 mail A 198.51.100.24
 bare A 198.51.100.25
 third A 198.51.100.26
+hasty A 198.51.100.27
 listed A 198.51.100.50
 away A 203.0.113.9
 s1._domainkey TXT {_dkim_record()}
@@ -69,6 +70,7 @@ lost.s1._domainkey TXT "v=DKIM1; p="
     "100.51.198.in-addr.arpa": """24 PTR mail.tea.test.
 25 PTR bare.tea.test.
 26 PTR third.tea.test.
+27 PTR hasty.tea.test.
 50 PTR listed.tea.test.
 98 PTR away.tea.test.
 """,
@@ -130,6 +132,11 @@ FAULTS = (
     Fault("mailfrom.no-mx", "has no mail", replace(LETTER, sender="x@nomail.test")),
     Fault("spf.fail", "does not let your mail server", replace(LETTER, sender="x@strict.test")),
     Fault("spf.softfail", "not its own", replace(LETTER, sender="x@soft.test")),
+    Fault(
+        "standards.early-talk",
+        "did not wait to be greeted",
+        replace(LETTER, ip="198.51.100.27", is_hasty=True),
+    ),
     Fault("standards.header", "2 From", _beyond(b"From: <li@tea.test>\r\n" + MESSAGE), "message"),
     Fault("standards.long-line", "998", _beyond(MESSAGE + b"x" * 999 + b"\r\n"), "message"),
     Fault("dkim.fail", "no signature holds", _beyond(signed(MESSAGE) + b"and more"), "message"),
@@ -243,7 +250,8 @@ def court() -> Iterator[Court]:
             hostname=HOSTNAME,
             listeners=(Listening("mx", extra='proxy_protocol = ["127.0.0.0/8"]'),),
             resolver=dns.address,
-            tables=(("[blocklist]", 'zone = "bl.test"'),),
+            # Nobody is asked to come again: what one check leads to is tried here.
+            tables=(("[blocklist]", 'zone = "bl.test"'), ("greylist", 'mode = "off"')),
         )
         with postern(settings) as server:
             clock = SystemClock()

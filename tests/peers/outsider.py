@@ -11,12 +11,16 @@ MAX_LINES = 50
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One message and who hands it in; ``message`` has CR LF line ends, and no final dot."""
+    """One message and who hands it in; ``message`` has CR LF line ends, and no final dot.
+
+    ``is_hasty``: the client says EHLO before it is greeted.
+    """
 
     ip: str
     helo: str
     sender: str
     message: bytes
+    is_hasty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +61,12 @@ def hand_in(port: int, letter: Letter, recipients: Sequence[str]) -> Said:
     ):
         family = "TCP6" if ":" in letter.ip else "TCP4"
         ours = "2001:db8::1" if family == "TCP6" else "192.0.2.1"
-        line.sendall(f"PROXY {family} {letter.ip} {ours} 4242 25\r\n".encode())
+        hello = f"EHLO {letter.helo}"
+        hasty = f"{hello}\r\n" if letter.is_hasty else ""
+        line.sendall(f"PROXY {family} {letter.ip} {ours} 4242 25\r\n{hasty}".encode())
         said = Said("banner", _reply(ear))
         words = [
-            ("helo", f"EHLO {letter.helo}"),
+            ("helo", "" if letter.is_hasty else hello),
             ("mail", f"MAIL FROM:<{letter.sender}>"),
             *(("rcpt", f"RCPT TO:<{recipient}>") for recipient in recipients),
             ("data", "DATA"),
@@ -68,7 +74,8 @@ def hand_in(port: int, letter: Letter, recipients: Sequence[str]) -> Said:
         for stage, word in words:
             if said.code >= 400:
                 return said
-            line.sendall(f"{word}\r\n".encode())
+            if word:
+                line.sendall(f"{word}\r\n".encode())
             said = Said(stage, _reply(ear))
         if said.code < 400:
             line.sendall(letter.message.replace(b"\r\n.", b"\r\n..") + b"\r\n.\r\n")

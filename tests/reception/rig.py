@@ -27,7 +27,11 @@ from postern.mail.outcome import Cause, Deferred, Delivered, Outcome, Refused
 from postern.mail.reply import reply
 from postern.mail.route import Egress, Route, SmtpRoute, Target
 from postern.mail.tracecode import TraceCodes
+from postern.policy.greylist.greylist import Greylist
+from postern.policy.greylist.keeper import GreylistKeeper
+from postern.policy.greylist.settings import GreylistSettings
 from postern.policy.policy import Policy
+from postern.policy.rates import Rates, RateSettings
 from postern.policy.rules.store import Books, RuleStore
 from postern.policy.uses import Uses
 from postern.reception.callahead import CallAhead
@@ -41,6 +45,7 @@ from postern.runtime.clock import Clock, FakeClock, SystemClock
 from postern.runtime.database.engine import Database
 from postern.runtime.database.watch import ChangeWatch
 from postern.runtime.headcount import Headcount
+from postern.runtime.ratetable import RateTable
 from postern.runtime.resolver.fake import FakeResolver
 from postern.spool.message import Message
 from postern.spool.settings import SpoolSettings
@@ -212,9 +217,12 @@ def listener(
     kind: Kind = Kind.MX,
     proxy_protocol: tuple[Network, ...] = (),
     relay_from: tuple[Network, ...] = (),
+    greeting_wait_s: float = 0.0,
 ) -> ListenerSettings:
     """One listener."""
-    return ListenerSettings(kind, "127.0.0.1:0", proxy_protocol, relay_from)
+    return ListenerSettings(
+        kind, "127.0.0.1:0", proxy_protocol, relay_from, greeting_wait_s=greeting_wait_s
+    )
 
 
 class Rig:
@@ -228,12 +236,15 @@ class Rig:
         clock: Clock | None = None,
         *,
         examines: bool = False,
+        rates: RateSettings | None = None,
+        greylist: GreylistSettings | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
         self.certificates = certificates
         self.resolver = FakeResolver()
         self.folder = folder
         self.site = SiteStore.open(folder, self.clock, "test")
+        self.keeper = GreylistKeeper(folder, self.clock)
         self._database = Database.open(folder / FILE_NAME)
         self._watch = ChangeWatch(folder / FILE_NAME)
         self.directory = Directory(self._database, self._watch)
@@ -260,18 +271,20 @@ class Rig:
             self.authenticator,
             Numbers(1, TraceCounter(self.site.reserve_counters), TraceCodes(b"k" * 16)),
             self.clock,
-            policy=self._policy() if examines else None,
+            policy=self._policy(rates, greylist) if examines else None,
         )
         self.rules = RuleStore(self.site.database, self.clock, "test")
         self.reception = Reception(self.services, certificates, Headcount(1))
         self.ports: list[int] = []
         self._clients: list[Client] = []
 
-    def _policy(self) -> Policy:
+    def _policy(self, rates: RateSettings | None, greylist: GreylistSettings | None) -> Policy:
         books = Books(self._database, self.clock)
         self.directory.on_change(books.forget)
         knows = self.correspondents.knows
-        return Judging((), self.resolver, books, Uses(), self.clock, knows).policy
+        counted = None if rates is None else Rates(rates, RateTable(), self.clock)
+        asks = None if greylist is None else Greylist(greylist, self.keeper, self.clock)
+        return Judging((), self.resolver, books, Uses(), self.clock, knows, counted, asks).policy
 
     @property
     def told(self) -> list[Conversation]:
@@ -318,6 +331,7 @@ class Rig:
         for client in self._clients:
             await client.close()
         await self.reception.stop(1.0)
+        await self.keeper.close()
         await self.spool.close()
         self.authenticator.close()
         self._watch.close()
@@ -342,6 +356,8 @@ class Make:
         with_tls: bool = True,
         settings: Mapping[str, float] | None = None,
         examines: bool = False,
+        rates: RateSettings | None = None,
+        greylist: GreylistSettings | None = None,
         **limits: float,
     ) -> AsyncIterator[Rig]:
         """A rig with these listeners (one ``mx`` when none is named) and limits."""
@@ -350,7 +366,15 @@ class Make:
         known |= settings or {}
         reception = ReceptionSettings(**known)  # type: ignore[arg-type]  # names of its own fields
         certificates = Certificates((self.files,) if with_tls else ())
-        rig = Rig(self.folder, reception, certificates, clock, examines=examines)
+        rig = Rig(
+            self.folder,
+            reception,
+            certificates,
+            clock,
+            examines=examines,
+            rates=rates,
+            greylist=greylist,
+        )
         try:
             await rig.open(listeners or (listener(),))
             yield rig

@@ -19,8 +19,10 @@ from postern.policy.checks.spf import check_spf
 from postern.policy.checks.standards import check_standards
 from postern.policy.checks.zones import Zone, Zones
 from postern.policy.examiner import LetterCheck
+from postern.policy.greylist.greylist import Greylist
 from postern.policy.panel import Check, Known, Stage
 from postern.policy.policy import Policy
+from postern.policy.rates import Rates
 from postern.policy.rules.store import Books, RuleStore
 from postern.policy.uses import Uses
 from postern.runtime.clock import Clock
@@ -45,10 +47,13 @@ class Judging:
         uses: Uses,
         clock: Clock,
         knows: Callable[[str, Address], bool],
+        rates: Rates | None = None,
+        greylist: Greylist | None = None,
     ) -> None:
         self._lookup = lookup
         self.zones = Zones(zones, clock)
-        self.policy = Policy(self._checks(), self._letter_checks(), books, uses, knows)
+        checks, letter_checks = self._checks(), self._letter_checks()
+        self.policy = Policy(checks, letter_checks, books, uses, knows, rates, greylist)
 
     def take_over(self, before: "Judging") -> None:
         """Go on with what is known of the block lists, and let the old ones learn as well."""

@@ -8,6 +8,8 @@ from postern.journal.settings import JournalSettings
 from postern.mail.route import TlsPolicy
 from postern.notices.settings import NoticeSettings
 from postern.policy.checks.zones import Zone
+from postern.policy.greylist.settings import GreylistSettings, Mode
+from postern.policy.rates import RateSettings
 from postern.queue.settings import QueueSettings
 from postern.reception.settings import Kind, ListenerSettings, ReceptionSettings
 from postern.reception.tls import CertificateFiles
@@ -49,6 +51,7 @@ def listener_settings(config: Config) -> list[ListenerSettings]:
             listener.relay_from,
             listener.bind.path is not None,
             listener.checks,
+            listener.greeting_wait_s,
         )
         for listener in config.listeners
     ]
@@ -166,6 +169,33 @@ def blocklist_zones(config: Config) -> list[Zone]:
         Zone(one.zone, weight=one.weight, meanings=one.meanings, allow=one.allow)
         for one in config.blocklists
     ]
+
+
+def rate_settings(config: Config) -> RateSettings:
+    """``[rate]``."""
+    rate = config.rate
+    return RateSettings(
+        rate.period_s,
+        rate.messages_per_address,
+        rate.messages_per_network,
+        rate.messages_per_sender,
+        rate.messages_per_recipient,
+        rate.recipients_per_address,
+        rate.recipients_per_sender,
+    )
+
+
+def greylist_settings(config: Config) -> GreylistSettings:
+    """``[greylist]``."""
+    greylist = config.greylist
+    return GreylistSettings(
+        Mode(greylist.mode),
+        greylist.wait_s,
+        greylist.retry_window_s,
+        greylist.life_s,
+        greylist.passes_enough,
+        greylist.entries,
+    )
 
 
 def maildir_root(config: Config) -> Path:

@@ -16,8 +16,10 @@ from postern.app.outward import Outward, outward
 from postern.app.settings import (
     blocklist_zones,
     certificate_files,
+    greylist_settings,
     journal_settings,
     listener_settings,
+    rate_settings,
     reception_settings,
     spool_settings,
 )
@@ -33,6 +35,10 @@ from postern.directory.trace import TraceCounter
 from postern.journal.retention import sweep
 from postern.journal.store.writer import JournalWriter
 from postern.mail.tracecode import TraceCodes
+from postern.policy.greylist.greylist import Greylist
+from postern.policy.greylist.keeper import GreylistKeeper
+from postern.policy.greylist.settings import Mode
+from postern.policy.rates import Rates
 from postern.policy.rules.store import Books, RuleStore
 from postern.policy.uses import Uses
 from postern.queue.commands import Commands
@@ -109,6 +115,7 @@ class Worker:
         self._directory.on_change(self._books.forget)
         self._uses = Uses()
         self._rules = RuleStore(self._site.database, self._clock, f"worker-{setup.number}")
+        self._greylist = GreylistKeeper(data_dir, self._clock)
         self._judging = self._judging_of(config)
         self._queue = QueueWorker(
             self._spool, out.router, out.courier, out.tidings, out.queue_settings, self._clock,
@@ -135,9 +142,18 @@ class Worker:
         )
 
     def _judging_of(self, config: Config) -> Judging:
-        zones = blocklist_zones(config)
-        knows = self._acquaintances.store.knows
-        return Judging(zones, self._outward.resolver, self._books, self._uses, self._clock, knows)
+        rates, greylist = rate_settings(config), greylist_settings(config)
+        is_on = greylist.mode is not Mode.OFF
+        return Judging(
+            blocklist_zones(config),
+            self._outward.resolver,
+            self._books,
+            self._uses,
+            self._clock,
+            self._acquaintances.store.knows,
+            None if rates.is_off else Rates(rates, self._setup.rates, self._clock),
+            Greylist(greylist, self._greylist, self._clock) if is_on else None,
+        )
 
     def _outward_of(self, config: Config) -> Outward:
         ports, workers = _ports(self._setup), self._setup.of
@@ -272,6 +288,7 @@ class Worker:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._judging.write_uses(self._rules)
         await self._acquaintances.close()
+        await self._greylist.close()
         await self._outward.close(END_S)
         await self._spool.close()
         self._authenticator.close()

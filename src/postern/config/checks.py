@@ -30,7 +30,8 @@ class Doubt:
 def doubts(config: Config) -> list[Doubt]:
     """Everything that does not fit, errors and warnings, in the order of the file's tables."""
     every: list[Callable[[Config], Iterator[Doubt]]] = [
-        _top, _listeners, _certificates, _resolvers, _egresses, _delivery, _queue, _console,
+        _top, _listeners, _certificates, _resolvers, _egresses, _delivery, _queue, _greylist,
+        _console,
     ]  # fmt: skip
     return [doubt for check in every for doubt in check(config)]
 
@@ -196,6 +197,14 @@ def _queue(config: Config) -> Iterator[Doubt]:
         yield Doubt(("queue", "max_retry_s"), "expected no less than first_retry_s")
     if queue.expire_s <= queue.first_retry_s:
         yield Doubt(("queue", "expire_s"), "expected more than first_retry_s")
+
+
+def _greylist(config: Config) -> Iterator[Doubt]:
+    greylist = config.greylist
+    if greylist.retry_window_s <= greylist.wait_s:
+        yield Doubt(
+            ("greylist", "retry_window_s"), "expected more than wait_s: nobody could pass", "172800"
+        )
 
 
 def _console(config: Config) -> Iterator[Doubt]:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from postern.config.inbound import Greylist, Rate
 from postern.config.places import Bind
 
 Network = IPv4Network | IPv6Network
@@ -61,6 +62,15 @@ class Listener(Struct, frozen=True, forbid_unknown_fields=True):
             " and do what `postern rule explain` says; clients on this machine are not looked at"
         ),
     ] = True
+    greeting_wait_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=60,
+            description="how long a client that is looked at waits for the greeting, once a day;"
+            " one that talks before it fails `standards.early-talk`; 0: that is not looked at",
+        ),
+    ] = 1.0
 
 
 class Certificate(Struct, frozen=True, forbid_unknown_fields=True):
@@ -338,6 +348,8 @@ class Config(
     submission: Submission = Submission()
     notices: Notices = Notices()
     blocklists: tuple[Blocklist, ...] = ()
+    rate: Rate = Rate()
+    greylist: Greylist = Greylist()
     scanners: Annotated[dict[str, Scanner], Meta(description="scanners by name")] = {}
     console: Console = Console()
     log: Log = Log()

@@ -21,6 +21,7 @@ _CODES = {
     "standards.header": "6.0",
     "standards.long-line": "6.0",
     "standards.bare-lf": "6.0",
+    "standards.early-talk": "5.1",
     "quota.full": "2.2",
     "size.too-big": "3.4",
 }
@@ -30,6 +31,8 @@ _NOT_TOLD = "4.3"
 """A "couldn't tell" that has no code of its own: the directory did not answer."""
 
 _MENDERS = {
+    "standards.early-talk": "Whoever runs your mail server can fix this."
+    " Nothing is wrong with your message.",
     "ptr": "Your mail provider can fix this. Nothing is wrong with your message.",
     "helo": "Whoever runs your mail server can fix this. Nothing is wrong with your message.",
     "dnsbl": "Whoever runs your mail server can ask that list to take it off.",
@@ -59,4 +62,5 @@ def _mender(finding: Finding) -> str:
         return _OURS
     if finding.result is Result.COULDNT_TELL or finding.check in FOR_NOW:
         return _BETWEEN
-    return _MENDERS.get(family_of(finding.check), "Whoever sent it can find out more from us.")
+    mender = _MENDERS.get(finding.check) or _MENDERS.get(family_of(finding.check))
+    return mender or "Whoever sent it can find out more from us."

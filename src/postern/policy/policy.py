@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from postern.mail.address import Address
 from postern.policy.examiner import LetterCheck
+from postern.policy.greylist.greylist import Greylist
 from postern.policy.panel import Check
+from postern.policy.rates import Rates
 from postern.policy.rules.store import Books
 from postern.policy.uses import Uses
 
@@ -16,7 +18,10 @@ def _knows_nobody(_mailbox_id: str, _address: Address) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One for each worker and configuration; ``books`` and ``uses`` outlive a reload."""
+    """One for each worker and configuration; ``books`` and ``uses`` outlive a reload.
+
+    ``rates`` None: nothing is limited. ``greylist`` None: nobody is.
+    """
 
     checks: tuple[Check, ...]
     letter_checks: tuple[LetterCheck, ...]
@@ -24,3 +29,5 @@ class Policy:
     uses: Uses
     knows: Callable[[str, Address], bool] = _knows_nobody
     """Whether a mailbox, by its id, has written to an address."""
+    rates: Rates | None = None
+    greylist: Greylist | None = None

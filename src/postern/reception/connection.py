@@ -16,6 +16,7 @@ from postern.mail.smtp.events import Quit, StartTls
 from postern.mail.smtp.server import ServerMachine
 from postern.reception import replies
 from postern.reception.client import Client
+from postern.reception.greeting import holds_back
 from postern.reception.limits import limit_key
 from postern.reception.peer import is_within, lost_text, peer_address, peer_user
 from postern.reception.port import Port
@@ -55,13 +56,9 @@ class Connection(asyncio.Protocol):
         self._opened = self._touched = port.services.clock.monotonic()
         self._end_text = ""
         self._is_reading = True
-        self._is_running = False
-        self._is_upgrading = False
-        self._is_closing = False
-        self._is_half_closed = False
-        self._has_hung_up = False
-        self._waits_for_disk = False
-        self._waits_for_client = False
+        self._is_running = self._is_upgrading = False
+        self._is_closing = self._is_half_closed = self._has_hung_up = False
+        self._waits_for_disk = self._waits_for_client = False
 
     # --- what the loop calls ---------------------------------------------------------------------
 
@@ -111,7 +108,9 @@ class Connection(asyncio.Protocol):
             last = reply(421, "4.7.0", f"Not accepted now: {turned_away}")
             machine.greet_with(last, self._touched)
         elif self._port.listener.kind is not Kind.SUBMISSIONS:
-            machine.greet(self._touched)
+            hearing = session.hearing
+            if hearing is None or not holds_back(hearing, self, transport, self._early):
+                machine.greet(self._touched)
         elif self._port.certificates.context is None:
             log.error("reception.no_certificate", bind=self._port.listener.bind)
             machine.greet_with(replies.NO_CERTIFICATE, self._touched)
@@ -119,22 +118,24 @@ class Connection(asyncio.Protocol):
             self._start_tls()
         self._go_on()
 
+    def greet(self, early: bytes) -> None:
+        """Say who we are, after a while; ``early`` is what the client did not wait to say."""
+        if (machine := self._machine) is not None and not self._is_closing:
+            self._early = early
+            machine.greet(self._port.services.clock.monotonic())
+            self._go_on()
+
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
-        if self._is_closing:
+        machine = self._machine
+        if self._is_closing or machine is None:
             return  # only read so that the kernel does not cut off our last words
         self._touched = now = self._port.services.clock.monotonic()
-        machine = self._machine
-        if machine is None:
-            return
-        if self._is_upgrading:
+        if self._is_upgrading or self._early or len(data) > PIECE_BYTES or self._is_held:
             self._early += data
-        elif self._early or len(data) > PIECE_BYTES or self._is_held:
-            self._early += data
-            self._go_on()
         else:
             machine.receive(data, now)
-            self._go_on()
+        self._go_on()
 
     def eof_received(self) -> bool:
         """The client will say nothing more; what it is owed is still sent."""

@@ -11,7 +11,6 @@ from dataclasses import replace
 
 from postern.directory.names import key_of
 from postern.directory.reader import Directory
-from postern.directory.resolution import Destination
 from postern.mail.address import Address
 from postern.mail.authres.build import field
 from postern.mail.authres.results import AuthenticationResults
@@ -20,6 +19,7 @@ from postern.mail.finding import Effect, Finding, Result, Verdict, Whose
 from postern.policy.checks.check import Seen
 from postern.policy.checks.letter import Letter
 from postern.policy.examiner import examine
+from postern.policy.greylist.greylist import TRIAL
 from postern.policy.judge import Judgement
 from postern.policy.known import HasWritten, has_written_to_nobody
 from postern.policy.panel import Examination, Known
@@ -29,12 +29,13 @@ from postern.policy.rules.book import Book
 from postern.policy.rules.match import Facts, is_proven
 from postern.reception import replies
 from postern.reception.client import Client
+from postern.reception.greeting import EARLY_TALK, PatientClients
 from postern.reception.limits import parse_ip
 from postern.reception.recipients import Decision
 from postern.reception.record import Record
 from postern.reception.services import Services
 from postern.reception.settings import Kind
-from postern.reception.settlement import Settlement, settle, verdict_of
+from postern.reception.settlement import Settlement, by_recipient, settle, verdict_of
 from postern.reception.transaction import Transaction
 from postern.runtime.clock import Clock
 
@@ -60,7 +61,11 @@ class Hearing:
         "_hostname",
         "_is_told",
         "_known",
+        "_own",
+        "_patient",
         "_policy",
+        "_talked_early",
+        "greeting_wait_s",
     )
 
     def __init__(
@@ -70,6 +75,8 @@ class Hearing:
         ip: str,
         hostname: str,
         clock: Clock,
+        patient: PatientClients,
+        greeting_wait_s: float,
         *,
         defers: bool = False,
     ) -> None:
@@ -83,7 +90,18 @@ class Hearing:
         self._examination = Examination(policy.checks, Seen(ip, hostname, at=clock.now()), clock)
         self._facts = Facts(clock.now(), parse_ip(ip))
         self._known: Known | None = None
+        # What was found of single recipients, by what RCPT called them.
+        self._own: dict[Address, tuple[Finding, ...]] = {}
         self._is_told = False
+        self._patient = patient
+        self._talked_early = False
+        self.greeting_wait_s = greeting_wait_s
+
+    def greeted(self, *, talked_early: bool) -> None:
+        """The client was greeted; it had waited for that, or not."""
+        self._talked_early = talked_early
+        if not talked_early:
+            self._patient.remember(str(self._facts.ip), self._clock.monotonic())
 
     def hello(self, name: str) -> None:
         """The client said who it is."""
@@ -95,6 +113,7 @@ class Hearing:
         address = sender.address
         self._facts = replace(self._facts, at=self._clock.now(), mail_from=address)
         self._known = None
+        self._own = {}
         self._is_told = False
         self._first_rules = None
         self._has_one_answer = not sender.prdr
@@ -112,29 +131,80 @@ class Hearing:
     async def listen(self, record: Record) -> None:
         """Wait for what the checks find, and note it down, once for each transaction."""
         if self._known is None:
-            self._known = known = await self._examination.known()
+            known = await self._examination.known()
             self._facts = replace(self._facts, ptr=known.ptr.lower(), proven=known.proven)
+            self._known = self._with_ours(known)
         if not self._is_told:
             self._is_told = True
             for finding in self._known.findings:
                 record.found(finding)
+
+    def _with_ours(self, known: Known) -> Known:
+        """With what the server itself noticed of the client: how it began, how much it sends."""
+        before = (EARLY_TALK,) if self._talked_early else ()
+        rates = self._policy.rates
+        exceeded = None if rates is None else rates.of_message(self._facts)
+        after = () if exceeded is None else (exceeded,)
+        if not (before or after):
+            return known
+        return replace(known, findings=(*before, *known.findings, *after))
 
     # --- at RCPT ---------------------------------------------------------------------------------
 
     async def decide(self, recipient: Address, decision: Decision, record: Record) -> Decision:
         """``decision``, or why this recipient takes nothing of the sort."""
         await self.listen(record)
-        verdict = self._verdict(recipient, decision.destinations, decision.verdict)
+        rates = self._policy.rates
+        if rates is not None and (exceeded := rates.of_recipient(recipient, self._facts)):
+            self._found_of(recipient, exceeded, record)
+        places = [destination.address for destination in decision.destinations]
+        verdict = self._verdict(recipient, places, decision.verdict)
+        waits = verdict is decision.verdict and await self._must_wait(
+            recipient, places, self._facts, record
+        )
+        if waits:
+            verdict = self._verdict(recipient, places, decision.verdict)
         if verdict.effect is Effect.ACCEPT and self._defers and self._has_one_answer:
-            verdict = self._with_same_rules(recipient, decision.destinations, verdict)
+            verdict = self._with_same_rules(recipient, places, verdict)
         return replace(decision, verdict=verdict)
 
-    def _verdict(
-        self, recipient: Address, destinations: Iterable[Destination], accepted: Verdict
-    ) -> Verdict:
-        judgements = [
-            self._judge(recipient, destination.address, self._facts) for destination in destinations
-        ]
+    async def _must_wait(
+        self, named: Address, places: list[Address], facts: Facts, record: Record
+    ) -> bool:
+        """Whether this mail is greylisted for a recipient whom nothing else keeps from taking it.
+
+        Nobody is asked where nothing is suspicious, or the recipient's rules let it through anyway.
+        The null sender is asked to come again only once its message is there: who checks whether an
+        address exists sends none (RFC 5321 §4.5.5 and §7.8).
+        """
+        greylist, known = self._policy.greylist, self._known
+        if greylist is None or known is None or (facts.mail_from is None and not facts.has_header):
+            return False
+        reason = greylist.reason(known.findings, facts)
+        if not reason or not self._would_wait(named, places, facts):
+            return False
+        found = await greylist.ask(facts, known.identifiers, named, reason)
+        self._found_of(named, found, record)
+        return found.result is Result.FAIL
+
+    def _would_wait(self, named: Address, places: list[Address], facts: Facts) -> bool:
+        """Whether greylisting would decide, and at once: no rule that may fit later waives it."""
+        for place in places:
+            judged = self._judge(named, place, facts, TRIAL)
+            if judged.because is not TRIAL or judged.waits:
+                continue
+            # What somebody let through in spite of other findings is not held up for them.
+            if all(one.waived_by is None for one in judged.weighed):
+                return True
+        return False
+
+    def _found_of(self, named: Address, finding: Finding, record: Record) -> None:
+        """Something that concerns one recipient alone."""
+        self._own[named] = (*self._own.get(named, ()), finding)
+        record.found(finding)
+
+    def _verdict(self, recipient: Address, places: Iterable[Address], accepted: Verdict) -> Verdict:
+        judgements = [self._judge(recipient, place, self._facts) for place in places]
         refusing = at_rcpt(judgements)
         if refusing is None:
             return accepted
@@ -142,15 +212,14 @@ class Hearing:
         return verdict_of(refusing)
 
     def _with_same_rules(
-        self, recipient: Address, destinations: Iterable[Destination], accepted: Verdict
+        self, recipient: Address, places: Iterable[Address], accepted: Verdict
     ) -> Verdict:
         """``accepted``, where nobody accepted before could disagree about what is in the message.
 
         Places that one recipient leads to may differ all the same; ``settle`` knows what to do.
         """
         rules = frozenset(
-            key_of_rules(recipient, self._facts, *self._owner(recipient, destination.address))
-            for destination in destinations
+            key_of_rules(recipient, self._facts, *self._owner(recipient, place)) for place in places
         )
         if self._first_rules is None:
             self._first_rules = rules
@@ -170,6 +239,30 @@ class Hearing:
         for finding in known.findings:
             record.found(finding)
 
+    async def ask_again(self, transaction: Transaction, letter: Letter, record: Record) -> None:
+        """Greylist whom only the whole message made suspicious, or who could not be asked before.
+
+        Not where the message is refused anyway, and nobody twice.
+        """
+        greylist, known = self._policy.greylist, self._known
+        if greylist is None or known is None:
+            return
+        facts = self._whole(letter)
+        if greylist.reason(known.findings, facts):
+            for named, places in by_recipient(transaction).items():
+                if not any(one.family == "greylist" for one in self._own.get(named, ())):
+                    await self._must_wait(named, places, facts, record)
+
+    def _whole(self, letter: Letter) -> Facts:
+        """All that rules can be about."""
+        assert self._known is not None
+        return replace(
+            self._facts,
+            proven=self._known.proven,
+            header_from=letter.named,
+            list_id=letter.list_id,
+        )
+
     @property
     def is_sender_proven(self) -> bool:
         """True when SPF or DKIM speaks for the envelope's sender; the null one needs no proof."""
@@ -184,13 +277,7 @@ class Hearing:
 
     def settle(self, transaction: Transaction, letter: Letter) -> Settlement:
         """Mark what goes to Junk and what is held; refuse it for who refuses it, or for all."""
-        assert self._known is not None
-        facts = replace(
-            self._facts,
-            proven=self._known.proven,
-            header_from=letter.named,
-            list_id=letter.list_id,
-        )
+        facts = self._whole(letter)
         judgements: list[Judgement] = []
 
         def judge(named: Address, place: Address) -> Judgement:
@@ -201,16 +288,21 @@ class Hearing:
         self._policy.uses.note(judgements, facts.at)
         return settlement
 
-    def _judge(self, named: Address, destination: Address, facts: Facts) -> Judgement:
+    def _judge(
+        self, named: Address, destination: Address, facts: Facts, *trial: Finding
+    ) -> Judgement:
         """For one place that the recipient called ``named`` leads to.
+
+        ``trial``: what would be found besides.
 
         Its owner's own rules count, and the rules of the domain that the mail was sent to: that is
         whose customer is meant, wherever an alias or a catch-all leads.
         """
         known = self._known
         assert known is not None
+        findings = known.findings + self._own.get(named, ()) + trial
         book, has_written = self._owner(named, destination)
-        return judge_for(named, known.findings, facts, book, has_written)
+        return judge_for(named, findings, facts, book, has_written)
 
     def _owner(self, named: Address, destination: Address) -> tuple[Book, HasWritten]:
         """The rules that count there, and whom whoever gets the mail has written to."""
@@ -233,12 +325,18 @@ def begin_hearing(services: Services, client: Client) -> Hearing | None:
     ip = parse_ip(client.ip)
     if ip is None or ip.is_loopback:
         return None
+    patient, clock = services.patient, services.clock
+    wait_s = listener.greeting_wait_s
+    if wait_s and patient.knows(str(ip), clock.monotonic()):
+        wait_s = 0.0
     hostname = services.settings.hostname
     return Hearing(
         policy,
         services.directory,
         client.ip,
         hostname,
-        services.clock,
+        clock,
+        patient,
+        wait_s,
         defers=services.settings.defers_mixed,
     )

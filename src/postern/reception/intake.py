@@ -134,6 +134,7 @@ class Intake:
             letter = self._transaction.letter()
             assert letter is not None
             await hearing.read(letter, self._record)
+            await hearing.ask_again(self._transaction, letter, self._record)
             if self.is_over:
                 return  # the client did not wait; it will send the message again
             settled = hearing.settle(self._transaction, letter)

@@ -7,6 +7,7 @@ from postern.directory.credentials import Authenticator
 from postern.directory.reader import Directory
 from postern.policy.policy import Policy
 from postern.reception.codes import Numbers
+from postern.reception.greeting import PatientClients
 from postern.reception.recipients import Recipients
 from postern.reception.settings import ReceptionSettings
 from postern.reception.tally import Tally
@@ -41,3 +42,4 @@ class Services:
     clock: Clock
     tally: Tally = field(default_factory=Tally)
     policy: Policy | None = None
+    patient: PatientClients = field(default_factory=PatientClients)

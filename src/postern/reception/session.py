@@ -47,7 +47,6 @@ class Session:
         "_clock",
         "_ending",
         "_has_told",
-        "_hearing",
         "_intake",
         "_is_body_broken",
         "_is_closed",
@@ -58,6 +57,7 @@ class Session:
         "_services",
         "_trace",
         "_transaction",
+        "hearing",
         "is_leaving",
     )
 
@@ -73,7 +73,7 @@ class Session:
         self._began = services.clock.monotonic()
         self._transaction: Transaction | None = None
         self._intake: Intake | None = None
-        self._hearing: Hearing | None = None
+        self.hearing: Hearing | None = None
         self._ending: Ending | None = None
         self._number = 0
         self._trace = ""
@@ -133,13 +133,13 @@ class Session:
             finding = Finding("rate.exceeded", Result.FAIL, turned_away)
             self._record.refused(finding, self.trace())
         else:
-            self._hearing = begin_hearing(self._services, client)
+            self.hearing = begin_hearing(self._services, client)
 
     def _hello(self, event: events.Hello) -> None:
         self._record.helo = event.name
         self._record.opening("helo", Result.PASS, self._elapsed(), event.name)
-        if self._hearing is not None:
-            self._hearing.hello(event.name)
+        if self.hearing is not None:
+            self.hearing.hello(event.name)
 
     def _start_tls(self, _event: events.StartTls) -> Reply:
         return replies.START_TLS
@@ -176,8 +176,8 @@ class Session:
             self._record.refused(refusal.finding, trace)
             self._ending = Ending.REFUSED
             return refusal.reply
-        if self._hearing is not None:
-            self._hearing.mail(event.sender)
+        if self.hearing is not None:
+            self.hearing.mail(event.sender)
         self._record.step("mail", Result.PASS, 0.0, str(event.sender))
         return replies.SENDER_OK
 
@@ -191,7 +191,7 @@ class Session:
             )
         except Exception as error:  # noqa: BLE001 - 451 for this recipient, and journaled
             return self._decided(recipient, couldnt_decide(self.trouble(error)))
-        if isinstance(decision, Decision) and (self._hearing is None or not decision.is_accepted):
+        if isinstance(decision, Decision) and (self.hearing is None or not decision.is_accepted):
             return self._decided(recipient, decision)
         self._later(self._decide_later(recipient, decision))
         return None
@@ -201,8 +201,8 @@ class Session:
     ) -> Reply:
         try:
             decision = found if isinstance(found, Decision) else await found
-            if decision.is_accepted and self._hearing is not None:
-                decision = await self._hearing.decide(recipient.address, decision, self._record)
+            if decision.is_accepted and self.hearing is not None:
+                decision = await self.hearing.decide(recipient.address, decision, self._record)
         except Exception as error:  # noqa: BLE001 - 451 for this recipient, and journaled
             if self._is_closed:
                 return replies.OUR_ERROR  # it left while it was looked at: nobody to tell
@@ -242,7 +242,7 @@ class Session:
     def _data(self, _event: events.DataStart) -> Reply:
         assert self._transaction is not None
         self._intake = intake = Intake(
-            self._services, self._client, self._record, self._transaction, self._hearing
+            self._services, self._client, self._record, self._transaction, self.hearing
         )
         intake.open(self._machine)
         return replies.GO_AHEAD
@@ -301,8 +301,8 @@ class Session:
         A message that is being made durable stays ours: its end is written down when it is there.
         """
         self._is_closed = True
-        if self._hearing is not None:
-            self._hearing.end()
+        if self.hearing is not None:
+            self.hearing.end()
         if reason:
             self._record.step("connection", Result.NOTE, self._elapsed(), reason)
         if self._intake is not None and self._intake.is_committing:

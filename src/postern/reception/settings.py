@@ -22,7 +22,8 @@ class Kind(Enum):
 class ListenerSettings:
     """One address that mail comes in on. ``bind`` is as configured, for people.
 
-    ``examines``: who comes from outside is looked at by the checks.
+    ``examines``: who comes from outside is looked at by the checks. ``greeting_wait_s``: how long
+    such a client waits for our greeting the first time, so that one who does not wait is found.
     """
 
     kind: Kind
@@ -31,6 +32,7 @@ class ListenerSettings:
     relay_from: tuple[Network, ...] = ()
     is_unix: bool = False
     examines: bool = True
+    greeting_wait_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

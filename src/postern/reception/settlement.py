@@ -59,6 +59,19 @@ def settle(transaction: Transaction, judge: Judge) -> Settlement:
     return Settlement(None)
 
 
+def by_recipient(transaction: Transaction) -> dict[Address, list[Address]]:
+    """The places that each accepted recipient leads to, by what RCPT called it."""
+    found: dict[Address, list[Address]] = {}
+    if len(transaction.promises) > 1:
+        for promise in transaction.promises:
+            places = (place.address for place in promise.destinations)
+            found.setdefault(promise.recipient.address, []).extend(places)
+    else:
+        for delivery in transaction.deliveries:
+            found.setdefault(_named(delivery), []).append(delivery.recipient.address)
+    return found
+
+
 def _settle_each(transaction: Transaction, judge: Judge) -> Settlement:
     """Each recipient takes the message or is refused it, whatever the others do."""
     promises = transaction.promises

@@ -11,6 +11,7 @@ import msgspec
 
 from postern.runtime.clock import Instant
 from postern.runtime.headcount import Headcount
+from postern.runtime.ratetable import RateTable
 
 FRESH_S = 5.0
 """A status older than this comes from a worker that hangs or is gone."""
@@ -30,6 +31,7 @@ class WorkerSetup:
         status_path: where ``write_status`` goes, once a second.
         ready_fd: pipe of ``report_ready``.
         headcount: the connections of all workers.
+        rates: what clients sent to all workers lately.
     """
 
     number: int
@@ -38,6 +40,7 @@ class WorkerSetup:
     status_path: Path
     ready_fd: int
     headcount: Headcount
+    rates: RateTable
 
     def report_ready(self) -> None:
         """Tell the supervisor, once, that connections are being accepted."""

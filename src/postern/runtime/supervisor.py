@@ -27,6 +27,7 @@ from postern.runtime.listeners import Bound, ListenAt, bind_all
 from postern.runtime.notify import Notifier
 from postern.runtime.privileges import Account
 from postern.runtime.processes import ConsoleSetup, WorkerSetup, status_path
+from postern.runtime.ratetable import RateTable
 
 STOP_SLACK_S = 4.0
 """On top of stop_grace_s, for a worker that used all of it to write down what it could not end."""
@@ -88,6 +89,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._bound: list[Bound] = []
         self._headcount = Headcount(settings.workers)
+        self._rates = RateTable()
         self._console_bound: list[Bound] = []
         self._children: list[Child] = []
         self._signals: set[int] = set()
@@ -211,8 +213,9 @@ class Supervisor:
         def body(ready_fd: int) -> int:
             sockets = tuple((index, bound.socket) for index, bound in enumerate(self._bound))
             path, workers = status_path(self._settings.run_dir, number), self._settings.workers
-            setup = WorkerSetup(number, workers, sockets, path, ready_fd, self._headcount)
-            return self._program.run_worker(setup)
+            return self._program.run_worker(
+                WorkerSetup(number, workers, sockets, path, ready_fd, self._headcount, self._rates)
+            )
 
         shed = partial(self._shed, self._console_bound)
         return fork_child(Birth(body, shed, self._settings.account))

@@ -125,11 +125,18 @@ def _findings(entries: list[Entry], answered: set[str], *, is_listed: bool) -> l
     return [
         Finding(
             "dnsbl.listed",
-            Result.FAIL if is_listed and entry.counts > 0 else Result.NOTE,
+            _result(entry, is_listed=is_listed),
             _words(entry),
         )
         for entry in entries
     ]
+
+
+def _result(entry: Entry, *, is_listed: bool) -> Result:
+    """A white list speaks for it; block lists below the threshold are only noted."""
+    if entry.zone.allow:
+        return Result.PASS
+    return Result.FAIL if is_listed and entry.counts > 0 else Result.NOTE
 
 
 def _words(entry: Entry) -> str:

@@ -1,0 +1,65 @@
+"""Settings of what mail from outside meets before it is taken; see ``settings``."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+
+class Rate(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much mail from outside is taken; what is more is refused for now (`rate.exceeded`).
+
+    All are off: a provider's one server may send more in an hour than others do in a year, and a
+    limit that is wrong holds up honest mail. Counted over all workers, anew after a start.
+    """
+
+    period_s: Annotated[
+        float, Meta(ge=1, le=604800, description="what the numbers below are for; 3600: an hour")
+    ] = 3600.0
+    messages_per_address: Annotated[
+        int, Meta(ge=0, description="messages of one client address (one /64 of IPv6); 0: any")
+    ] = 0
+    messages_per_network: Annotated[
+        int, Meta(ge=0, description="messages of one /24, or one /48 of IPv6; 0: any")
+    ] = 0
+    messages_per_sender: Annotated[
+        int,
+        Meta(ge=0, description="messages of one sender: its domain if SPF proves it; 0: any"),
+    ] = 0
+    messages_per_recipient: Annotated[
+        int, Meta(ge=0, description="messages to one address of ours; 0: any")
+    ] = 0
+    recipients_per_address: Annotated[
+        int, Meta(ge=0, description="recipients named by one client address; 0: any")
+    ] = 0
+    recipients_per_sender: Annotated[
+        int, Meta(ge=0, description="recipients named by one sender; 0: any")
+    ] = 0
+
+
+class Greylist(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who is new and suspicious is asked to come again (`greylist.wait`).
+
+    A domain leaves it out with `postern rule system greylist.wait off --domain D`.
+    """
+
+    mode: Annotated[
+        Literal["off", "suspicious", "always"],
+        Meta(description="`suspicious`: only who something speaks against, see `docs/checks.md`"),
+    ] = "suspicious"
+    wait_s: Annotated[
+        float, Meta(gt=0, le=86400, description="after its first try mail is not taken so long")
+    ] = 300.0
+    retry_window_s: Annotated[
+        float, Meta(gt=0, description="after its first try it must have come again within this")
+    ] = 172800.0
+    life_s: Annotated[
+        float,
+        Meta(ge=86400, description="how long what came again stays known since it was last seen"),
+    ] = 3024000.0
+    passes_enough: Annotated[
+        int,
+        Meta(ge=0, description="servers whose mail came again so often wait no more; 0: never"),
+    ] = 5
+    entries: Annotated[
+        int, Meta(ge=1000, description="most that are kept; what never came again goes first")
+    ] = 1000000

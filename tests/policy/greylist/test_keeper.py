@@ -1,0 +1,110 @@
+"""The thread that keeps greylist entries: durable before the answer, never in the way."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from postern.policy.greylist import keeper as keeper_module
+from postern.policy.greylist.keeper import GreylistKeeper
+from postern.policy.greylist.key import Key
+from postern.policy.greylist.settings import GreylistSettings
+from postern.policy.greylist.store import FILE_NAME, GreylistStore
+from postern.runtime.clock import FakeClock
+
+KEY = Key("net:198.51.100.0/24", "chen@tea.example", "wang@harbour.example", "net:198.51.100.0/24")
+SETTINGS = GreylistSettings()
+
+
+@asynccontextmanager
+async def kept(folder: Path, clock: FakeClock) -> AsyncIterator[GreylistKeeper]:
+    keeper = GreylistKeeper(folder, clock)
+    try:
+        yield keeper
+    finally:
+        await keeper.close()
+
+
+async def test_a_first_try_is_on_disk_before_it_is_answered(tmp_path: Path) -> None:
+    async with kept(tmp_path, FakeClock()) as keeper:
+        assert await keeper.ask(KEY, SETTINGS) is not None
+        other = sqlite3.connect(tmp_path / FILE_NAME)
+        assert other.execute("SELECT sender FROM entry").fetchall() == [("chen@tea.example",)]
+        other.close()
+
+
+async def test_two_workers_and_the_next_start_know_the_same(tmp_path: Path) -> None:
+    clock = FakeClock()
+    began = clock.now()
+    async with kept(tmp_path, clock) as one, kept(tmp_path, clock) as other:
+        first = await one.ask(KEY, SETTINGS)
+        clock.advance(40)
+        second = await other.ask(KEY, SETTINGS)
+        assert first == second
+        assert first is not None
+        assert first.until == began + 300
+    clock.advance(300)
+    async with kept(tmp_path, clock) as later:
+        found = await later.ask(KEY, SETTINGS)
+        assert found is not None
+        assert found.until is None
+
+
+async def test_what_is_asked_together_is_answered_together(tmp_path: Path) -> None:
+    async with kept(tmp_path, FakeClock()) as keeper:
+        keys = [replace(KEY, sender=f"{number}@tea.example") for number in range(1200)]
+        answers = await asyncio.gather(*(keeper.ask(key, SETTINGS) for key in keys))
+        assert all(answer is not None and answer.until for answer in answers)
+
+
+async def test_a_locked_file_makes_nobody_wait_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper_module, "PATIENCE_S", 0.05)
+    GreylistStore.open(tmp_path).close()
+    locked = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+    locked.execute("BEGIN IMMEDIATE")
+    async with kept(tmp_path, FakeClock()) as keeper:
+        assert await keeper.ask(KEY, SETTINGS) is None
+        locked.execute("ROLLBACK")
+        locked.close()
+
+
+async def test_a_file_that_cannot_be_had_is_only_not_told_and_tried_again(tmp_path: Path) -> None:
+    folder = tmp_path / "later"
+    async with kept(folder, FakeClock()) as keeper:
+        assert await keeper.ask(KEY, SETTINGS) is None
+        folder.mkdir()
+        assert await keeper.ask(KEY, SETTINGS) is not None
+
+
+async def test_more_than_a_disk_keeps_up_with_is_not_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper_module, "MAX_WAITING", 3)
+    async with kept(tmp_path, FakeClock()) as keeper:
+        keys = [replace(KEY, sender=f"{number}@tea.example") for number in range(200)]
+        answers = await asyncio.gather(*(keeper.ask(key, SETTINGS) for key in keys))
+        assert any(answer is None for answer in answers)
+        assert any(answer is not None for answer in answers)
+
+
+async def test_what_is_over_is_forgotten_while_others_come(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with kept(tmp_path, clock) as keeper:
+        await keeper.ask(KEY, SETTINGS)
+        clock.advance(3 * 86_400)
+        await keeper.ask(replace(KEY, sender="ann@tea.example"), SETTINGS)
+    store = GreylistStore.open(tmp_path)
+    assert [one.sender for one in store.listed((), 10)] == ["ann@tea.example"]
+    store.close()
+
+
+async def test_a_keeper_that_nobody_asked_makes_no_file(tmp_path: Path) -> None:
+    async with kept(tmp_path, FakeClock()):
+        pass
+    assert not (tmp_path / FILE_NAME).exists()
