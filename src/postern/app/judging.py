@@ -5,12 +5,14 @@ from collections.abc import Iterable
 
 import structlog
 
+from postern.mail.mime.part import Limits
 from postern.policy.checks.check import Found, Seen
+from postern.policy.checks.content import ContentSettings, check_content
 from postern.policy.checks.dkim import check_dkim
 from postern.policy.checks.dmarc import check_dmarc
 from postern.policy.checks.dnsbl import check_dnsbl
 from postern.policy.checks.helo import check_helo
-from postern.policy.checks.letter import Letter
+from postern.policy.checks.letter import Depth, Letter
 from postern.policy.checks.mailfrom import check_mailfrom
 from postern.policy.checks.ptr import check_ptr
 from postern.policy.checks.spf import LIMIT_S as SPF_LIMIT_S
@@ -37,11 +39,20 @@ class Judging:
     """The checks of one configuration, and the block lists that they ask."""
 
     def __init__(
-        self, zones: Iterable[Zone], lookup: Lookup, books: Books, uses: Uses, clock: Clock
+        self,
+        zones: Iterable[Zone],
+        lookup: Lookup,
+        books: Books,
+        uses: Uses,
+        clock: Clock,
+        content: ContentSettings | None = None,
+        limits: Limits | None = None,
     ) -> None:
+        self._content = content or ContentSettings()
         self._lookup = lookup
         self.zones = Zones(zones, clock)
-        self.policy = Policy(self._checks(), self._letter_checks(), books, uses)
+        depth = Depth(limits or Limits(), self._content.watched)
+        self.policy = Policy(self._checks(), self._letter_checks(), books, uses, depth)
 
     def take_over(self, before: "Judging") -> None:
         """Go on with what is known of the block lists, and let the old ones learn as well."""
@@ -75,7 +86,7 @@ class Judging:
         )
 
     def _letter_checks(self) -> tuple[LetterCheck, ...]:
-        lookup = self._lookup
+        lookup, settings = self._lookup, self._content
 
         async def dkim(letter: Letter, known: Known) -> Found:
             del known
@@ -88,8 +99,13 @@ class Judging:
             del known
             return await check_standards(letter)
 
+        async def content(letter: Letter, known: Known) -> Found:
+            del known
+            return await check_content(letter, settings)
+
         return (
             LetterCheck("standards", standards),
+            LetterCheck("content", content),
             LetterCheck("dkim", dkim),
             LetterCheck("dmarc", dmarc),
         )

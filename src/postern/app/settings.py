@@ -1,12 +1,15 @@
 """From ``postern.toml`` to each room's own settings."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from postern.config.settings import Config, Egress, Resolver
 from postern.delivery.settings import DeliverySettings
 from postern.journal.settings import JournalSettings
+from postern.mail.mime.part import Limits
 from postern.mail.route import TlsPolicy
 from postern.notices.settings import NoticeSettings
+from postern.policy.checks.content import CARRIERS, PROGRAMS, TYPES, ContentSettings
 from postern.policy.checks.zones import Zone
 from postern.queue.settings import QueueSettings
 from postern.reception.settings import Kind, ListenerSettings, ReceptionSettings
@@ -166,6 +169,35 @@ def blocklist_zones(config: Config) -> list[Zone]:
         Zone(one.zone, weight=one.weight, meanings=one.meanings, allow=one.allow)
         for one in config.blocklists
     ]
+
+
+def content_settings(config: Config) -> ContentSettings:
+    """What ``[content]`` does not take."""
+    content = config.content
+    extensions = _changed(PROGRAMS | CARRIERS, content.forbid_extensions, content.allow_extensions)
+    return ContentSettings(
+        frozenset(one.removeprefix(".") for one in extensions),
+        _changed(TYPES, content.forbid_types, content.allow_types),
+        content.programs,
+        content.double_extensions,
+        content.encrypted_archives == "fail",
+    )
+
+
+def _changed(ours: frozenset[str], more: Iterable[str], fewer: Iterable[str]) -> frozenset[str]:
+    return (ours | {one.lower() for one in more}) - {one.lower() for one in fewer}
+
+
+def mime_limits(config: Config) -> Limits:
+    """How far ``[content]`` has messages looked into."""
+    content = config.content
+    return Limits(
+        content.depth,
+        content.parts,
+        archive_depth=content.archive_depth,
+        archive_bytes=content.archive_bytes,
+        inflated_bytes=content.inflated_bytes,
+    )
 
 
 def maildir_root(config: Config) -> Path:

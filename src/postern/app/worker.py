@@ -15,8 +15,10 @@ from postern.app.outward import Outward, outward
 from postern.app.settings import (
     blocklist_zones,
     certificate_files,
+    content_settings,
     journal_settings,
     listener_settings,
+    mime_limits,
     reception_settings,
     spool_settings,
 )
@@ -130,7 +132,15 @@ class Worker:
 
     def _judging_of(self, config: Config) -> Judging:
         zones = blocklist_zones(config)
-        return Judging(zones, self._outward.resolver, self._books, self._uses, self._clock)
+        return Judging(
+            zones,
+            self._outward.resolver,
+            self._books,
+            self._uses,
+            self._clock,
+            content_settings(config),
+            mime_limits(config),
+        )
 
     def _outward_of(self, config: Config) -> Outward:
         ports, workers = _ports(self._setup), self._setup.of

@@ -1,0 +1,264 @@
+"""Archives: what they hold, in each of their forms, and how far they are looked into."""
+
+import gzip
+import io
+import struct
+import tarfile
+import zipfile
+import zlib
+
+import pytest
+from tests.mail.mime.making import (
+    PROGRAM,
+    SQUEEZERS,
+    WATCHED,
+    attached,
+    encrypted,
+    found,
+    mixed,
+    read,
+    tarred,
+    where,
+    zipped,
+)
+
+from postern.mail.mime.inspect import inspector
+from postern.mail.mime.ledger import Ledger
+from postern.mail.mime.part import Discovery, Limits, What
+
+STEPS = [0, 1, 11, 600]
+
+
+def look(
+    data: bytes, name: str = "o.zip", step: int = 0, limits: Limits | None = None
+) -> list[Discovery]:
+    ledger = Ledger(limits or Limits(), WATCHED, inspector)
+    sink = ledger.open(name, ())
+    step = step or max(1, len(data))
+    for at in range(0, len(data), step):
+        if not sink.feed(data[at : at + step]):
+            break
+    sink.finish()
+    return ledger.discoveries
+
+
+def told(discoveries: list[Discovery]) -> set[tuple[str, str]]:
+    return {(one.what.value, where(one)) for one in discoveries}
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("how", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_zip_tells_names_and_programs(how: int, step: int) -> None:
+    data = zipped({"docs/a.txt": b"words" * 200, "b.exe": b"x", "c.pdf": PROGRAM}, how)
+    assert told(look(data, step=step)) == {("watched", "o.zip/b.exe"), ("program", "o.zip/c.pdf")}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_archives_inside_archives_are_looked_into(step: int) -> None:
+    inner = zipped({"x.exe": PROGRAM})
+    data = zipped({"t.tar.gz": gzip.compress(tarred({"in.zip": inner}))})
+    assert ("watched", "o.zip/t.tar.gz/t.tar/in.zip/x.exe") in told(look(data, step=step))
+    assert ("program", "o.zip/t.tar.gz/t.tar/in.zip/x.exe") in told(look(data, step=step))
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_zip_stored_in_a_zip_is_looked_into(step: int) -> None:
+    data = zipped({"in.zip": zipped({"x.exe": PROGRAM})}, zipfile.ZIP_STORED)
+    names = {where(one).rpartition("/")[2] for one in look(data, step=step)}
+    assert names == {"x.exe"}
+
+
+def test_as_deep_as_is_set_and_no_deeper() -> None:
+    data = zipped({"x.exe": b"x"})
+    for _ in range(4):
+        data = zipped({"in.zip": data})
+    assert [one.what for one in look(data)] == [What.WATCHED]
+    (one,) = look(data, limits=Limits(archive_depth=3))
+    assert (one.what, one.detail) == (What.UNREADABLE, "too many archives inside one another")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_encrypted_zip_is_told_and_its_names_are_read(step: int) -> None:
+    data = encrypted(zipped({"a.txt": b"words", "x.exe": PROGRAM}))
+    assert told(look(data, step=step)) == {("encrypted", "o.zip"), ("watched", "o.zip/x.exe")}
+
+
+LYING = zipped({"a.txt": b"words " * 50})
+UNICODE_PATH = struct.pack("<HHBI", 0x7075, 10, 1, zlib.crc32(b"a.txt")) + b"x.exe"
+
+
+def with_extra(archive: bytes, extra: bytes) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as out:
+        entry = zipfile.ZipInfo("a.txt")
+        entry.extra = extra
+        out.writestr(entry, b"words")
+    return made.getvalue()
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    "data",
+    [
+        LYING.replace(b"a.txt", b"x.exe", 1),
+        LYING.replace(b"a.txt", b"x.exe").replace(b"x.exe", b"a.txt", 1),
+        b"PK\x03\x04" + b"junk in front of it" + zipped({"x.exe": b"x"}),
+        zipped({"a.txt": b""}) + zipped({"x.exe": b""}),
+        with_extra(LYING, UNICODE_PATH),
+        zipped({"x.exe": b"words"})[:40],
+        b"PK\x03\x04\x14" + bytes(21) + b"\xff\xff\xff\xff" + zipped({"x.exe": b"y"}),
+        b"PK\x07\x08" + zipped({"x.exe": b"y"}),
+        zipped({"x.exe\x00.txt".replace("\x00", "\x01"): b"y"}).replace(b"x.exe\x01", b"x.exe\x00"),
+        zipped({"folder/x.exe ": b"y"}),
+    ],
+    ids=[
+        "only in front", "only in the list", "junk in front", "two in one", "unicode path",
+        "cut off", "a header over others", "spanned", "nul", "blank at its end",
+    ],
+)  # fmt: skip
+def test_no_trick_with_a_zip_hides_a_name(data: bytes, step: int) -> None:
+    assert What.WATCHED in [one.what for one in look(data, step=step)]
+
+
+def test_a_bomb_is_told_and_costs_little() -> None:
+    data = zipped({"in.zip": zipped({"a.txt": bytes(50_000_000)})})
+    inner = zipped({"a.tar": tarred({"a.txt": bytes(5_000_000)})})
+    assert [one.detail for one in look(inner)] == ["it comes to too much"]
+    assert look(data) == []  # of what is no archive only the head is let out
+    limits = Limits(inflated_bytes=10_000)
+    grown = zipped({"in.zip": zipped({f"{n}.txt": bytes([n]) * 9 for n in range(200)})})
+    assert [one.detail for one in look(grown, limits=limits)] == ["it comes to too much"]
+
+
+def test_a_large_archive_is_looked_into_only_so_far() -> None:
+    data = zipped({"a.bin": bytes(5000), "x.exe": b""}, zipfile.ZIP_STORED)
+    (one,) = look(data, limits=Limits(archive_bytes=1000), step=700)
+    assert (one.what, one.detail) == (What.UNREADABLE, "larger than what is looked into")
+
+
+def test_a_zip_of_too_many_files_is_told() -> None:
+    data = zipped({f"{number}.txt": b"" for number in range(100)})
+    (one,) = look(data, limits=Limits(members=50))
+    assert (one.what, one.detail) == (What.UNREADABLE, "more files than are looked at")
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("ending", SQUEEZERS)
+def test_what_is_compressed_is_looked_into(ending: str, step: int) -> None:
+    squeeze = SQUEEZERS[ending]
+    data = squeeze(tarred({"x.exe": PROGRAM, "y.txt": b"words"}))
+    name = f"o.tar.{ending}/o.tar/x.exe"
+    assert {("watched", name), ("program", name)} == told(look(data, f"o.tar.{ending}", step))
+    assert told(look(squeeze(PROGRAM), f"a.pdf.{ending}", step)) == {
+        ("program", f"a.pdf.{ending}/a.pdf")
+    }
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_gzip_tells_the_name_that_is_in_it(step: int) -> None:
+    made = io.BytesIO()
+    with gzip.GzipFile("x.exe", "wb", fileobj=made) as out:
+        out.write(b"words" * 300)
+    assert told(look(made.getvalue(), "a.txt.gz", step)) == {("watched", "a.txt.gz/x.exe")}
+    two = gzip.compress(tarred({"a.txt": b"x"})[:1024]) + gzip.compress(tarred({"x.exe": b"x"}))
+    assert ("watched", "o.tgz/o.tar/x.exe") in told(look(two, "o.tgz", step))
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("layout", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_a_tar_tells_names_and_programs(layout: int, step: int) -> None:
+    long = "d" * 90 + "/" + "e" * 60 + ".js"
+    data = tarred({"a.txt": b"w" * 1000, long: b"x", "c.pdf": PROGRAM}, layout)
+    assert {one.what for one in look(data, "o.tar", step)} == {What.WATCHED, What.PROGRAM}
+
+
+def rar4(name: bytes, data: bytes, *, method: int = 0x30, flags: int = 0x8000) -> bytes:
+    size = len(data)
+    numbers = (flags, 32 + len(name), size, size, 0, 0, 0, 29, method, len(name), 0)
+    header = struct.pack("<BHHIIBIIBBHI", 0x74, *numbers)
+    return (
+        b"Rar!\x1a\x07\x00"
+        + bytes(2)
+        + b"\x73"
+        + struct.pack("<HH", 0, 13)
+        + bytes(6)
+        + (bytes(2) + header + name + data)
+    )
+
+
+def rar5(name: bytes, data: bytes, *, method: int = 0, extra: bytes = b"") -> bytes:
+    def vint(number: int) -> bytes:
+        low, rest = number & 0x7F, number >> 7
+        return bytes([low | 0x80]) + vint(rest) if rest else bytes([low])
+
+    flags = 3 if extra else 2
+    inner = vint(2) + vint(flags) + (vint(len(extra)) if extra else b"") + vint(len(data))
+    inner += (
+        vint(0) + vint(len(data)) + vint(0) + vint(method << 7) + vint(0) + vint(len(name)) + name
+    )
+    main = b"\x01\x00\x00"
+    return (
+        b"Rar!\x1a\x07\x01\x00"
+        + bytes(4)
+        + vint(len(main))
+        + main
+        + (bytes(4) + vint(len(inner + extra)) + inner + extra + data)
+    )
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_rar_tells_names_encryption_and_stored_programs(step: int) -> None:
+    for made in (rar4, rar5):
+        assert told(look(made(b"dir/x.exe", b"packed" * 200, method=1 if made is rar5 else 0x33),
+                         "o.rar", step)) == {("watched", "o.rar/x.exe")}  # fmt: skip
+        assert told(look(made(b"a.pdf", PROGRAM), "o.rar", step)) == {("program", "o.rar/a.pdf")}
+    assert told(look(rar4(b"x.exe", b"p", flags=0x8004), "o.rar", step)) == {
+        ("watched", "o.rar/x.exe"), ("encrypted", "o.rar"),
+    }  # fmt: skip
+    assert told(look(rar5(b"x.exe", b"p", extra=b"\x03\x01\x00\x00"), "o.rar", step)) == {
+        ("watched", "o.rar/x.exe"), ("encrypted", "o.rar"),
+    }  # fmt: skip
+    hidden = b"Rar!\x1a\x07\x00" + bytes(2) + b"\x73" + struct.pack("<HH", 0x80, 13) + bytes(600)
+    assert told(look(hidden, "o.rar", step)) == {("encrypted", "o.rar")}
+    hidden = b"Rar!\x1a\x07\x01\x00" + bytes(4) + b"\x0f\x04" + bytes(600)
+    assert told(look(hidden, "o.rar", step)) == {("encrypted", "o.rar")}
+    unicode = b"a.txt\x00" + b"\x00" + b"\x00" + b"x.ex" + b"\x00" + b"e"
+    assert told(look(rar4(unicode, b"p", flags=0x8200), "o.rar", step)) == {
+        ("watched", "o.rar/x.exe")
+    }
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_what_is_not_looked_into_is_told(step: int) -> None:
+    seven = b"7z\xbc\xaf\x27\x1c" + bytes(700)
+    assert told(look(seven, "o.7z", step)) == {("unreadable", "o.7z")}
+    assert told(look(seven + b"\x06\xf1\x07\x01" + bytes(9), "o.7z", step)) == {
+        ("encrypted", "o.7z")
+    }
+    assert told(look(b"MSCF" + bytes(700), "o.cab", step)) == {("unreadable", "o.cab")}
+    assert told(look(b"\x78\x9f\x3e\x22" + bytes(9), "winmail.dat", step)) == {
+        ("unreadable", "winmail.dat")
+    }
+
+
+@pytest.mark.parametrize(
+    ("data", "detail"),
+    [
+        (PROGRAM, "Windows program"),
+        (b"\x7fELF\x02\x01", "Linux program"),
+        (b"\xcf\xfa\xed\xfe" + bytes(30), "Mac program"),
+        (b"\xca\xfe\xba\xbe\x00\x00\x00\x34", "Java program"),
+        (b"L\x00\x00\x00\x01\x14\x02\x00" + bytes(20), "Windows shortcut"),
+    ],
+)
+def test_a_program_is_one_whatever_it_is_called(data: bytes, detail: str) -> None:
+    structure = read(mixed(attached(data, "invoice.pdf")))
+    assert found(structure, What.PROGRAM) == ["invoice.pdf"]
+    assert structure.discoveries[0].detail == detail
+
+
+def test_one_allowed_kind_in_masses_does_not_crowd_out_another() -> None:
+    files = {f"{number}.js": b"" for number in range(200)} | {"x.exe": b""}
+    names = {where(one) for one in look(zipped(files))}
+    assert "o.zip/x.exe" in names
+    assert len(names) == 2
