@@ -7,7 +7,7 @@ import structlog
 
 from postern.mail.mime.part import Limits
 from postern.policy.checks.check import Found, Seen
-from postern.policy.checks.content import ContentSettings, check_content
+from postern.policy.checks.content import ContentSettings, check_content, has_content
 from postern.policy.checks.dkim import check_dkim
 from postern.policy.checks.dmarc import check_dmarc
 from postern.policy.checks.dnsbl import check_dnsbl
@@ -105,7 +105,7 @@ class Judging:
 
         return (
             LetterCheck("standards", standards),
-            LetterCheck("content", content),
+            LetterCheck("content", content, concerns=has_content),
             LetterCheck("dkim", dkim),
             LetterCheck("dmarc", dmarc),
         )

@@ -97,7 +97,19 @@ def test_the_type_names_the_file_too() -> None:
 
 def test_readings_are_bounded() -> None:
     many = b"".join(b"; filename=%d.txt" % number for number in range(500))
-    assert len(disposition(many)) == MAX_READINGS
+    said = entity(b"Content-Disposition: attachment" + many)
+    assert len(said.names) == MAX_READINGS
+    assert said.faults == (Fault.MANY_NAMES,)
+
+
+def test_a_name_at_the_end_of_many_is_found_or_the_header_is_too_long() -> None:
+    pieces = b"".join(b"; filename*%d=a" % number for number in range(900)) + b"; filename*900=.exe"
+    assert any("exe" in extensions(name) for name in disposition(pieces))
+    long = b'; name="' + b"x" * 60_000 + b'.exe"'
+    assert any("exe" in extensions(name) for name in disposition(long))
+    for value in (long + long, b'; name="' * 9000):
+        said = entity(b"Content-Disposition: attachment" + value)
+        assert Fault.HEADER_TOO_LONG in said.faults
 
 
 @pytest.mark.parametrize(

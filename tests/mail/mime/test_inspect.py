@@ -110,10 +110,12 @@ def with_extra(archive: bytes, extra: bytes) -> bytes:
         b"PK\x07\x08" + zipped({"x.exe": b"y"}),
         zipped({"x.exe\x00.txt".replace("\x00", "\x01"): b"y"}).replace(b"x.exe\x01", b"x.exe\x00"),
         zipped({"folder/x.exe ": b"y"}),
+        b"\xff\xd8\xff\xe0 a picture " * 100 + zipped({"x.exe": b"y"}),
     ],
     ids=[
         "only in front", "only in the list", "junk in front", "two in one", "unicode path",
         "cut off", "a header over others", "spanned", "nul", "blank at its end",
+        "a picture in front",
     ],
 )  # fmt: skip
 def test_no_trick_with_a_zip_hides_a_name(data: bytes, step: int) -> None:
@@ -226,6 +228,17 @@ def test_rar_tells_names_encryption_and_stored_programs(step: int) -> None:
     assert told(look(rar4(unicode, b"p", flags=0x8200), "o.rar", step)) == {
         ("watched", "o.rar/x.exe")
     }
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_archives_that_only_their_name_tells_are_looked_into(step: int) -> None:
+    junk = b"words in front " * 70
+    assert told(look(junk + rar4(b"x.exe", b"p"), "o.rar", step)) == {("watched", "o.rar/x.exe")}
+    old = bytearray(tarred({"x.exe": b"x"}, tarfile.USTAR_FORMAT))
+    old[257:265] = bytes(8)
+    old[148:156] = b"%06o\x00 " % (sum(old[:148]) + sum(old[156:512]) + 256)
+    assert told(look(bytes(old), "o.tar", step)) == {("watched", "o.tar/x.exe")}
+    assert told(look(gzip.compress(old), "o.tgz", step)) == {("watched", "o.tgz/o.tar/x.exe")}
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -15,9 +15,13 @@ from postern.mail.mime.names import last_of
 from postern.mail.mime.part import Encoding, Fault
 
 MAX_BOUNDARY_BYTES = 70
-MAX_READINGS = 8
-_MAX_VALUE_BYTES = 16 * 1024
-_MAX_PARAMETERS = 100
+MAX_READINGS = 16
+"""Names of one part, or boundaries; programs write one, and it has a few readings."""
+_MAX_VALUE_BYTES = 64 * 1024
+_MAX_EXAMINED_BYTES = 200_000
+"""Octets of one field that are looked at, those that several readings share counted for each."""
+_MAX_TYPES = 8
+_END_BYTES = 2000
 _MAX_KEPT_BOUNDARY_BYTES = 500
 
 WANTED = fields_pattern(b"content-type", b"content-disposition", b"content-transfer-encoding")
@@ -27,7 +31,7 @@ _MAX_COMMENT_DEPTH = 5
 _TYPE = re.compile(rb"[\s;\"]*+([^\s;/\"=]+)(?:\s*/\s*([^\s;/\"]+))?")
 _NAME = re.compile(rb"(filename|name)[ \t]*(\*[0-9]{0,4}\*?)?[ \t]*=[ \t]*", re.IGNORECASE)
 _BOUNDARY = re.compile(rb"(boundary)[ \t]*(\*[0-9]{0,4}\*?)?[ \t]*=[ \t]*", re.IGNORECASE)
-_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"?', re.DOTALL)
+_QUOTED = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*)"?', re.DOTALL)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _BREAK = re.compile(rb"[\r\n]")
 _CHARSET = re.compile(rb"([^']*)'[^']*'(.*)", re.DOTALL)
@@ -64,7 +68,9 @@ _MESSAGES = frozenset({"message/rfc822", "message/global", "message/news"})
 def read_entity(scan: HeaderScan) -> Entity | None:
     """What the header says; None when it says nothing of its body."""
     raw: dict[bytes, list[bytes]] = {}
+    is_too_long = False
     for name, value in scan.pick(WANTED):
+        is_too_long = is_too_long or len(value) > _MAX_VALUE_BYTES
         plain = _FOLD.sub(b"", value[:_MAX_VALUE_BYTES])
         raw.setdefault(name.lower(), []).append(plain)
     if not raw:
@@ -73,13 +79,18 @@ def read_entity(scan: HeaderScan) -> Entity | None:
     encoded = raw.get(b"content-transfer-encoding", [])
     types = tuple(dict.fromkeys(_type(one) for one in about))
     encodings = tuple(dict.fromkeys(_encoding(one) for one in encoded)) or (Encoding.NONE,)
-    boundaries, faults = _boundaries(about)
+    faults: list[Fault] = []
+    boundaries = _boundaries(about, faults)
     if len(types) > 1:
         faults.append(Fault.TWO_TYPES)
     if len(encodings) > 1:
         faults.append(Fault.TWO_ENCODINGS)
-    names = _names([*raw.get(b"content-disposition", []), *about])
-    return Entity(types, names, encodings, boundaries, tuple(faults))
+    names = _names([*raw.get(b"content-disposition", []), *about], faults)
+    if len(names) > MAX_READINGS:
+        faults.append(Fault.MANY_NAMES)
+    if is_too_long or len(types) > _MAX_TYPES:
+        faults.append(Fault.HEADER_TOO_LONG)
+    return Entity(types[:_MAX_TYPES], names[:MAX_READINGS], encodings, boundaries, tuple(faults))
 
 
 def _without_comments(value: bytes) -> bytes:
@@ -116,13 +127,13 @@ class _Parameter:
     readings: tuple[bytes, ...]
 
 
-def _boundaries(values: list[bytes]) -> tuple[tuple[bytes, ...], list[Fault]]:
+def _boundaries(values: list[bytes], faults: list[Fault]) -> tuple[bytes, ...]:
     said: set[bytes] = set()
     found: dict[bytes, None] = {}
     for value in values:
         said_here: list[bytes] = []
         for text in _texts(value):
-            parameters = _parameters(text, _BOUNDARY)
+            parameters = _parameters(text, _BOUNDARY, faults)
             for one in parameters:
                 if not one.mark:
                     found |= dict.fromkeys(one.readings)
@@ -133,27 +144,28 @@ def _boundaries(values: list[bytes]) -> tuple[tuple[bytes, ...], list[Fault]]:
         said |= {one.rstrip(b" \t") for one in said_here}
     bare = [one[:_MAX_KEPT_BOUNDARY_BYTES].rstrip(b" \t") for one in found]
     kept = dict.fromkeys([one for one in bare if one and not _BREAK.search(one)][:MAX_READINGS])
-    faults = [Fault.TWO_BOUNDARIES] if len(said - {b""}) > 1 else []
+    if len(said - {b""}) > 1:
+        faults.append(Fault.TWO_BOUNDARIES)
     if any(len(one) > MAX_BOUNDARY_BYTES for one in kept):
         faults.append(Fault.LONG_BOUNDARY)
         # Some programs compare no more than the standard allows.
         kept |= {one[:MAX_BOUNDARY_BYTES].rstrip(b" \t"): None for one in kept}
-    return tuple(sorted(kept, key=len, reverse=True)), faults
+    return tuple(sorted(kept, key=len, reverse=True))
 
 
-def _names(values: list[bytes]) -> tuple[str, ...]:
+def _names(values: list[bytes], faults: list[Fault]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for value in values:
         for text in _texts(value):
-            parameters = _parameters(text, _NAME)
+            parameters = _parameters(text, _NAME, faults)
             for one in parameters:
                 if not one.mark:
                     found |= dict.fromkeys(_text(octets) for octets in one.readings)
             for octets, charset in _joined(parameters):
-                found[decode_octets(octets, charset)] = None
+                found[decode_octets(_ends_of(octets), charset)] = None
                 found[_text(octets)] = None
     cut = (one[:1000] if "\x00" in one else last_of(one) for one in found if one.strip())
-    return tuple(dict.fromkeys(cut))[:MAX_READINGS]
+    return tuple(dict.fromkeys(cut))
 
 
 def _texts(value: bytes) -> tuple[bytes, ...]:
@@ -161,17 +173,28 @@ def _texts(value: bytes) -> tuple[bytes, ...]:
     return (value, _without_comments(value)) if b"(" in value else (value,)
 
 
+def _ends_of(octets: bytes) -> bytes:
+    """A name without its middle, where that is long: its end counts, and its beginning up to NUL."""
+    return octets if len(octets) <= 2 * _END_BYTES else octets[:_END_BYTES] + octets[-_END_BYTES:]
+
+
 def _text(octets: bytes) -> str:
+    octets = _ends_of(octets)
     return decode_words(octets) if b"=?" in octets else decode_octets(octets, "")
 
 
-def _parameters(value: bytes, pattern: re.Pattern[bytes]) -> list[_Parameter]:
+def _parameters(value: bytes, pattern: re.Pattern[bytes], faults: list[Fault]) -> list[_Parameter]:
     """Every parameter called so, wherever it stands."""
     found: list[_Parameter] = []
+    left = _MAX_EXAMINED_BYTES
     for match in pattern.finditer(value):
-        if len(found) == _MAX_PARAMETERS:
+        readings = _readings(value, match.end())
+        # Each of them could be as long as what is left of the field.
+        left -= sum(map(len, readings)) + len(match[0])
+        if left <= 0:
+            faults.append(Fault.HEADER_TOO_LONG)
             break
-        found.append(_Parameter(match[1].lower(), match[2] or b"", _readings(value, match.end())))
+        found.append(_Parameter(match[1].lower(), match[2] or b"", readings))
     return found
 
 

@@ -3,6 +3,7 @@
 from postern.mail.mime.compressed import Compressed
 from postern.mail.mime.ledger import Ledger, Sink
 from postern.mail.mime.magic import HEAD_BYTES, Kind, kind_of
+from postern.mail.mime.names import ZIPS, extensions
 from postern.mail.mime.opaque import Opaque
 from postern.mail.mime.part import What
 from postern.mail.mime.rar import RarReader
@@ -51,6 +52,8 @@ class Inspector(Sink):
     def _decide(self) -> bool:
         head, self._head = self._head, b""
         kind = kind_of(head[:HEAD_BYTES])
+        if kind is Kind.OTHER and self._name:
+            kind = _kind_by_name(self._name)
         if kind.is_program:
             self._ledger.tell(What.PROGRAM, self._name, self._within, kind.value)
         if not kind.is_archive:
@@ -75,6 +78,16 @@ class Inspector(Sink):
     def _give_up(self, why: str) -> None:
         self._is_done = True
         self._ledger.tell(What.UNREADABLE, self._name, self._within, why)
+
+
+def _kind_by_name(name: str) -> Kind:
+    """Programs that open archives by their name look for the beginning further on."""
+    endings = extensions(name)
+    if endings & ZIPS:
+        return Kind.ZIP
+    if "rar" in endings or "cbr" in endings:
+        return Kind.RAR
+    return Kind.TAR if "tar" in endings and name.lower().rstrip().endswith(".tar") else Kind.OTHER
 
 
 def _reader(kind: Kind, ledger: Ledger, name: str, within: tuple[str, ...]) -> Sink:

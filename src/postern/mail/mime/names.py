@@ -21,6 +21,15 @@ _AT_ENDS = " \t\r\n.'\"<>,;`"
 _PERCENT = re.compile(r"%([0-9a-fA-F]{2})")
 SQUEEZED = frozenset({"gz", "bz2", "xz", "z", "zst", "lzma", "br"})
 """Endings of one compressed file, whose own name stands in front of it."""
+_MADE_OF_ZIP = (
+    "apk cbz docm docx ear epub jar odg odp ods odt potm potx ppsm ppsx pptm pptx war xlam xlsb"
+    " xlsm xlsx xpi zip zipx"
+)
+ZIPS = frozenset(_MADE_OF_ZIP.split())
+"""Endings of what is opened as a zip, even with something else in front of it."""
+MAILS = frozenset({"eml", "mht", "mhtml", "nws"})
+"""Endings of what is opened as a message."""
+CONTAINERS = ZIPS | MAILS | SQUEEZED | {"cbr", "rar", "tar", "tgz"}
 _SQUEEZED = re.compile(r"\.(?:" + "|".join(sorted(SQUEEZED)) + r")\Z")
 
 
@@ -62,6 +71,14 @@ def extensions(name: str) -> set[str]:
             if ending is not None:
                 found.add(ending[1].strip())
     return found
+
+
+def chosen(names: tuple[str, ...]) -> str:
+    """The name that tells most: one that a program would open as a container, else the first."""
+    for name in names:
+        if extensions(name) & CONTAINERS:
+            return name
+    return names[0] if names else ""
 
 
 def last_two(name: str) -> set[tuple[str, str]]:

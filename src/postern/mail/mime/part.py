@@ -29,6 +29,7 @@ class Fault(Enum):
     TWO_TYPES = "two-types"
     TWO_ENCODINGS = "two-encodings"
     ENCODED_CONTAINER = "encoded-container"
+    MANY_NAMES = "many-names"
     BROKEN_BASE64 = "broken-base64"
 
 
@@ -71,7 +72,7 @@ class Part:
 
     Attributes:
         type: ``text/plain``; lower case; of several the first.
-        names: every file name that a mail program might give it.
+        names: the file names that a mail program might give it, 16 at most.
         encodings: how its octets travel; more than one when its header contradicts itself.
         size_bytes: as it travels.
     """

@@ -8,6 +8,7 @@ import struct
 from postern.mail.mime.ledger import Ledger, Sink
 from postern.mail.mime.part import What
 
+_MARK = b"Rar!\x1a\x07"
 _MARK_4 = b"Rar!\x1a\x07\x00"
 _MARK_5 = b"Rar!\x1a\x07\x01\x00"
 _MAX_HEADER_BYTES = 128 * 1024
@@ -34,11 +35,13 @@ class RarReader(Sink):
         buffer = self._held + data
         position = 0
         if not self._version:
-            if len(buffer) < len(_MARK_5):
-                self._held = buffer
+            # Its mark may have something else in front of it.
+            start = buffer.find(_MARK)
+            if start < 0 or len(buffer) - start < len(_MARK_5):
+                self._held = buffer[max(0, len(buffer) - len(_MARK_5)) if start < 0 else start :]
                 return True
-            self._version = 5 if buffer.startswith(_MARK_5) else 4
-            position = len(_MARK_5 if self._version == 5 else _MARK_4)
+            self._version = 5 if buffer.startswith(_MARK_5, start) else 4
+            position = start + len(_MARK_5 if self._version == 5 else _MARK_4)
         while position < len(buffer):
             if self._skip:
                 position = self._data(buffer, position)

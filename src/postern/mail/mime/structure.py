@@ -14,11 +14,11 @@ from postern.mail.mime.fields import Entity, read_entity
 from postern.mail.mime.inspect import inspector
 from postern.mail.mime.leaf import Decoded, UuFinder
 from postern.mail.mime.ledger import Ledger, Sink
+from postern.mail.mime.names import MAILS, chosen, extensions
 from postern.mail.mime.part import Encoding, Fault, Limits, Part, Structure
 from postern.mail.smtp.body import normalised
 
 MAX_DELIMITER_BYTES = 1000
-_MAIL_FILES = (".eml", ".mht", ".mhtml", ".nws")
 _NOTHING_SAID = Entity((), (), (Encoding.NONE,), (), ())
 
 
@@ -256,8 +256,8 @@ class _Body:
     def _open_leaf(self, entity: Entity) -> None:
         """A part of its own: looked into in every encoding that it may have."""
         gathered = self._gathered
-        name = entity.names[0] if entity.names else ""
-        is_mail = entity.is_message or name.lower().endswith(_MAIL_FILES)
+        name = chosen(entity.names)
+        is_mail = entity.is_message or bool(extensions(name) & MAILS)
         for encoding in entity.encodings:
             sink = self._mail(name) if is_mail else gathered.ledger.open(name, self._within)
             self._consumers.append(Decoded(encoding, sink, gathered.faults))

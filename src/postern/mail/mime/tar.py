@@ -71,7 +71,7 @@ class TarReader(Sink):
 
     def _header(self, block: bytes) -> bool:
         size = _size(block[124:136])
-        if block[257:262] != b"ustar" or size < 0:
+        if size < 0 or not (block[257:262] == b"ustar" or _is_summed(block)):
             return True
         if not self._ledger.may_list():
             self._ledger.tell(
@@ -94,6 +94,12 @@ class TarReader(Sink):
             self._sink = self._ledger.open((self._names or [name])[-1], self._within)
         self._names = []
         return True
+
+
+def _is_summed(block: bytes) -> bool:
+    """True for a header older than ustar: its checksum says so."""
+    said = _size(block[148:156])
+    return said > 0 and sum(block) - sum(block[148:156]) + 8 * 32 == said
 
 
 def _text(octets: bytes) -> str:

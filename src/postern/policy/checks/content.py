@@ -76,6 +76,12 @@ class ContentSettings:
         return self.extensions | PROGRAMS if self.double_extensions else self.extensions
 
 
+def has_content(letter: Letter) -> bool:
+    """False for a message that is one text and nothing else."""
+    structure = letter.structure
+    return bool(structure.discoveries) or not structure.is_text
+
+
 async def check_content(letter: Letter, settings: ContentSettings) -> Found:
     """``content.attachment``, ``content.couldnt-tell``, or fine."""
     structure = letter.structure
@@ -85,8 +91,6 @@ async def check_content(letter: Letter, settings: ContentSettings) -> Found:
     for one in rest[:MAX_TOLD]:
         findings += _in_doubt(one, settings)
     if not findings:
-        if not structure.parts or structure.is_text:
-            return Found()
         text = f"{len(structure.parts)} parts, none of a kind that is not taken"
         return Found((Finding("content.attachment", Result.PASS, text),))
     return Found(tuple(findings))

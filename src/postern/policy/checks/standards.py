@@ -37,6 +37,7 @@ FAILS = {
     Fault.TOO_DEEP: "its parts lie deeper in one another than is looked into",
     Fault.TOO_MANY_PARTS: "it has more parts than are looked at",
     Fault.HEADER_TOO_LONG: "the header of a part is longer than is read",
+    Fault.MANY_NAMES: "a part has more names than are looked at",
     Fault.TWO_BOUNDARIES: "it names two boundaries: readers would not see the same parts",
 }
 """Nobody can say what such a message holds; honest programs send none."""
