@@ -249,9 +249,30 @@ def test_what_is_not_looked_into_is_told(step: int) -> None:
         ("encrypted", "o.7z")
     }
     assert told(look(b"MSCF" + bytes(700), "o.cab", step)) == {("unreadable", "o.cab")}
-    assert told(look(b"\x78\x9f\x3e\x22" + bytes(9), "winmail.dat", step)) == {
-        ("unreadable", "winmail.dat")
-    }
+    cut = b"\x78\x9f\x3e\x22" + bytes(2) + b"\x09" * 600
+    assert told(look(cut, "winmail.dat", step)) == {("unreadable", "winmail.dat")}
+
+
+def attribute(tag: int, data: bytes) -> bytes:
+    return struct.pack("<BII", 2, tag, len(data)) + data + bytes(2)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_what_outlook_wraps_is_looked_into(step: int) -> None:
+    mark = b"\x78\x9f\x3e\x22\x01\x00"
+    title, data = attribute(0x00018010, b"a.pdf\x00"), attribute(0x0006800F, PROGRAM)
+    name = "winmail.dat"
+    other = attribute(0x00069002, bytes(14))
+    assert told(look(mark + other + title + data, name, step)) == {("program", f"{name}/a.pdf")}
+    short = attribute(0x00018010, b"x.exe\x00")
+    assert told(look(mark + short, name, step)) == {("watched", f"{name}/x.exe")}
+    inner = attribute(0x0006800F, zipped({"x.js": b"x"}))
+    archive = mark + attribute(0x00018010, b"a.zip\x00") + inner
+    assert told(look(archive, name, step)) == {("watched", f"{name}/a.zip/x.js")}
+    for kind, octets in ((0x1E, b"x.exe\x00"), (0x1F, "x.exe\x00".encode("utf-16-le"))):
+        property_ = struct.pack("<HHII", kind, 0x3707, 1, len(octets)) + octets
+        wrapped = mark + attribute(0x00069005, bytes(700) + property_ + bytes(2000)) + data
+        assert ("watched", f"{name}/x.exe") in told(look(wrapped, name, step))
 
 
 @pytest.mark.parametrize(

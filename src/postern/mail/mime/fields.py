@@ -15,11 +15,13 @@ from postern.mail.mime.names import last_of
 from postern.mail.mime.part import Encoding, Fault
 
 MAX_BOUNDARY_BYTES = 70
-MAX_READINGS = 16
+MAX_READINGS = 24
 """Names of one part, or boundaries; programs write one, and it has a few readings."""
 _MAX_VALUE_BYTES = 64 * 1024
 _MAX_EXAMINED_BYTES = 200_000
 """Octets of one field that are looked at, those that several readings share counted for each."""
+_PARAMETER_COSTS = 150
+"""What it takes to look at one, in octets: more than a thousand stand in no honest header."""
 _MAX_TYPES = 8
 _END_BYTES = 2000
 _MAX_KEPT_BOUNDARY_BYTES = 500
@@ -30,6 +32,7 @@ _COMMENT = re.compile(rb"\([^()]*+\)")
 _MAX_COMMENT_DEPTH = 5
 _TYPE = re.compile(rb"[\s;\"]*+([^\s;/\"=]+)(?:\s*/\s*([^\s;/\"]+))?")
 _NAME = re.compile(rb"(filename|name)[ \t]*(\*[0-9]{0,4}\*?)?[ \t]*=[ \t]*", re.IGNORECASE)
+_NAMED = re.compile(rb"name", re.IGNORECASE)
 _BOUNDARY = re.compile(rb"(boundary)[ \t]*(\*[0-9]{0,4}\*?)?[ \t]*=[ \t]*", re.IGNORECASE)
 _QUOTED = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*)"?', re.DOTALL)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
@@ -57,6 +60,11 @@ class Entity:
         return any(one.startswith("multipart") for one in self.types)
 
     @property
+    def is_text(self) -> bool:
+        """True when it is to be shown as it is: nobody opens it as a file unless it has a name."""
+        return bool(self.types) and all(one.startswith("text/") for one in self.types)
+
+    @property
     def is_message(self) -> bool:
         """True when any reading is a whole message."""
         return any(one in _MESSAGES for one in self.types)
@@ -80,7 +88,8 @@ def read_entity(scan: HeaderScan) -> Entity | None:
     types = tuple(dict.fromkeys(_type(one) for one in about))
     encodings = tuple(dict.fromkeys(_encoding(one) for one in encoded)) or (Encoding.NONE,)
     faults: list[Fault] = []
-    boundaries = _boundaries(about, faults)
+    has_parts = any(one.startswith("multipart") for one in types)
+    boundaries = _boundaries(about, faults) if has_parts else ()
     if len(types) > 1:
         faults.append(Fault.TWO_TYPES)
     if len(encodings) > 1:
@@ -156,6 +165,8 @@ def _boundaries(values: list[bytes], faults: list[Fault]) -> tuple[bytes, ...]:
 def _names(values: list[bytes], faults: list[Fault]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for value in values:
+        if _NAMED.search(value) is None:
+            continue
         for text in _texts(value):
             parameters = _parameters(text, _NAME, faults)
             for one in parameters:
@@ -174,7 +185,7 @@ def _texts(value: bytes) -> tuple[bytes, ...]:
 
 
 def _ends_of(octets: bytes) -> bytes:
-    """A name without its middle, where that is long: its end counts, and its beginning up to NUL."""
+    """A long name without its middle: its end counts, and its beginning up to NUL."""
     return octets if len(octets) <= 2 * _END_BYTES else octets[:_END_BYTES] + octets[-_END_BYTES:]
 
 
@@ -190,7 +201,7 @@ def _parameters(value: bytes, pattern: re.Pattern[bytes], faults: list[Fault]) -
     for match in pattern.finditer(value):
         readings = _readings(value, match.end())
         # Each of them could be as long as what is left of the field.
-        left -= sum(map(len, readings)) + len(match[0])
+        left -= sum(map(len, readings)) + _PARAMETER_COSTS
         if left <= 0:
             faults.append(Fault.HEADER_TOO_LONG)
             break

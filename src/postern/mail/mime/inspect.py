@@ -8,6 +8,7 @@ from postern.mail.mime.opaque import Opaque
 from postern.mail.mime.part import What
 from postern.mail.mime.rar import RarReader
 from postern.mail.mime.tar import TarReader
+from postern.mail.mime.tnef import TnefReader
 from postern.mail.mime.zip import ZipReader
 
 
@@ -97,6 +98,8 @@ def _reader(kind: Kind, ledger: Ledger, name: str, within: tuple[str, ...]) -> S
             return ZipReader(ledger, name, within)
         case Kind.TAR:
             return TarReader(ledger, within)
+        case Kind.TNEF:
+            return TnefReader(ledger, within)
         case Kind.RAR:
             return RarReader(ledger, name, within)
         case Kind.GZIP | Kind.BZIP2 | Kind.XZ:

@@ -66,16 +66,18 @@ _AT_START = (
 )
 
 
+_FIRST = frozenset([magic[:1] for magic, _ in _AT_START])
+
+
 def kind_of(head: bytes) -> Kind:
     """What the first ``HEAD_BYTES`` say; fewer when the file is shorter."""
     # A letter may begin with "MZ"; a program has a table behind it, with NUL in it.
     if head[:2] in (b"MZ", b"ZM") and b"\x00" in head[:64]:
         return Kind.WINDOWS
-    for magic, kind in _AT_START:
-        if head.startswith(magic):
-            if kind is Kind.BZIP2 and head[4:10] != b"1AY&SY":
-                continue
-            return kind
+    if head[:1] in _FIRST:
+        for magic, kind in _AT_START:
+            if head.startswith(magic) and (kind is not Kind.BZIP2 or head[4:10] == b"1AY&SY"):
+                return kind
     if head[2:5] == b"-lh" and head[6:7] == b"-":
         return Kind.LHA
     if head[7:14] == b"**ACE**":

@@ -14,6 +14,8 @@ _HIDDEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e"
     "\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb]+"
 )
+_PLAIN = re.compile(r"[A-Za-z0-9_ ()\[\]{}+=@,!#$&~^/.-]*\.([A-Za-z0-9]{1,20})")
+"""Nearly every name: nothing in it that anybody would read in two ways."""
 _ENDING = re.compile(r"\.([^./\\]{1,20})\Z")
 _ENDINGS = re.compile(r"\.\s*([^./\\\s]{1,20})\s*\.\s*([^./\\\s]{1,20})\Z")
 _IN_FRONT = " \t\r\n'\"<"
@@ -64,12 +66,17 @@ def _trimmed(name: str) -> str:
 
 def extensions(name: str) -> set[str]:
     """Every extension that the name might have; of ``a.exe.gz`` both: one is inside the other."""
+    plain = _PLAIN.fullmatch(name)
+    if plain is not None:
+        ending = plain[1].lower()
+        if ending not in SQUEEZED:
+            return {ending}
     found: set[str] = set()
     for spelling in spellings(name):
         for one in (spelling, _trimmed(_SQUEEZED.sub("", spelling))):
-            ending = _ENDING.search(one)
-            if ending is not None:
-                found.add(ending[1].strip())
+            matched = _ENDING.search(one)
+            if matched is not None:
+                found.add(matched[1].strip())
     return found
 
 

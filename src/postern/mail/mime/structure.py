@@ -55,7 +55,7 @@ class StructureReader:
 class _Gathered:
     """What is known so far, of messages inside the message too."""
 
-    __slots__ = ("count", "faults", "ledger", "limits", "parts", "types")
+    __slots__ = ("count", "faults", "is_full", "ledger", "limits", "parts", "types")
 
     def __init__(self, limits: Limits, ledger: Ledger) -> None:
         self.limits = limits
@@ -64,6 +64,7 @@ class _Gathered:
         self.types: set[str] = set()
         self.faults: set[Fault] = set()
         self.count = 0
+        self.is_full = False  # nothing more is looked at
 
 
 class _Body:
@@ -105,6 +106,8 @@ class _Body:
         if self._is_single:
             self._take(piece)
             return
+        if self._gathered.is_full:
+            return
         buffer = self._held + piece if self._held else piece
         position = 0
         while True:
@@ -112,6 +115,9 @@ class _Body:
                 end = self._read_header(buffer, position)
             else:
                 end = self._read_part(buffer, position)
+            if self._gathered.is_full:
+                self._held = b""
+                return
             if end < 0:
                 self._held = buffer[-end - 1 :]
                 return
@@ -188,7 +194,8 @@ class _Body:
         elif not self._is_single:
             self._end_of_octets(held)
         self._end_part()
-        self._levels.finish()
+        if not self._gathered.is_full:
+            self._levels.finish()
 
     def _end_of_octets(self, held: bytes) -> None:
         """The last line may be a delimiter without its CR LF."""
@@ -216,6 +223,7 @@ class _Body:
         self._size = 0
         if gathered.count > gathered.limits.parts:
             gathered.faults.add(Fault.TOO_MANY_PARTS)
+            gathered.is_full = True
         elif entity.is_multipart:
             self._open_multipart(entity)
         elif entity.is_message and entity.encodings == (Encoding.NONE,):
@@ -258,11 +266,16 @@ class _Body:
         gathered = self._gathered
         name = chosen(entity.names)
         is_mail = entity.is_message or bool(extensions(name) & MAILS)
+        if not (entity.is_text and not name):
+            self._look_into(entity, name, is_mail=is_mail)
+        if Encoding.NONE in entity.encodings and not is_mail:
+            self._consumers.append(UuFinder(gathered.ledger, self._within))
+
+    def _look_into(self, entity: Entity, name: str, *, is_mail: bool) -> None:
+        gathered = self._gathered
         for encoding in entity.encodings:
             sink = self._mail(name) if is_mail else gathered.ledger.open(name, self._within)
             self._consumers.append(Decoded(encoding, sink, gathered.faults))
-        if Encoding.NONE in entity.encodings and not is_mail:
-            self._consumers.append(UuFinder(gathered.ledger, self._within))
 
     def _mail(self, name: str) -> Sink:
         """A message that is a file, or is encoded, which none may be (RFC 2046 §5.2.1)."""
