@@ -174,9 +174,8 @@ def blocklist_zones(config: Config) -> list[Zone]:
 def content_settings(config: Config) -> ContentSettings:
     """What ``[content]`` does not take."""
     content = config.content
-    extensions = _changed(PROGRAMS | CARRIERS, content.forbid_extensions, content.allow_extensions)
     return ContentSettings(
-        frozenset(one.removeprefix(".") for one in extensions),
+        _changed(PROGRAMS | CARRIERS, content.forbid_extensions, content.allow_extensions),
         _changed(TYPES, content.forbid_types, content.allow_types),
         content.programs,
         content.double_extensions,
@@ -185,7 +184,9 @@ def content_settings(config: Config) -> ContentSettings:
 
 
 def _changed(ours: frozenset[str], more: Iterable[str], fewer: Iterable[str]) -> frozenset[str]:
-    return (ours | {one.lower() for one in more}) - {one.lower() for one in fewer}
+    """``ours`` with some and without others; people write ``.EXE`` for ``exe``."""
+    added, removed = ({one.lower().removeprefix(".") for one in names} for names in (more, fewer))
+    return (ours | added) - removed
 
 
 def mime_limits(config: Config) -> Limits:

@@ -30,7 +30,8 @@ class Doubt:
 def doubts(config: Config) -> list[Doubt]:
     """Everything that does not fit, errors and warnings, in the order of the file's tables."""
     every: list[Callable[[Config], Iterator[Doubt]]] = [
-        _top, _listeners, _certificates, _resolvers, _egresses, _delivery, _queue, _console,
+        _top, _listeners, _certificates, _resolvers, _egresses, _delivery, _queue, _content,
+        _console,
     ]  # fmt: skip
     return [doubt for check in every for doubt in check(config)]
 
@@ -188,6 +189,18 @@ def _queue(config: Config) -> Iterator[Doubt]:
         yield Doubt(("queue", "max_retry_s"), "expected no less than first_retry_s")
     if queue.expire_s <= queue.first_retry_s:
         yield Doubt(("queue", "expire_s"), "expected more than first_retry_s")
+
+
+def _content(config: Config) -> Iterator[Doubt]:
+    content = config.content
+    pairs = (
+        ("allow_extensions", content.allow_extensions, content.forbid_extensions),
+        ("allow_types", content.allow_types, content.forbid_types),
+    )
+    for name, allowed, forbidden in pairs:
+        both = {one.lower() for one in allowed} & {one.lower() for one in forbidden}
+        for one in sorted(both):
+            yield Doubt(("content", name), f"{one!r} is both allowed and forbidden")
 
 
 def _console(config: Config) -> Iterator[Doubt]:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from postern.config.content import Content
 from postern.config.places import Bind
 
 Network = IPv4Network | IPv6Network
@@ -20,8 +21,6 @@ Text = Annotated[str, Meta(min_length=1)]
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
-Extension = Annotated[str, Meta(pattern=r"^\.?[^./\\\s]{1,20}$")]
-MediaType = Annotated[str, Meta(pattern=r"^[^\s/]+/[^\s/]+$")]
 Fraction = Annotated[float, Meta(gt=0, le=1)]
 
 
@@ -250,53 +249,6 @@ class Blocklist(Struct, frozen=True, forbid_unknown_fields=True):
     allow: Annotated[bool, Meta(description="a white list: being listed speaks for the client")] = (
         False
     )
-
-
-class Content(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which attachments are not taken, and how far messages are looked into for them."""
-
-    forbid_extensions: Annotated[
-        tuple[Extension, ...],
-        Meta(description='file name extensions beyond those that run when opened: `"docm"`'),
-    ] = ()
-    allow_extensions: Annotated[
-        tuple[Extension, ...],
-        Meta(description="of those that are not taken (see `docs/checks.md`): these are"),
-    ] = ()
-    forbid_types: Annotated[
-        tuple[MediaType, ...], Meta(description='media types beyond ours: `"application/x-sh"`')
-    ] = ()
-    allow_types: Annotated[
-        tuple[MediaType, ...], Meta(description="of the media types not taken: these are")
-    ] = ()
-    programs: Annotated[
-        bool, Meta(description="nor what is a program by its first octets, whatever its name")
-    ] = True
-    double_extensions: Annotated[
-        bool, Meta(description="nor `invoice.pdf.js`, even where `js` is taken")
-    ] = True
-    encrypted_archives: Annotated[
-        Literal["note", "fail"],
-        Meta(
-            description="`fail`: encrypted archives are not taken; the names in a zip show anyway"
-        ),
-    ] = "note"
-    archive_depth: Annotated[
-        int, Meta(ge=0, le=20, description="archives inside archives that are looked into")
-    ] = 5
-    archive_bytes: Annotated[
-        int, Meta(ge=0, description="a larger archive is not looked into any further, and told so")
-    ] = 50 * MIB
-    inflated_bytes: Annotated[
-        int,
-        Meta(ge=0, description="what archives inside archives may come to, in all of one message"),
-    ] = 32 * MIB
-    depth: Annotated[
-        int, Meta(ge=5, le=200, description="parts inside parts; deeper breaks `standards.header`")
-    ] = 50
-    parts: Annotated[
-        int, Meta(ge=100, description="parts of one message; more breaks `standards.header`")
-    ] = 2000
 
 
 class Scanner(Struct, frozen=True, forbid_unknown_fields=True):

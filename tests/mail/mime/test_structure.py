@@ -12,6 +12,7 @@ from tests.mail.mime.making import (
     mixed,
     read,
     text,
+    zipped,
 )
 
 from postern.mail.mime.part import Encoding, Fault, Limits, Part, What
@@ -136,6 +137,10 @@ TRICKS = {
     "a mail as a file": (mixed(attached(INNER, "letter.eml")), None),
     "a mail as a file in a mail as a file": (
         mixed(attached(mixed(attached(INNER, "a.EML")), "b.eml")),
+        None,
+    ),
+    "a mail as a file in an archive": (
+        mixed(attached(zipped({"letter.eml": INNER.replace(b"\r\n", b"\n")}), "a.zip")),
         None,
     ),
     "junk between header lines": (

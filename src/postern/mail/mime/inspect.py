@@ -3,7 +3,7 @@
 from postern.mail.mime.compressed import Compressed
 from postern.mail.mime.ledger import Ledger, Sink
 from postern.mail.mime.magic import HEAD_BYTES, Kind, kind_of
-from postern.mail.mime.names import ZIPS, extensions
+from postern.mail.mime.names import MAILS, ZIPS, extensions
 from postern.mail.mime.opaque import Opaque
 from postern.mail.mime.part import What
 from postern.mail.mime.rar import RarReader
@@ -53,17 +53,23 @@ class Inspector(Sink):
     def _decide(self) -> bool:
         head, self._head = self._head, b""
         kind = kind_of(head[:HEAD_BYTES])
+        is_mail = False
         if kind is Kind.OTHER and self._name:
             kind = _kind_by_name(self._name)
+            is_mail = bool(extensions(self._name) & MAILS) and self._ledger.open_mail is not None
         if kind.is_program:
             self._ledger.tell(What.PROGRAM, self._name, self._within, kind.value)
-        if not kind.is_archive:
+        if not kind.is_archive and not is_mail:
             self._is_done = True
             return False
         if len(self._within) >= self._ledger.limits.archive_depth:
             self._give_up("too many archives inside one another")
             return False
-        self._reader = _reader(kind, self._ledger, self._name, (*self._within, self._name))
+        within = (*self._within, self._name)
+        if is_mail and self._ledger.open_mail is not None:
+            self._reader = self._ledger.open_mail(within)
+        else:
+            self._reader = _reader(kind, self._ledger, self._name, within)
         return self._read(head)
 
     def _read(self, data: bytes) -> bool:

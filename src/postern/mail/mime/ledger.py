@@ -27,6 +27,10 @@ class Ledger:
     Args:
         watched: extensions in lower case, without a dot, that are to be told.
         open_file: makes what looks into a file: its name, and the archives it is in.
+
+    Attributes:
+        open_mail: makes what reads a message that is a file in an archive: the files it is in,
+            itself the last.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class Ledger:
     ) -> None:
         self.limits = limits
         self.discoveries: list[Discovery] = []
+        self.open_mail: Callable[[tuple[str, ...]], Sink] | None = None
         self._watched = watched
         self._open_file = open_file
         self._inflated = 0

@@ -33,8 +33,12 @@ class StructureReader:
 
     def __init__(self, scan: HeaderScan, limits: Limits, watched: frozenset[str]) -> None:
         self._gathered = _Gathered(limits, Ledger(limits, watched, inspector))
+        self._gathered.ledger.open_mail = self._open_mail
         self._body = _Body(self._gathered, 0, ())
         self._body.begin(scan)
+
+    def _open_mail(self, within: tuple[str, ...]) -> Sink:
+        return _MessageFile(self._gathered, len(within), within)
 
     def feed(self, piece: bytes) -> None:
         """The next octets of the body."""
@@ -44,6 +48,7 @@ class StructureReader:
         """The whole of it."""
         self._body.finish()
         gathered = self._gathered
+        gathered.ledger.open_mail = None  # nothing points in a circle: it goes as soon as it may
         return Structure(
             tuple(gathered.parts),
             frozenset(gathered.types),
@@ -265,7 +270,7 @@ class _Body:
         """A part of its own: looked into in every encoding that it may have."""
         gathered = self._gathered
         name = chosen(entity.names)
-        is_mail = entity.is_message or bool(extensions(name) & MAILS)
+        is_mail = entity.is_message or bool(extensions(name) & MAILS)  # whatever it begins with
         if not (entity.is_text and not name):
             self._look_into(entity, name, is_mail=is_mail)
         if Encoding.NONE in entity.encodings and not is_mail:
