@@ -2,6 +2,7 @@
 bounded time, tells the same whole and in any pieces, and no mutation of a message around an
 attachment that is not taken makes it get past unless its own octets or name were changed."""
 
+import base64
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +22,7 @@ from tests.mail.mime.making import (
     text,
     zipped,
 )
+from tests.mail.mime.test_inspect import SEVENS
 
 from postern.mail.message.header import HeaderScan
 from postern.mail.mime.fields import MAX_READINGS, read_entity
@@ -75,7 +77,7 @@ FILES = [
     b"Rar!\x1a\x07\x00" + b"\x00\x00\x73\x00\x00\x0d\x00" + bytes(6),
     b"Rar!\x1a\x07\x01\x00" + bytes(4) + b"\x06\x01\x00\x00\x00\x00\x00",
     b"\x78\x9f\x3e\x22\x01\x00\x02\x10\x80\x01\x00\x06\x00\x00\x00x.exe\x00\x00\x00" * 2,
-    b"7z\xbc\xaf\x27\x1c" + bytes(600),
+    *(base64.b64decode(made) for made in SEVENS.values()),
     b"\x1f\x8b\x08\x08" + bytes(6) + b"a.exe\x00" + bytes(600),
 ]
 

@@ -108,8 +108,8 @@ def test_an_encrypted_zip_is_delivered_and_noted(server: PosternServer) -> None:
 
 
 def test_what_can_not_be_looked_into_is_delivered_and_told(server: PosternServer) -> None:
-    seven = attached(b"7z\xbc\xaf\x27\x1c" + bytes(900), "a.7z")
-    steps = taken(server, mixed(text(), seven))
+    squeezed = attached(b"-\x00-lh5-" + bytes(900), "a.lzh")
+    steps = taken(server, mixed(text(), squeezed))
     assert steps["content.couldnt-tell"][0] == "couldnt-tell"
 
 

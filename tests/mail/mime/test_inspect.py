@@ -1,5 +1,6 @@
 """Archives: what they hold, in each of their forms, and how far they are looked into."""
 
+import base64
 import gzip
 import io
 import struct
@@ -241,13 +242,64 @@ def test_archives_that_only_their_name_tells_are_looked_into(step: int) -> None:
     assert told(look(gzip.compress(old), "o.tgz", step)) == {("watched", "o.tgz/o.tar/x.exe")}
 
 
+SEVENS = {
+    "plain": (
+        "N3q8ryccAASTnbjnegAAAAAAAAAgAAAAAAAAAMcjzsEBAAx3b3Jkc01aIGhlbGxvAAAAgTMHrg/PBHGMB8hD"
+        "f0Gx+v3dg6hQTb/WP2/xBTuvBAVE/YeCGvBJ+pY2iwg1yQN8MbbPCD3zV9h32J19x97k7/ZT8/AiiZVsON5J"
+        "91dX663N0jR5T0hS9EhnqekQNhJYqoQdlQAAABcGEQEJaQAHCwEAASMDAQEFXQAQAAAMfgoBqRU1CwAA"
+    ),
+    "enc": (
+        "N3q8ryccAAQEhfp/wwAAAAAAAAAiAAAAAAAAAJTI3+3041yyLYzDjmxbaVTYYRV1g8TCEdScfClt4fa/M6tO"
+        "dQAAgTMHrg/QDrA8nzkQnJ+m1TPasi6w5SAsysqgB3eGMK9zjTxQzKKZZVZl1lbh+mJsGYy1lYdM4cwW55OC"
+        "f3EuFdqeQPNXUtRLvXnoo9KVurU2jWoTrystwTzc+7gXA7Rr+gUmPLJhE9vGRb1ZTtygvNql+RQ78WB1PhYS"
+        "igIXV2J/NZXj72qaD55ow61a/VJ6hfmZy3FvEisigfMMOAAAAAAXBiABCYCjAAcLAQABIwMBAQVdABAAAAyA"
+        "zgoB5E4diAAA"
+    ),
+    "hid": (
+        "N3q8ryccAAT2NkQssAAAAAAAAAA+AAAAAAAAAA/2Y0dnkrh30uNRL8fJaQILXeppnL3LDI2Ywsw9IcL3Q/Uj"
+        "8I+mpEcg0hr/MFERWgvCMG1BuzTkTcteSpjzmE4FyXyjuskj4MSTwNaXX6+jHY0Rr0DbtR8IAkw3YqisaDva"
+        "n0nsU7IShH2eTiVgPvsGXtO+5i8s/gSWErd3twYB7qbKfFGretCKHWrFquNMXtrRensyfwqkHQYemiJJLRzF"
+        "g8x0mq+FP1Ck4EwDbuNfpvAEUhcGIAEJgJAABwsBAAIkBvEHARJTDydRTu8q/MqeVtNWliFQ7C8jAwEBBV0A"
+        "EAAAAQAMgIaAngoBWsSDFQAA"
+    ),
+    "nohc": (
+        "N3q8ryccAATx8aMpDAAAAAAAAABaAAAAAAAAALHTtQ8BAAdNWiBoZWxsbwABBAYAAQkMAAcLAQABISEBAAwI"
+        "AAgKAQHqgacAAAUBGQwAAAAAAAAAAAAAAAARFQBzAGUAdAB1AHAALgBlAHgAZQAAABQKAQBcl9qb733dARUG"
+        "AQAggKSBAAA="
+    ),
+    "copy": (
+        "N3q8ryccAAR7nhc4cgAAAAAAAAAgAAAAAAAAAAK3oi53b3Jkc01aIGhlbGxvAACBMweuMZhxcn8I88hEd2vS"
+        "SHzoY2Np98brzSkLeUFOBxSKSvEEiOazuKFcmoQs2oHxBwFspnkvWIWIZqrHj33ddC9R6HtbLrtZ+7jXK5v2"
+        "8MZMA0zkwQf/8+sLGPEHgqpcAAAXBg0BCWUABwsBAAEjAwEBBV0AEAAADH4KAauTGkMAAA=="
+    ),
+}
+"""Made by 7-Zip 16.02 of setup.exe and notes.txt; enc and hid with a password, hid hides names."""
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    ("which", "wanted"),
+    [
+        ("plain", {("watched", "o.7z/setup.exe")}),
+        ("copy", {("watched", "o.7z/setup.exe")}),
+        ("nohc", {("watched", "o.7z/setup.exe")}),
+        (
+            "enc",
+            {("watched", "o.7z/setup.exe"), ("watched", "o.7z/x.js"), ("encrypted", "o.7z")},
+        ),
+        ("hid", {("encrypted", "o.7z")}),
+    ],
+)
+def test_7z_tells_names_and_encryption(which: str, wanted: set[tuple[str, str]], step: int) -> None:
+    data = base64.b64decode(SEVENS[which])
+    assert told(look(data, "o.7z", step)) == wanted
+    assert told(look(data[:-9], "o.7z", step)) <= {("unreadable", "o.7z"), *wanted}
+    broken = data[:20] + bytes(8) + data[28:]
+    assert told(look(broken, "o.7z", step)) == {("unreadable", "o.7z")}
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_what_is_not_looked_into_is_told(step: int) -> None:
-    seven = b"7z\xbc\xaf\x27\x1c" + bytes(700)
-    assert told(look(seven, "o.7z", step)) == {("unreadable", "o.7z")}
-    assert told(look(seven + b"\x06\xf1\x07\x01" + bytes(9), "o.7z", step)) == {
-        ("encrypted", "o.7z")
-    }
     assert told(look(b"MSCF" + bytes(700), "o.cab", step)) == {("unreadable", "o.cab")}
     cut = b"\x78\x9f\x3e\x22" + bytes(2) + b"\x09" * 600
     assert told(look(cut, "winmail.dat", step)) == {("unreadable", "winmail.dat")}

@@ -97,9 +97,11 @@ async def test_encrypted_archives_are_noted_or_refused_as_is_set() -> None:
 async def test_what_could_not_be_looked_into_is_no_fail_whatever_content_attachment_leads_to() -> (
     None
 ):
-    (finding,) = await look(mixed(text(), attached(b"7z\xbc\xaf\x27\x1c" + bytes(900), "a.7z")))
+    (finding,) = await look(mixed(text(), attached(b"\x28\xb5\x2f\xfd" + bytes(900), "a.zst")))
     assert (finding.check, finding.result) == ("content.couldnt-tell", Result.COULDNT_TELL)
-    assert finding.text == 'the attachment "a.7z" could not be looked into: 7z is not looked into'
+    assert (
+        finding.text == 'the attachment "a.zst" could not be looked into: zstd is not looked into'
+    )
     assert finding.could_be == ("content.couldnt-tell",)
 
 
@@ -139,5 +141,5 @@ async def test_a_name_never_breaks_out_of_its_line(name: str) -> None:
 
 async def test_a_thousand_attachments_are_told_in_a_few_lines() -> None:
     parts = [attached(b"x", f"{number}.exe") for number in range(100)]
-    parts += [attached(b"7z\xbc\xaf\x27\x1c", f"{number}.7z") for number in range(100)]
+    parts += [attached(b"\x28\xb5\x2f\xfd", f"{number}.zst") for number in range(100)]
     assert len(await look(mixed(*parts), step=10_000)) <= 10

@@ -7,6 +7,7 @@ from postern.mail.mime.names import MAILS, ZIPS, extensions
 from postern.mail.mime.opaque import Opaque
 from postern.mail.mime.part import What
 from postern.mail.mime.rar import RarReader
+from postern.mail.mime.seven import SevenReader
 from postern.mail.mime.tar import TarReader
 from postern.mail.mime.tnef import TnefReader
 from postern.mail.mime.zip import ZipReader
@@ -104,6 +105,8 @@ def _reader(kind: Kind, ledger: Ledger, name: str, within: tuple[str, ...]) -> S
             return ZipReader(ledger, name, within)
         case Kind.TAR:
             return TarReader(ledger, within)
+        case Kind.SEVEN:
+            return SevenReader(ledger, name, within)
         case Kind.TNEF:
             return TnefReader(ledger, within)
         case Kind.RAR:
