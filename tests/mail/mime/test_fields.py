@@ -133,6 +133,13 @@ def test_encodings_are_told_as_programs_guess_them(value: bytes, encoding: Encod
     assert entity(b"Content-Transfer-Encoding: " + value).encodings == (encoding,)
 
 
+def test_comments_deeper_than_is_read_are_told() -> None:
+    said = entity(b"Content-Type: " + b"( " * 3 + b")" * 3 + b"multipart/mixed; boundary=b")
+    assert (said.types, said.faults) == (("multipart/mixed",), ())
+    said = entity(b"Content-Type: " + b"((" * 30 + b"))" * 30 + b"multipart/mixed; boundary=b")
+    assert said.faults == (Fault.HEADER_TOO_LONG,)
+
+
 def test_what_is_said_twice_is_kept_twice_and_told_when_it_differs() -> None:
     same = b"Content-Type: text/plain\r\nContent-Type: TEXT/plain; charset=x\r\n"
     assert entity(same).faults == ()

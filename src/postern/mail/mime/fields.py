@@ -6,7 +6,9 @@ in comments, twice, in quotes that never end: so a parameter is looked for by it
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from postern.mail.message.header import HeaderScan, fields_pattern
@@ -23,6 +25,7 @@ _MAX_EXAMINED_BYTES = 200_000
 _PARAMETER_COSTS = 150
 """What it takes to look at one, in octets: more than a thousand stand in no honest header."""
 _MAX_TYPES = 8
+_MAX_REMEMBERED_BYTES = 200
 _END_BYTES = 2000
 _MAX_KEPT_BOUNDARY_BYTES = 500
 
@@ -75,14 +78,27 @@ _MESSAGES = frozenset({"message/rfc822", "message/global", "message/news"})
 
 def read_entity(scan: HeaderScan) -> Entity | None:
     """What the header says; None when it says nothing of its body."""
+    said = scan.pick(WANTED)
+    if not said:
+        return None
+    if sum(len(value) for _, value in said) <= _MAX_REMEMBERED_BYTES:
+        return _remembered(tuple(said))
+    return _read(said)
+
+
+@lru_cache(maxsize=500)
+def _remembered(said: tuple[tuple[bytes, bytes], ...]) -> Entity:
+    """Most mail says ``text/plain; charset=utf-8`` and the like."""
+    return _read(said)
+
+
+def _read(said: Iterable[tuple[bytes, bytes]]) -> Entity:
     raw: dict[bytes, list[bytes]] = {}
     is_too_long = False
-    for name, value in scan.pick(WANTED):
-        is_too_long = is_too_long or len(value) > _MAX_VALUE_BYTES
+    for name, value in said:
         plain = _FOLD.sub(b"", value[:_MAX_VALUE_BYTES])
+        is_too_long = is_too_long or len(value) > _MAX_VALUE_BYTES or _is_deep(plain)
         raw.setdefault(name.lower(), []).append(plain)
-    if not raw:
-        return None
     about = raw.get(b"content-type", [])
     encoded = raw.get(b"content-transfer-encoding", [])
     types = tuple(dict.fromkeys(_type(one) for one in about))
@@ -108,6 +124,14 @@ def _without_comments(value: bytes) -> bytes:
             break
         value = _COMMENT.sub(b"", value)
     return value
+
+
+def _is_deep(value: bytes) -> bool:
+    """True when comments lie deeper in one another than is read."""
+    return (
+        value.count(b"(") > _MAX_COMMENT_DEPTH
+        and _COMMENT.search(_without_comments(value)) is not None
+    )
 
 
 def _type(value: bytes) -> str:
