@@ -24,7 +24,7 @@ from tests.mail.mime.making import (
 )
 
 from postern.mail.mime.inspect import inspector
-from postern.mail.mime.ledger import Ledger
+from postern.mail.mime.ledger import MAX_OPEN, Ledger
 from postern.mail.mime.part import Discovery, Limits, What
 
 STEPS = [0, 1, 11, 600]
@@ -131,6 +131,26 @@ def test_a_bomb_is_told_and_costs_little() -> None:
     limits = Limits(inflated_bytes=10_000)
     grown = zipped({"in.zip": zipped({f"{n}.txt": bytes([n]) * 9 for n in range(200)})})
     assert [one.detail for one in look(grown, limits=limits)] == ["it comes to too much"]
+
+
+def overlapping(files: int, inner: bytes) -> bytes:
+    """A zip whose entries hold one another: each is a stored block that quotes the next one."""
+    for number in range(files):
+        name = b"%d.zip" % number
+        block = b"\x00" + struct.pack("<HH", len(inner), 0xFFFF - len(inner)) + inner
+        head = struct.pack("<HHHHHIIIHH", 20, 8, 8, 0, 0, 0, 0, 0, len(name), 0)
+        inner = b"PK\x03\x04" + head + name + block
+    return inner
+
+
+def test_archives_open_at_a_time_are_bounded() -> None:
+    data = overlapping(60, zipped({"x.exe": b"x" * 600}))
+    ledger = Ledger(Limits(archive_depth=20), WATCHED, inspector)
+    sink = ledger.open("o.zip", ())
+    sink.feed(data)
+    sink.finish()
+    assert What.UNREADABLE in {one.what for one in ledger.discoveries}
+    assert all(ledger.enter() for _ in range(MAX_OPEN))  # all were left
 
 
 def test_a_large_archive_is_looked_into_only_so_far() -> None:

@@ -208,6 +208,19 @@ def test_depth_and_parts_are_bounded() -> None:
     assert not read(nested).faults - {Fault.TOO_DEEP, Fault.NOT_CLOSED, Fault.BROKEN_BASE64}
 
 
+def test_messages_as_files_inside_one_another_are_bounded_in_archives_too() -> None:
+    name = b"Content-Disposition: attachment; filename=a.eml\r\n\r\n"
+    message = INNER
+    for _ in range(4):
+        for _ in range(15):
+            message = name + message
+        message = attached(zipped({"a.eml": message}), "a.zip")
+    structure = read(message)
+    assert Fault.TOO_DEEP in structure.faults or found(structure, What.UNREADABLE)
+    assert Fault.TOO_DEEP in read(name * 100 + INNER).faults
+    assert found(read(name * 15 + INNER), What.PROGRAM) == ["x.exe"]
+
+
 @pytest.mark.parametrize("step", [0, 100])
 def test_a_part_header_over_the_limit_is_told(step: int) -> None:
     long = b"X: " + b"x" * LIMITS.header_bytes + b"\r\n"

@@ -128,10 +128,9 @@ def _without_comments(value: bytes) -> bytes:
 
 def _is_deep(value: bytes) -> bool:
     """True when comments lie deeper in one another than is read."""
-    return (
-        value.count(b"(") > _MAX_COMMENT_DEPTH
-        and _COMMENT.search(_without_comments(value)) is not None
-    )
+    if value.count(b"(") <= _MAX_COMMENT_DEPTH:
+        return False
+    return _COMMENT.search(_without_comments(value)) is not None
 
 
 def _type(value: bytes) -> str:

@@ -43,13 +43,9 @@ class Inspector(Sink):
 
     def finish(self) -> None:
         """The file may be shorter than its head."""
-        if self._is_done:
-            return
-        if self._reader is None:
+        if self._reader is None and not self._is_done:
             self._decide()
-        if self._reader is not None and not self._is_done:
-            self._reader.finish()
-        self._is_done = True
+        self._end()
 
     def _decide(self) -> bool:
         head, self._head = self._head, b""
@@ -63,7 +59,7 @@ class Inspector(Sink):
         if not kind.is_archive and not is_mail:
             self._is_done = True
             return False
-        if len(self._within) >= self._ledger.limits.archive_depth:
+        if len(self._within) >= self._ledger.limits.archive_depth or not self._ledger.enter():
             self._give_up("too many archives inside one another")
             return False
         within = (*self._within, self._name)
@@ -80,12 +76,20 @@ class Inspector(Sink):
             self._give_up("larger than what is looked into")
             return False
         if not self._reader.feed(data):
-            self._is_done = True
+            self._end()
         return not self._is_done
 
     def _give_up(self, why: str) -> None:
-        self._is_done = True
         self._ledger.tell(What.UNREADABLE, self._name, self._within, why)
+        self._end()
+
+    def _end(self) -> None:
+        """Once, whoever comes to the end first."""
+        reader, self._reader = self._reader, None
+        self._is_done = True
+        if reader is not None:
+            reader.finish()
+            self._ledger.leave()
 
 
 def _kind_by_name(name: str) -> Kind:

@@ -8,6 +8,11 @@ from postern.mail.mime.part import Discovery, Limits, What
 MAX_OF_A_KIND = 20
 """Discoveries of one kind that are kept; more of the same would change nothing."""
 
+MAX_OVERLAPS = 200
+"""Files in the data of others: an archive stored in another has such, each of them read twice."""
+MAX_OPEN = 32
+"""Archives of one message that are open at a time: each holds a window of what it inflates."""
+
 
 class Sink:
     """Takes the octets of one file, decoded, as they come."""
@@ -46,6 +51,8 @@ class Ledger:
         self._open_file = open_file
         self._inflated = 0
         self._members = 0
+        self._open = 0
+        self._overlaps = 0
         self._kinds: dict[What, int] = {}
         self._endings: set[tuple[str, ...]] = set()
 
@@ -73,10 +80,29 @@ class Ledger:
         # As many as there are extensions: one that is allowed must not crowd out one that is not.
         self.discoveries.append(Discovery(What.WATCHED, last_of(name), within))
 
+    def enter(self) -> bool:
+        """True when one archive more may be open at a time; ``leave`` it then."""
+        if self._open >= MAX_OPEN:
+            return False
+        self._open += 1
+        return True
+
+    def leave(self) -> None:
+        """An archive was read to its end."""
+        self._open -= 1
+
     def may_inflate(self, count: int) -> bool:
         """True while that many octets more may come out of archives."""
         self._inflated += count
         return self._inflated <= self.limits.inflated_bytes
+
+    def may_overlap(self) -> bool:
+        """True while one file more may be looked into that lies in another's data.
+
+        A zip whose parts each hold all others costs its sender ten kilobytes, and us a second.
+        """
+        self._overlaps += 1
+        return self._overlaps <= MAX_OVERLAPS
 
     def may_list(self) -> bool:
         """True while one file more may be listed."""

@@ -72,7 +72,7 @@ class Part:
 
     Attributes:
         type: ``text/plain``; lower case; of several the first.
-        names: the file names that a mail program might give it, 24 at most.
+        names: the file names that a mail program might give it, the first four.
         encodings: how its octets travel; more than one when its header contradicts itself.
         size_bytes: as it travels.
     """

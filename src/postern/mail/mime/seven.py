@@ -12,7 +12,7 @@ from postern.mail.mime.ledger import Ledger, Sink
 from postern.mail.mime.part import What
 
 _START_BYTES = 32
-_KEPT_BYTES = 1024 * 1024
+_KEPT_BYTES = 512 * 1024
 """The end of the archive that is kept: room for the list of some ten thousand files."""
 _LIST_BYTES = 4 * 1024 * 1024
 _MAX_ROUNDS = 3
@@ -31,7 +31,7 @@ class SevenReader(Sink):
         self._name = name
         self._within = within
         self._start = b""
-        self._tail = b""
+        self._tail = bytearray()
         self._size = 0
 
     def feed(self, data: bytes) -> bool:
@@ -39,7 +39,9 @@ class SevenReader(Sink):
         if len(self._start) < _START_BYTES:
             self._start = (self._start + data)[:_START_BYTES]
         self._size += len(data)
-        self._tail = (self._tail + data)[-_KEPT_BYTES:]
+        self._tail += data
+        if len(self._tail) > 2 * _KEPT_BYTES:
+            del self._tail[:-_KEPT_BYTES]
         return True
 
     def finish(self) -> None:
@@ -67,7 +69,7 @@ class SevenReader(Sink):
     def _at(self, offset: int, size: int) -> bytes:
         """Octets by where they stand behind the start; nothing where they are not kept."""
         begin = _START_BYTES + offset - (self._size - len(self._tail))
-        return self._tail[begin : begin + size] if begin >= 0 else b""
+        return bytes(self._tail[begin : begin + size]) if begin >= 0 else b""
 
     def _decoded(self, encoded: bytes) -> bytes:
         """The list that an encoded one tells where to find; nothing where it can't be read."""

@@ -19,6 +19,9 @@ from postern.mail.mime.part import Encoding, Fault, Limits, Part, Structure
 from postern.mail.smtp.body import normalised
 
 MAX_DELIMITER_BYTES = 1000
+MAX_OPEN_MAILS = 20
+"""Messages that are files, inside one another."""
+_KEPT_NAMES = 4
 _NOTHING_SAID = Entity((), (), (Encoding.NONE,), (), ())
 
 
@@ -38,7 +41,7 @@ class StructureReader:
         self._body.begin(scan)
 
     def _open_mail(self, within: tuple[str, ...]) -> Sink:
-        return _MessageFile(self._gathered, len(within), within)
+        return _message_file(self._gathered, len(within), within)
 
     def feed(self, piece: bytes) -> None:
         """The next octets of the body."""
@@ -60,7 +63,7 @@ class StructureReader:
 class _Gathered:
     """What is known so far, of messages inside the message too."""
 
-    __slots__ = ("count", "faults", "is_full", "ledger", "limits", "parts", "types")
+    __slots__ = ("count", "faults", "is_full", "ledger", "limits", "open_mails", "parts", "types")
 
     def __init__(self, limits: Limits, ledger: Ledger) -> None:
         self.limits = limits
@@ -69,6 +72,7 @@ class _Gathered:
         self.types: set[str] = set()
         self.faults: set[Fault] = set()
         self.count = 0
+        self.open_mails = 0
         self.is_full = False  # nothing more is looked at
 
 
@@ -279,15 +283,13 @@ class _Body:
     def _look_into(self, entity: Entity, name: str, *, is_mail: bool) -> None:
         gathered = self._gathered
         for encoding in entity.encodings:
-            sink = self._mail(name) if is_mail else gathered.ledger.open(name, self._within)
+            sink = self._mail() if is_mail else gathered.ledger.open(name, self._within)
             self._consumers.append(Decoded(encoding, sink, gathered.faults))
 
-    def _mail(self, name: str) -> Sink:
+    def _mail(self) -> Sink:
         """A message that is a file, or is encoded, which none may be (RFC 2046 §5.2.1)."""
         depth = self._deeper()
-        if depth < 0:
-            return Sink()
-        return _MessageFile(self._gathered, depth, (*self._within, name or "message"))
+        return Sink() if depth < 0 else _message_file(self._gathered, depth, self._within)
 
     def _take(self, data: bytes) -> None:
         """Octets of the current part."""
@@ -306,7 +308,9 @@ class _Body:
         if entity is None or len(self._gathered.parts) >= self._gathered.limits.parts:
             return
         kind = entity.types[0] if entity.types else "text/plain"
-        self._gathered.parts.append(Part(kind, entity.names, entity.encodings, self._size))
+        self._gathered.parts.append(
+            Part(kind, entity.names[:_KEPT_NAMES], entity.encodings, self._size)
+        )
 
     # --- delimiters -------------------------------------------------------------------------------
 
@@ -321,10 +325,20 @@ def _end(consumer: Sink) -> bool:
     return False
 
 
+def _message_file(gathered: _Gathered, depth: int, within: tuple[str, ...]) -> Sink:
+    """What reads a message that is a file: one inside the other is one call inside the other."""
+    if gathered.open_mails >= MAX_OPEN_MAILS:
+        gathered.faults.add(Fault.TOO_DEEP)
+        return Sink()
+    gathered.open_mails += 1
+    return _MessageFile(gathered, depth, within)
+
+
 class _MessageFile(Sink):
     """A message whose octets come decoded, with whatever line ends."""
 
     def __init__(self, gathered: _Gathered, depth: int, within: tuple[str, ...]) -> None:
+        self._gathered = gathered
         self._body = _Body(gathered, depth, within)
         self._limit = gathered.limits.header_bytes
         self._head = b""
@@ -356,3 +370,4 @@ class _MessageFile(Sink):
         if not self._has_begun:
             self._begin()
         self._body.finish()
+        self._gathered.open_mails -= 1

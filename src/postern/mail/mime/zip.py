@@ -12,7 +12,7 @@ import struct
 
 from postern.mail.mime.compressed import Inflater
 from postern.mail.mime.ledger import Ledger, Sink
-from postern.mail.mime.magic import Kind
+from postern.mail.mime.magic import HEAD_BYTES, Kind
 from postern.mail.mime.part import What
 
 _LOCAL = struct.Struct("<HHHHHIIIHH")
@@ -26,6 +26,7 @@ _METHODS = frozenset({0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 14, 16, 18, 19, 20, *ra
 _MAX_VERSION = 100
 _ENCRYPTED, _NAME_FOLLOWS_DATA, _UTF8 = 1, 8, 0x800
 _UNICODE_PATH = 0x7075
+_OVERLAP = "files in it lie over one another"
 _MAX_OPEN = 8
 """Files that lie over one another; in an honest zip none do."""
 
@@ -143,20 +144,27 @@ class ZipReader(Sink):
         name = self._entry(buffer, start + _LOCAL_BYTES, name_size, extra_size, flags, method)
         if name.endswith("/") or flags & _ENCRYPTED or method not in (_STORED, _DEFLATED):
             return True
+        if self._members and not self._ledger.may_overlap():
+            self._tell(What.UNREADABLE, _OVERLAP)
+            return True
         sink = self._ledger.open(name, self._within)
         if method == _DEFLATED:
-            self._begin(_Member(sink, Inflater(Kind.ZIP, self._ledger, sink), -1), buffer[behind:])
+            self._begin(_Member(sink, Inflater(Kind.ZIP, self._ledger, sink), -1), buffer, behind)
         else:
             is_unsaid = not size and flags & _NAME_FOLLOWS_DATA
-            self._begin(_Member(sink, None, -1 if is_unsaid else size), buffer[behind:])
+            self._begin(_Member(sink, None, -1 if is_unsaid else size), buffer, behind)
         return True
 
-    def _begin(self, member: _Member, data: bytes) -> None:
+    def _begin(self, member: _Member, buffer: bytes, position: int) -> None:
         if len(self._members) >= _MAX_OPEN:
-            self._tell(What.UNREADABLE, "files in it lie over one another")
+            self._tell(What.UNREADABLE, _OVERLAP)
             self._end(self._members[0])
         self._members.append(member)
-        if not member.feed(data):
+        # Most files are known for what they are by their head: only then no more is copied.
+        head = position + 2 * HEAD_BYTES
+        if not member.feed(buffer[position:head]) or (
+            head < len(buffer) and not member.feed(buffer[head:])
+        ):
             self._end(member)
 
     def _central(self, buffer: bytes, start: int, *, is_end: bool) -> bool:
