@@ -107,18 +107,17 @@ class QuotedDecoder(Decoder):
 
 # binascii.a2b_qp passes over all that stands between "=" CR and the next LF.
 _OPEN_END = re.compile(rb"=(?:[0-9A-Fa-f]?|[ \t]{1,100}\r?|\r)\Z")
-_SOFT = re.compile(rb"=[ \t]{0,100}\r?\n")
-_HEX = re.compile(rb"=([0-9A-Fa-f]{2})")
+_ESCAPE = re.compile(rb"=(?:([0-9A-Fa-f]{2})|[ \t]{0,100}\r?\n)")
 
 
 def _unquoted(data: bytes) -> bytes:
-    if b"=" not in data:
-        return data
-    return _HEX.sub(_octet, _SOFT.sub(b"", data))
+    return _ESCAPE.sub(_octet, data) if b"=" in data else data
 
 
 def _octet(found: re.Match[bytes]) -> bytes:
-    return bytes.fromhex(found[1].decode("ascii"))
+    """What an escape stands for; a soft line break for nothing."""
+    digits = found[1]
+    return b"" if digits is None else bytes.fromhex(digits.decode("ascii"))
 
 
 class UuDecoder(Decoder):
