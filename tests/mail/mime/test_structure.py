@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import time
 
 import pytest
 from tests.mail.mime.making import (
@@ -231,3 +232,13 @@ def test_a_part_header_over_the_limit_is_told(step: int) -> None:
 
 def test_a_text_that_begins_like_a_program_is_none() -> None:
     assert not read(mixed(text("MZ is how the letter begins, and goes on " * 30))).discoveries
+
+
+def test_a_header_that_comes_octet_by_octet_is_looked_at_once() -> None:
+    lines = b"".join(b"X: %d\r\n" % number for number in range(6000))
+    began = time.process_time()
+    structure = read(mixed(lines + EVIL), step=1)
+    assert found(structure, What.WATCHED) == ["x.exe"]
+    assert (
+        time.process_time() - began < 10
+    )  # it was a minute, and would be an hour for ten times more

@@ -59,7 +59,7 @@ class Limits:
 
     depth: int = 50
     parts: int = 2000
-    header_bytes: int = 64 * 1024
+    header_bytes: int = 256 * 1024
     archive_depth: int = 5
     archive_bytes: int = 50 * 1024 * 1024
     inflated_bytes: int = 32 * 1024 * 1024

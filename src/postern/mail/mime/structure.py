@@ -85,11 +85,11 @@ class _Body:
         "_depth",
         "_entity",
         "_gathered",
-        "_header",
         "_held",
         "_in_header",
         "_is_single",
         "_levels",
+        "_scanned",
         "_size",
         "_within",
     )
@@ -102,7 +102,7 @@ class _Body:
         self._held = b"\r\n"  # the line in front ended, so a delimiter may come at once
         self._begins = True
         self._in_header = False
-        self._header = b""
+        self._scanned = 0  # octets of the header in ``_held`` that need no second look
         self._entity: Entity | None = None
         self._consumers: list[Sink] = []
         self._size = 0
@@ -171,7 +171,7 @@ class _Body:
         ``buffer`` goes on from the end of the line in front, its CR LF included.
         """
         limit = start + self._gathered.limits.header_bytes
-        position = start
+        position = start + self._scanned
         while True:
             position = buffer.find(b"\r\n", position, limit)
             if position < 0 or len(buffer) - position < 4:
@@ -183,15 +183,17 @@ class _Body:
                     self._header_ends(buffer[start + 2 : position + 2], position)
                     return position
                 if len(buffer) - position < self._levels.longest + 4:
-                    return -1 - start
+                    break
             position += 2
         if len(buffer) < limit + self._levels.longest + 8:
+            self._scanned = (len(buffer) - 1 if position < 0 else position) - start
             return -1 - start
         self._gathered.faults.add(Fault.HEADER_TOO_LONG)
         return self._header_ends(buffer[start + 2 : limit], limit)
 
     def _header_ends(self, header: bytes, position: int) -> int:
         self._in_header = False
+        self._scanned = 0
         self.begin(HeaderScan(header, len(header) + 1))
         return position
 
@@ -361,6 +363,8 @@ class _MessageFile(Sink):
     def _begin(self) -> None:
         self._has_begun = True
         scan = HeaderScan(self._head, self._limit)
+        if scan.is_overlong:
+            self._gathered.faults.add(Fault.HEADER_TOO_LONG)
         self._body.begin(scan)
         self._body.feed(self._head[scan.body_start :])
         self._head = b""
