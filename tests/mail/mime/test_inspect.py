@@ -69,6 +69,12 @@ def test_a_zip_stored_in_a_zip_is_looked_into(step: int) -> None:
     assert names == {"x.exe"}
 
 
+def test_a_stored_program_is_one_whatever_size_its_entry_says() -> None:
+    data = bytearray(zipped({"a.pdf": PROGRAM}, zipfile.ZIP_STORED))
+    data[18:26] = bytes(8)
+    assert told(look(bytes(data))) == {("program", "o.zip/a.pdf")}
+
+
 def test_as_deep_as_is_set_and_no_deeper() -> None:
     data = zipped({"x.exe": b"x"})
     for _ in range(4):

@@ -24,7 +24,7 @@ _SIGNED_CENTRAL = b"\x01\x02"
 _STORED, _DEFLATED, _AES = 0, 8, 99
 _METHODS = frozenset({0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 14, 16, 18, 19, 20, *range(93, 100)})
 _MAX_VERSION = 100
-_ENCRYPTED, _NAME_FOLLOWS_DATA, _UTF8 = 1, 8, 0x800
+_ENCRYPTED, _UTF8 = 1, 0x800
 _UNICODE_PATH = 0x7075
 _OVERLAP = "files in it lie over one another"
 _MAX_OPEN = 8
@@ -151,8 +151,9 @@ class ZipReader(Sink):
         if method == _DEFLATED:
             self._begin(_Member(sink, Inflater(Kind.ZIP, self._ledger, sink), -1), buffer, behind)
         else:
-            is_unsaid = not size and flags & _NAME_FOLLOWS_DATA
-            self._begin(_Member(sink, None, -1 if is_unsaid else size), buffer, behind)
+            # Whatever size it says here: most programs believe the list at the end.
+            left = size if size >= HEAD_BYTES else -1
+            self._begin(_Member(sink, None, left), buffer, behind)
         return True
 
     def _begin(self, member: _Member, buffer: bytes, position: int) -> None:
