@@ -29,6 +29,7 @@ HOT = (
     "mail/dkim/*.py",
     "mail/dmarc/*.py",
     "mail/message/*.py",
+    "mail/mime/*.py",
     "mail/smtp/*.py",
     "mail/spf/*.py",
     "reception/*.py",

@@ -76,6 +76,13 @@ messages_per_recipient = 4
 recipients_per_address = 5
 recipients_per_sender = 6
 
+[content]
+forbid_extensions = [".DOCM"]
+allow_extensions = ["js"]
+allow_types = ["application/hta"]
+encrypted_archives = "fail"
+archive_depth = 3
+
 [journal]
 disk_budget_mb = 3
 keep_days = 4
@@ -168,3 +175,14 @@ def test_a_resolver_is_asked_twice_within_its_time(config: Config) -> None:
     assert made.name == "home"
     assert sum(made.tries_s) == pytest.approx(config.resolvers[0].timeout_s)
     assert [(server.ip, server.port) for server in made.servers] == [("127.0.0.1", 5353)]
+
+
+def test_what_is_not_taken_is_our_list_with_what_is_added_and_taken_out(config: Config) -> None:
+    made = wired.content_settings(config)
+    assert {"docm", "exe", "iso"} <= made.extensions
+    assert "js" not in made.extensions
+    assert "js" in made.watched  # invoice.pdf.js is not taken all the same
+    assert "application/hta" not in made.types
+    assert "message/partial" in made.types
+    assert made.encrypted
+    assert wired.mime_limits(config).archive_depth == 3

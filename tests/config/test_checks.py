@@ -107,3 +107,10 @@ def test_hostname_must_be_one(tmp_path: Path, name: str) -> None:
 
 def test_direct_needs_no_egress_of_its_own(tmp_path: Path) -> None:
     assert not told(tmp_path, '[delivery]\negress = "direct"')
+
+
+def test_what_is_allowed_can_not_be_forbidden_as_well(tmp_path: Path) -> None:
+    text = '[content]\nallow_extensions = ["JS"]\nforbid_extensions = ["js"]\n'
+    problem = only(tmp_path, text)
+    assert problem.key == ("content", "allow_extensions")
+    assert "both allowed and forbidden" in problem.text

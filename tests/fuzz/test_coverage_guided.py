@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.fuzz
 
 
-@pytest.mark.parametrize("target", ["atheris_client", "atheris_server"])
+@pytest.mark.parametrize("target", ["atheris_client", "atheris_mime", "atheris_server"])
 def test_no_input_breaks_the_invariant(target: str, fuzz_seconds: float, tmp_path: Path) -> None:
     done = subprocess.run(
         [

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from postern.mail.address import Address
+from postern.mail.mime.part import Limits
 from postern.policy.checks.check import Found, Seen
+from postern.policy.checks.content import ContentSettings, check_content, has_content
 from postern.policy.checks.dkim import check_dkim
 from postern.policy.checks.dmarc import check_dmarc
 from postern.policy.checks.dnsbl import check_dnsbl
 from postern.policy.checks.helo import check_helo
-from postern.policy.checks.letter import Letter
+from postern.policy.checks.letter import Depth, Letter
 from postern.policy.checks.mailfrom import check_mailfrom
 from postern.policy.checks.ptr import check_ptr
 from postern.policy.checks.spf import LIMIT_S as SPF_LIMIT_S
@@ -49,11 +51,15 @@ class Judging:
         knows: Callable[[str, Address], bool],
         rates: Rates | None = None,
         greylist: Greylist | None = None,
+        content: ContentSettings | None = None,
+        limits: Limits | None = None,
     ) -> None:
+        self._content = content or ContentSettings()
         self._lookup = lookup
         self.zones = Zones(zones, clock)
         checks, letter_checks = self._checks(), self._letter_checks()
-        self.policy = Policy(checks, letter_checks, books, uses, knows, rates, greylist)
+        depth = Depth(limits or Limits(), self._content.watched)
+        self.policy = Policy(checks, letter_checks, books, uses, knows, rates, greylist, depth)
 
     def take_over(self, before: "Judging") -> None:
         """Go on with what is known of the block lists, and let the old ones learn as well."""
@@ -87,7 +93,7 @@ class Judging:
         )
 
     def _letter_checks(self) -> tuple[LetterCheck, ...]:
-        lookup = self._lookup
+        lookup, settings = self._lookup, self._content
 
         async def dkim(letter: Letter, known: Known) -> Found:
             del known
@@ -100,8 +106,13 @@ class Judging:
             del known
             return await check_standards(letter)
 
+        async def content(letter: Letter, known: Known) -> Found:
+            del known
+            return await check_content(letter, settings)
+
         return (
             LetterCheck("standards", standards),
+            LetterCheck("content", content, concerns=has_content),
             LetterCheck("dkim", dkim),
             LetterCheck("dmarc", dmarc),
         )

@@ -1,12 +1,15 @@
 """From ``postern.toml`` to each room's own settings."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from postern.config.settings import Config, Egress, Resolver
 from postern.delivery.settings import DeliverySettings
 from postern.journal.settings import JournalSettings
+from postern.mail.mime.part import Limits
 from postern.mail.route import TlsPolicy
 from postern.notices.settings import NoticeSettings
+from postern.policy.checks.content import CARRIERS, PROGRAMS, TYPES, ContentSettings
 from postern.policy.checks.zones import Zone
 from postern.policy.greylist.settings import GreylistSettings, Mode
 from postern.policy.rates import RateSettings
@@ -195,6 +198,36 @@ def greylist_settings(config: Config) -> GreylistSettings:
         greylist.life_s,
         greylist.passes_enough,
         greylist.entries,
+    )
+
+
+def content_settings(config: Config) -> ContentSettings:
+    """What ``[content]`` does not take."""
+    content = config.content
+    return ContentSettings(
+        _changed(PROGRAMS | CARRIERS, content.forbid_extensions, content.allow_extensions),
+        _changed(TYPES, content.forbid_types, content.allow_types),
+        content.programs,
+        content.double_extensions,
+        content.encrypted_archives == "fail",
+    )
+
+
+def _changed(ours: frozenset[str], more: Iterable[str], fewer: Iterable[str]) -> frozenset[str]:
+    """``ours`` with some and without others; people write ``.EXE`` for ``exe``."""
+    added, removed = ({one.lower().removeprefix(".") for one in names} for names in (more, fewer))
+    return (ours | added) - removed
+
+
+def mime_limits(config: Config) -> Limits:
+    """How far ``[content]`` has messages looked into."""
+    content = config.content
+    return Limits(
+        content.depth,
+        content.parts,
+        archive_depth=content.archive_depth,
+        archive_bytes=content.archive_bytes,
+        inflated_bytes=content.inflated_bytes,
     )
 
 

@@ -16,9 +16,11 @@ from postern.app.outward import Outward, outward
 from postern.app.settings import (
     blocklist_zones,
     certificate_files,
+    content_settings,
     greylist_settings,
     journal_settings,
     listener_settings,
+    mime_limits,
     rate_settings,
     reception_settings,
     spool_settings,
@@ -153,6 +155,8 @@ class Worker:
             self._acquaintances.store.knows,
             None if rates.is_off else Rates(rates, self._setup.rates, self._clock),
             Greylist(greylist, self._greylist, self._clock) if is_on else None,
+            content_settings(config),
+            mime_limits(config),
         )
 
     def _outward_of(self, config: Config) -> Outward:

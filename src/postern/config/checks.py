@@ -31,7 +31,7 @@ def doubts(config: Config) -> list[Doubt]:
     """Everything that does not fit, errors and warnings, in the order of the file's tables."""
     every: list[Callable[[Config], Iterator[Doubt]]] = [
         _top, _listeners, _certificates, _resolvers, _egresses, _delivery, _queue, _greylist,
-        _console,
+        _content, _console,
     ]  # fmt: skip
     return [doubt for check in every for doubt in check(config)]
 
@@ -205,6 +205,18 @@ def _greylist(config: Config) -> Iterator[Doubt]:
         yield Doubt(
             ("greylist", "retry_window_s"), "expected more than wait_s: nobody could pass", "172800"
         )
+
+
+def _content(config: Config) -> Iterator[Doubt]:
+    content = config.content
+    pairs = (
+        ("allow_extensions", content.allow_extensions, content.forbid_extensions),
+        ("allow_types", content.allow_types, content.forbid_types),
+    )
+    for name, allowed, forbidden in pairs:
+        both = {one.lower() for one in allowed} & {one.lower() for one in forbidden}
+        for one in sorted(both):
+            yield Doubt(("content", name), f"{one!r} is both allowed and forbidden")
 
 
 def _console(config: Config) -> Iterator[Doubt]:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from postern.config.content import Content
 from postern.config.inbound import Greylist, Rate
 from postern.config.places import Bind
 
@@ -350,6 +351,7 @@ class Config(
     blocklists: tuple[Blocklist, ...] = ()
     rate: Rate = Rate()
     greylist: Greylist = Greylist()
+    content: Content = Content()
     scanners: Annotated[dict[str, Scanner], Meta(description="scanners by name")] = {}
     console: Console = Console()
     log: Log = Log()

@@ -40,6 +40,7 @@ _MENDERS = {
     "spf": "Whoever looks after your domain's DNS can fix this.",
     "greylist": "Your server will try again by itself; there is nothing to do.",
     "rate": "Your server will try again by itself; there is nothing to do.",
+    "content": "Its sender can send it in another form, or put it where it can be fetched.",
     "rule": "The recipient decided so. postmaster@ that domain can be written to.",
 }
 _OURS = "This is our trouble, not yours: your server will try again by itself."

@@ -14,11 +14,15 @@ LIMIT_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class LetterCheck:
-    """One check of whole messages; it is shown what those before it found."""
+    """One check of whole messages; it is shown what those before it found.
+
+    ``concerns``: whether a message has anything for it at all; to run it costs more than to ask.
+    """
 
     family: str
     run: Callable[[Letter, Known], Awaitable[Found]]
     limit_s: float = LIMIT_S
+    concerns: Callable[[Letter], bool] | None = None
 
 
 async def examine(
@@ -26,6 +30,8 @@ async def examine(
 ) -> Known:
     """What is known once all checks have looked, one after the other; none of them is fatal."""
     for check in checks:
+        if check.concerns is not None and not check.concerns(letter):
+            continue
         run = functools.partial(check.run, letter, known)
         known = known.and_then(await run_within(check.family, check.limit_s, clock, run))
     return known

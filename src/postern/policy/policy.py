@@ -1,9 +1,10 @@
 """What one worker judges by: the checks it runs, the rules of everybody, and their use."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from postern.mail.address import Address
+from postern.policy.checks.letter import Depth
 from postern.policy.examiner import LetterCheck
 from postern.policy.greylist.greylist import Greylist
 from postern.policy.panel import Check
@@ -20,7 +21,8 @@ def _knows_nobody(_mailbox_id: str, _address: Address) -> bool:
 class Policy:
     """One for each worker and configuration; ``books`` and ``uses`` outlive a reload.
 
-    ``rates`` None: nothing is limited. ``greylist`` None: nobody is.
+    ``rates`` None: nothing is limited. ``greylist`` None: nobody is. ``depth``: how far messages
+    are looked into while they come in.
     """
 
     checks: tuple[Check, ...]
@@ -31,3 +33,4 @@ class Policy:
     """Whether a mailbox, by its id, has written to an address."""
     rates: Rates | None = None
     greylist: Greylist | None = None
+    depth: Depth = field(default_factory=Depth)

@@ -17,7 +17,7 @@ from postern.mail.authres.results import AuthenticationResults
 from postern.mail.envelope import Sender
 from postern.mail.finding import Effect, Finding, Result, Verdict, Whose
 from postern.policy.checks.check import Seen
-from postern.policy.checks.letter import Letter
+from postern.policy.checks.letter import Depth, Letter
 from postern.policy.examiner import examine
 from postern.policy.greylist.greylist import TRIAL
 from postern.policy.judge import Judgement
@@ -122,6 +122,11 @@ class Hearing:
     def end(self) -> None:
         """The connection is gone."""
         self._examination.end()
+
+    @property
+    def depth(self) -> Depth:
+        """How far messages are looked into."""
+        return self._policy.depth
 
     @property
     def ptr(self) -> str:

@@ -101,7 +101,7 @@ class Intake:
         if client.is_trusted:
             work = Mending(settings.hostname, now)
         elif self._hearing is not None:
-            work = Inspection((settings.hostname,), now)
+            work = Inspection((settings.hostname,), now, self._hearing.depth)
         body = self._services.spool.body(transaction.number)
         transaction.open_body(body, received, work)
 

@@ -1,6 +1,6 @@
 """One message on its way in: from MAIL to the answer after its last octet."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from postern.directory.resolution import Destination
 from postern.journal.record import Because, RecipientRecord
@@ -12,7 +12,7 @@ from postern.mail.message.header import HeadCollector, HeaderScan, without
 from postern.mail.message.submission import fix_submission
 from postern.mail.message.summary import Summary, summarise
 from postern.mail.reply import Reply
-from postern.policy.checks.letter import Letter, LetterReader
+from postern.policy.checks.letter import Depth, Letter, LetterReader
 from postern.spool.body import BodyWriter
 from postern.spool.message import Delivery
 
@@ -43,10 +43,12 @@ class Inspection:
     """How mail from outside is looked at while it comes in.
 
     ``authserv_ids``: names of ours; a result that claims to be from one of them is taken out.
+    ``depth``: how far its parts are looked into.
     """
 
     authserv_ids: tuple[str, ...]
     now: float
+    depth: Depth = field(default_factory=Depth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,8 +257,11 @@ class Transaction:
         self._summary = summary = summarise(head)
         if summary.is_overlong:
             return  # nothing in it can be told from a forgery: the message is refused at its end
-        self._reader = LetterReader(head, summary.header_end, self._inspection.now)
-        forged = forged_fields(HeaderScan(head), self._inspection.authserv_ids)
+        work = self._inspection
+        self._reader = LetterReader(
+            head, summary.header_end, work.now, work.depth, is_utf8=self.sender.smtputf8
+        )
+        forged = forged_fields(HeaderScan(head), work.authserv_ids)
         self._inspection = None
         self.body.write(self._received)
         self.body.write(without(head, forged) if forged else head)

@@ -1,12 +1,15 @@
 """Header rules, and what of them is only noted."""
 
+import asyncio
+
 import pytest
 
 from postern.mail.finding import Result
 from postern.policy.checks.letter import MAX_LINE_BYTES, Letter, LetterReader
 from postern.policy.checks.standards import check_standards
 
-FINE = b"From: a@tea.example\r\nDate: Thu, 26 Nov 2026 12:00:00 +0000\r\n"
+DATE = b"Date: Thu, 26 Nov 2026 12:00:00 +0000\r\n"
+FINE = b"From: a@tea.example\r\n" + DATE
 
 
 def letter(header: bytes, body: bytes = b"Hello\r\n", step: int = 0) -> Letter:
@@ -29,21 +32,61 @@ async def found(made: Letter) -> list[tuple[str, Result]]:
         (FINE, Result.PASS),
         (FINE + b"From: b@tea.example\r\n", Result.FAIL),
         (FINE + b"FROM : b@tea.example\r\n", Result.FAIL),
-        (b"Date: x\r\n", Result.FAIL),
+        (DATE, Result.FAIL),
         (b"From: a@tea.example\r\n", Result.NOTE),
+        (b"From: a@tea.example\r\nDate: yesterday\r\n", Result.NOTE),
+        (b"From: a@tea.example\r\nDate: 26 Nov 26 12:00:00 GMT\r\n", Result.PASS),
+        (FINE + b"In-Reply-To: <1@a>\r\nIn-Reply-To: <2@a>\r\n", Result.NOTE),
+        (FINE + b"Bcc: a@b.example\r\nBcc: c@b.example\r\n", Result.NOTE),
         (FINE + b"Subject: one\r\nsubject: two\r\n", Result.NOTE),
         (FINE + b"Subject: gr\xc3\xbcner Tee\r\n", Result.NOTE),
-        (b"From: nobody at all\r\nDate: x\r\n", Result.FAIL),
-        (b"From: a@a.b, a@b.b, a@c.b, a@d.b\r\nDate: x\r\n", Result.FAIL),
-        (b"From: a@a.b, b@a.b, c@a.b, d@a.b\r\nDate: x\r\n", Result.PASS),
+        (b"From: nobody at all\r\n" + DATE, Result.FAIL),
+        (b"From: a@a.b, a@b.b, a@c.b, a@d.b\r\n" + DATE, Result.FAIL),
+        (b"From: a@a.b, b@a.b, c@a.b, d@a.b\r\n" + DATE, Result.PASS),
     ],
     ids=[
-        "fine", "two-from", "two-from-odd", "no-from", "no-date", "subjects", "8bit", "odd-from",
+        "fine", "two-from", "two-from-odd", "no-from", "no-date", "odd-date", "old-date", "replies",
+        "hidden", "subjects", "8bit", "odd-from",
         "crowd", "family",
     ],
 )  # fmt: skip
 async def test_only_what_hides_the_author_fails(header: bytes, result: Result) -> None:
     assert await found(letter(header)) == [("standards.header", result)]
+
+
+def test_octets_beyond_ascii_are_in_order_where_smtputf8_was_said() -> None:
+    head = FINE + b"Subject: gr\xc3\xbcner Tee\r\n\r\n"
+    made = LetterReader(head, len(head), 0.0, is_utf8=True).finish()
+    assert asyncio.run(found(made)) == [("standards.header", Result.PASS)]
+
+
+MIXED = FINE + b"Content-Type: multipart/mixed; boundary=b"
+
+
+@pytest.mark.parametrize(
+    ("header", "body", "result", "word"),
+    [
+        (MIXED + b"; boundary=c\r\n", b"--b--\r\n", Result.FAIL, "two boundaries"),
+        (MIXED + b"\r\n", b"--b\r\n\r\nx", Result.NOTE, "last boundary is missing"),
+        (MIXED + b"\r\n", b"--b--\r\n--b\r\n\r\nx\r\n--b--", Result.NOTE, "behind the last"),
+        (MIXED + b"\r\n", b"--b\r\nX: " + b"x" * 300_000 + b"\r\n--b--",
+         Result.FAIL, "longer than is read"),
+        (MIXED + b"\r\n", b"--b\r\n\r\n" * 2100 + b"--b--", Result.FAIL, "more parts"),
+        (FINE + b"Content-Type: message/rfc822\r\n", b"Content-Type: message/rfc822\r\n\r\n" * 60,
+         Result.FAIL, "deeper"),
+    ],
+    ids=["two-boundaries", "not-closed", "after-close", "long-header", "many-parts", "deep"],
+)  # fmt: skip
+async def test_only_what_hides_parts_of_a_message_fails(
+    header: bytes, body: bytes, result: Result, word: str
+) -> None:
+    (finding,) = [
+        one
+        for one in (await check_standards(letter(header, body))).findings
+        if one.check == "standards.header"
+    ]
+    assert finding.result is result
+    assert word in finding.text
 
 
 @pytest.mark.parametrize("step", [0, 1, 7, 997, 998, 999, 1000])

@@ -60,6 +60,11 @@ _CODECS = {
     "iso-8859-1": "cp1252",
     "latin1": "cp1252",
     "tis-620": "tis_620",
+    "utf-7": "utf-7",
+    "unicode-1-1-utf-7": "utf-7",
+    "utf-16": "utf-16",
+    "utf-16be": "utf-16-be",
+    "utf-16le": "utf-16-le",
 }
 _CODECS |= {f"iso-8859-{n}": f"iso8859_{n}" for n in range(2, 17) if n != 12}
 _CODECS |= {f"windows-{n}": f"cp{n}" for n in range(1250, 1259)}
@@ -76,8 +81,17 @@ def decode_text(value: bytes, limit_chars: int = MAX_TEXT_CHARS) -> str:
     """
     if b"=?" not in value and _PLAIN.fullmatch(value):
         return value[:_MAX_RAW_BYTES].decode("ascii").strip()[:limit_chars]
-    raw = _FOLD.sub(b" ", value[:_MAX_RAW_BYTES])
-    return clean_text("".join(_pieces(raw)), limit_chars)
+    return clean_text(decode_words(value), limit_chars)
+
+
+def decode_words(value: bytes) -> str:
+    """As ``decode_text``, but with whatever controls it holds: to be looked at, never shown."""
+    return "".join(_pieces(_FOLD.sub(b" ", value[:_MAX_RAW_BYTES])))
+
+
+def decode_octets(octets: bytes, charset: str) -> str:
+    """Octets in a charset that mail named; guessed where it named none, or one nobody knows."""
+    return _decode(octets[:_MAX_RAW_BYTES], charset)
 
 
 def clean_text(text: str, limit_chars: int = MAX_TEXT_CHARS) -> str:

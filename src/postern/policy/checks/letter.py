@@ -4,7 +4,7 @@ Nothing of it is kept but the header: what a check wants of the body it gets whi
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from postern.mail.address import Address
@@ -15,6 +15,8 @@ from postern.mail.dkim.verify import DkimPlan, plan_dkim
 from postern.mail.message.header import HeaderScan
 from postern.mail.message.listid import list_id
 from postern.mail.message.mailbox import parse_mailboxes
+from postern.mail.mime.part import Limits, Structure
+from postern.mail.mime.structure import StructureReader
 
 MAX_LINE_BYTES = 998
 _LONG = re.compile(rb"\n[^\n]{%d}" % (MAX_LINE_BYTES + 2))
@@ -23,12 +25,21 @@ MAX_NAMED = 50
 """Addresses in From that rules are asked about; more than that stand in no honest message."""
 
 
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How far a message is looked into: ``watched`` are extensions that are told."""
+
+    limits: Limits = field(default_factory=Limits)
+    watched: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True)
 class Letter:
     """One message that has come whole.
 
     ``dkim`` and ``arc`` are what its header promises, ``hashes`` what its body came to;
-    ``has_long_line``: a line has more than 998 octets (RFC 5322 §2.1.1).
+    ``has_long_line``: a line has more than 998 octets (RFC 5322 §2.1.1). ``structure``: its parts.
+    ``is_utf8``: it was said to have UTF-8 in its header (RFC 6531).
     """
 
     head: bytes
@@ -37,6 +48,8 @@ class Letter:
     arc: ArcPlan
     hashes: BodyHashes
     has_long_line: bool = False
+    structure: Structure = field(default_factory=Structure)
+    is_utf8: bool = False
 
     @cached_property
     def authors(self) -> tuple[Address, ...] | None:
@@ -65,9 +78,19 @@ class LetterReader:
         head: the first octets, the whole header at least.
         header_end: where the body begins.
         now: seconds since 1970: signatures expire.
+        depth: how far its parts are looked into.
+        is_utf8: its client said SMTPUTF8.
     """
 
-    def __init__(self, head: bytes, header_end: int, now: float) -> None:
+    def __init__(
+        self,
+        head: bytes,
+        header_end: int,
+        now: float,
+        depth: Depth | None = None,
+        *,
+        is_utf8: bool = False,
+    ) -> None:
         fields = HeaderFields(head)
         self._head = head[:header_end]
         self._lines = _LineLengths()
@@ -76,12 +99,18 @@ class LetterReader:
         self._dkim = plan_dkim(fields, now)
         self._arc = plan_arc(fields, now)
         self._hasher = BodyHasher(self._dkim.forms | self._arc.forms)
-        self._hasher.feed(head[header_end:])
+        body = head[header_end:]
+        self._hasher.feed(body)
+        self._is_utf8 = is_utf8
+        depth = depth or Depth()
+        self._structure = StructureReader(self._scan, depth.limits, depth.watched)
+        self._structure.feed(body)
 
     def feed(self, piece: bytes) -> None:
         """The next octets of the body."""
         self._hasher.feed(piece)
         self._lines.feed(piece)
+        self._structure.feed(piece)
 
     def finish(self) -> Letter:
         """The whole of it."""
@@ -92,6 +121,8 @@ class LetterReader:
             self._arc,
             self._hasher.finish(),
             self._lines.is_over,
+            self._structure.finish(),
+            self._is_utf8,
         )
 
 
