@@ -10,11 +10,13 @@ from dataclasses import replace
 import structlog
 import uvloop
 
+from postern.app.holding import Holding
 from postern.app.judging import Judging
 from postern.app.outward import Outward, outward
 from postern.app.settings import (
     blocklist_zones,
     certificate_files,
+    hold_settings,
     journal_settings,
     listener_settings,
     reception_settings,
@@ -97,7 +99,9 @@ class Worker:
         journal = JournalWriter(
             data_dir / "journal", setup.number, self._clock, self._journal_settings
         )
-        self._spool = Spool(spool_settings(config), setup.number, setup.of, journal, self._clock)
+        self._spool = Spool(
+            spool_settings(config, setup.of), setup.number, setup.of, journal, self._clock
+        )
         self._authenticator = Authenticator(self._directory, self._clock)
         self._outward = out = self._outward_of(config)
         self._books = Books(self._site.database, self._clock)
@@ -114,6 +118,15 @@ class Worker:
             setup.number,
             self._queue,
             self._spool,
+            self._clock,
+        )
+        self._holding = Holding(
+            config,
+            self._site.database,
+            self._spool,
+            self._queue,
+            self._directory,
+            self._numbers,
             self._clock,
         )
         self._services = Services(
@@ -146,7 +159,13 @@ class Worker:
         loop = asyncio.get_running_loop()
         reception = Reception(self._services, certificates, self._setup.headcount)
         status = StatusWriter(
-            self._config, self._setup, self._services, self._queue, reception.counts, self._clock
+            self._config,
+            self._setup,
+            self._services,
+            self._queue,
+            reception.counts,
+            self._clock,
+            lambda: self._holding.counts,
         )
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, self._stop.set)
@@ -170,9 +189,10 @@ class Worker:
             self._keep_looking_at_certificates(reception),
             self._keep_testing_blocklists(),
             self._keep_counting_uses(),
+            self._holding.keep_going_round(),
         ]
         if self._setup.number == 0:
-            jobs.append(self._keep_sweeping())
+            jobs += [self._keep_sweeping(), self._holding.keep_writing()]
         self._tasks = [asyncio.get_running_loop().create_task(job) for job in jobs]
 
     async def _keep_reserving(self) -> None:
@@ -230,6 +250,8 @@ class Worker:
             policy=self._judging.policy,
         )
         reception.reload(self._services, certificates)
+        self._spool.holdings.resize(hold_settings(config, self._setup.of))
+        self._holding.reload(config)
         self._queue.reload(fresh.router, fresh.courier, fresh.tidings, fresh.queue_settings)
         self._leaving.add(leaving := asyncio.get_running_loop().create_task(old.close(OLD_WAYS_S)))
         leaving.add_done_callback(self._leaving.discard)

@@ -235,6 +235,46 @@ class Notices(Struct, frozen=True, forbid_unknown_fields=True):
     full_original_bytes: Annotated[
         int, Meta(ge=0, description="a failure notice brings back originals up to this whole")
     ] = 50000
+    timezone: Annotated[
+        Text, Meta(description="whose times letters tell, and `digest_hour` is in: `Asia/Shanghai`")
+    ] = "UTC"
+
+
+class Quarantine(Struct, frozen=True, forbid_unknown_fields=True):
+    """Mail that rules and checks hold for its owner, and the letter that tells him."""
+
+    keep_days: Annotated[
+        Count,
+        Meta(description="how long it is held; then it is thrown away, and nobody written to"),
+    ] = 30
+    told_days: Annotated[
+        Count,
+        Meta(description="what its owner has at least after the letter that names it has arrived"),
+    ] = 7
+    max_messages: Annotated[
+        Count,
+        Meta(
+            description="held for one mailbox, in all; near it the oldest that its owner has long"
+            " known leaves, beyond it mail that would be held is `452`"
+        ),
+    ] = 1000
+    max_mb: Annotated[Count, Meta(description="the same in megabytes")] = 512
+    digest: Annotated[
+        bool, Meta(description="tell owners once a day what is newly held for them")
+    ] = True
+    digest_hour: Annotated[
+        int, Meta(ge=0, le=23, description="from which hour on, in the time zone of `[notices]`")
+    ] = 8
+    language: Annotated[
+        Literal["both", "en", "zh"], Meta(description="what that letter is written in")
+    ] = "both"
+    no_digest_for: Annotated[
+        tuple[Text, ...],
+        Meta(
+            description="domains and mailboxes whose owners get no such letter;"
+            " what is held for them leaves untold"
+        ),
+    ] = ()
 
 
 class Blocklist(Struct, frozen=True, forbid_unknown_fields=True):
@@ -330,6 +370,7 @@ class Config(
     journal: Journal = Journal()
     submission: Submission = Submission()
     notices: Notices = Notices()
+    quarantine: Quarantine = Quarantine()
     blocklists: tuple[Blocklist, ...] = ()
     scanners: Annotated[dict[str, Scanner], Meta(description="scanners by name")] = {}
     console: Console = Console()

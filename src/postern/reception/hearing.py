@@ -32,9 +32,10 @@ from postern.reception.recipients import Decision
 from postern.reception.record import Record
 from postern.reception.services import Services
 from postern.reception.settings import Kind
-from postern.reception.settlement import Settlement, settle, verdict_of
+from postern.reception.settlement import Custody, Settlement, settle, verdict_of
 from postern.reception.transaction import Transaction
 from postern.runtime.clock import Clock
+from postern.spool.holdings import Holdings
 
 _OTHER_RULES = Finding(
     "rule.mixed",
@@ -180,7 +181,9 @@ class Hearing:
         assert self._known is not None
         return field(AuthenticationResults(self._hostname, self._known.results), utf8=utf8)
 
-    def settle(self, transaction: Transaction, letter: Letter) -> Settlement:
+    def settle(
+        self, transaction: Transaction, letter: Letter, size_bytes: int, holdings: Holdings
+    ) -> Settlement:
         """Mark what goes to Junk and what is held; refuse it for who refuses it, or for all."""
         assert self._known is not None
         facts = replace(
@@ -195,7 +198,8 @@ class Hearing:
             judgements.append(self._judge(named, place, facts))
             return judgements[-1]
 
-        settlement = settle(transaction, judge)
+        custody = Custody(holdings, self._owner, size_bytes, facts.at)
+        settlement = settle(transaction, judge, custody)
         self._policy.uses.note(judgements, facts.at)
         return settlement
 
@@ -210,9 +214,13 @@ class Hearing:
         return judge_for(named, known.findings, facts, self._book(named, destination))
 
     def _book(self, named: Address, destination: Address) -> Book:
-        mailbox = self._directory.mailbox_of(destination)
-        owner = key_of(destination) if mailbox is None else mailbox.address
+        owner = self._owner(destination)
         return self._policy.books.of(owner, named.domain or owner.domain)
+
+    def _owner(self, destination: Address) -> Address:
+        """Whose mail it is, in the one spelling of the address."""
+        mailbox = self._directory.mailbox_of(destination)
+        return key_of(destination) if mailbox is None else mailbox.address
 
 
 def begin_hearing(services: Services, client: Client) -> Hearing | None:

@@ -9,7 +9,8 @@ forgery whatever it says (RFC 8601 §5). Removed are fields
   paragraph);
 - that are malformed and have our name in them: some reader may well find it.
 
-Others are evidence, perhaps signed, and stay.
+Others are evidence, perhaps signed, and stay. The marks that only we make (X-Postern-Junk,
+X-Postern-Released) are removed whatever they say.
 """
 
 import re
@@ -24,6 +25,7 @@ from postern.mail.authres.results import VERSION
 from postern.mail.message.header import HeaderScan, Range
 
 _NAME = b"authentication-results"
+_MARKS = (b"x-postern-junk", b"x-postern-released")
 _MAX_ID_CHARS = 512
 _WORD = re.compile(r"[^\s;()<>@,:\\\"/\[\]?=]++")
 
@@ -33,6 +35,12 @@ def forged_fields(scan: HeaderScan, authserv_ids: Collection[str]) -> list[Range
 
     For ``without``. For mail from outside only: a field from a server of ours is no forgery.
     """
+    marks = scan.remove(_MARKS)
+    results = _forged_results(scan, authserv_ids)
+    return sorted(marks + results) if marks else results
+
+
+def _forged_results(scan: HeaderScan, authserv_ids: Collection[str]) -> list[Range]:
     ranges = scan.remove((_NAME,))
     if not ranges:
         return ranges
