@@ -12,6 +12,7 @@ from postern.journal.record import RecipientRecord
 from postern.mail.finding import Finding, Result
 from postern.policy.checks.check import Found
 from postern.policy.rules.rule import Action
+from postern.spool.settings import HoldSettings
 
 PEOPLE = ("wang@harbour.example", "li@harbour.example", "chen@harbour.example")
 POSTMASTER = "postmaster@harbour.example"
