@@ -12,7 +12,7 @@ def status(number: int, **gauges: float) -> WorkerStatus:
 
 
 def look(*statuses: WorkerStatus) -> list[Result]:
-    return list(judge_quarantine(statuses))
+    return list(judge_quarantine(statuses, "mx.host.example"))
 
 
 def test_nothing_is_said_while_nothing_is_held() -> None:

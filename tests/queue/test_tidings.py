@@ -14,7 +14,9 @@ from postern.queue import tidings as module
 from postern.queue.settle import Settled, expired
 from postern.queue.tidings import NoticeTidings, expansions
 from postern.runtime.clock import FakeClock
+from postern.spool.holdings import Holdings
 from postern.spool.message import DeliveryState, Message, Origin
+from postern.spool.settings import HoldSettings
 
 HOUR_S = 3600.0
 
@@ -35,6 +37,9 @@ class Homes:
     def home_of(self, address: Address) -> str | None:
         return "home" if address.domain in self.ours else None
 
+    def owner_of(self, address: Address) -> Address:
+        return Address(address.local.partition("+")[0], address.domain)
+
 
 @pytest.fixture
 def clock() -> FakeClock:
@@ -47,9 +52,14 @@ def homes() -> Homes:
 
 
 @pytest.fixture
-def tidings(clock: FakeClock, homes: Homes) -> NoticeTidings:
+def holdings() -> Holdings:
+    return Holdings(HoldSettings(most_messages=2))
+
+
+@pytest.fixture
+def tidings(clock: FakeClock, homes: Homes, holdings: Holdings) -> NoticeTidings:
     settings = NoticeSettings(hostname="mx.postern.test", support="help@postern.test")
-    return NoticeTidings(settings, 432_000.0, Numbers(), clock, homes)
+    return NoticeTidings(settings, 432_000.0, Numbers(), clock, homes, holdings)
 
 
 def ended(made: Message, outcome: Outcome, end: str = "bounced") -> Settled:
@@ -160,6 +170,24 @@ async def test_mail_from_strangers_that_fails_at_a_mailbox_is_held_and_letters_a
         assert all(str(n.deliveries[0].recipient.address) == "wang@here.test" for n in notices)
         letters += len(notices)
     assert 0 < letters < 50
+
+
+async def test_what_fails_at_a_mailbox_is_held_for_its_owner_and_has_an_end(
+    tidings: NoticeTidings, homes: Homes, clock: FakeClock, holdings: Holdings
+) -> None:
+    homes.ours = {"here.test"}
+    made = message(1, "wang+shop@here.test", "li@there.test", origin=Origin.OUTSIDE)
+    made.deliveries[1].is_suspect = True
+    for delivery in made.deliveries:
+        delivery.cause = "reply"
+    await tidings.compose(made, ended(made, UNKNOWN))
+    here, there = made.deliveries
+    assert here.is_quarantined
+    assert (here.held_for, here.owner, here.end) == ("delivery.reply", "wang@here.test", "")
+    assert here.due == clock.now() + 30 * 86_400.0
+    assert (there.state, there.held_for) == (DeliveryState.HELD, "")  # not ours to tell
+    await tidings.compose(made, ended(made, UNKNOWN))
+    assert not holdings.has_room("wang@here.test", 1)
 
 
 def alias(notify: Notify | None) -> Message:

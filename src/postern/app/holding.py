@@ -22,7 +22,7 @@ log = structlog.get_logger("postern.worker")
 
 ROUND_S = 600.0
 """How often a worker goes round what it holds."""
-LETTERS_S = 5.0
+LETTERS_S = 10.0
 """How often it is looked whether the hour of the letters has come, and whether they arrived."""
 
 

@@ -29,6 +29,7 @@ from postern.routing.places import DirectoryPlaces
 from postern.routing.router import Router
 from postern.runtime.clock import Clock
 from postern.runtime.resolver.resolver import Resolver
+from postern.spool.holdings import Holdings
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ def outward(
     directory: Directory,
     numbers: Numbers,
     clock: Clock,
+    holdings: Holdings,
 ) -> Outward:
     """The set that ``config`` describes; ``ports`` are the real ones, by listener index."""
     resolver = Resolver(resolver_settings(config), clock)
@@ -78,7 +80,7 @@ def outward(
         maildir,
         router,
         Courier(smtp, lmtp, maildir),
-        NoticeTidings(notice_settings(config), expire_s, numbers, clock, directory),
+        NoticeTidings(notice_settings(config), expire_s, numbers, clock, directory, holdings),
         Recipients(directory, CallAhead(router, smtp, clock)),
         queue_settings(config, workers),
     )

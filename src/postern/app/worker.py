@@ -147,7 +147,10 @@ class Worker:
 
     def _outward_of(self, config: Config) -> Outward:
         ports, workers = _ports(self._setup), self._setup.of
-        return outward(config, ports, workers, self._directory, self._numbers, self._clock)
+        holdings = self._spool.holdings
+        return outward(
+            config, ports, workers, self._directory, self._numbers, self._clock, holdings
+        )
 
     async def live(self) -> int:
         """Serve from the first connection to the last commit."""

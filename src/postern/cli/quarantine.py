@@ -23,7 +23,6 @@ from postern.cli.site import address_of, author, directory_of, open_site
 from postern.cli.workers import ask_workers, check_served
 from postern.config.load import load
 from postern.directory.names import key_of, read_domain
-from postern.directory.reader import Directory
 from postern.directory.store.site import SiteStore
 from postern.mail.address import Address, parse_address
 from postern.queue.quarantine import HeldMail, held_mail
@@ -210,14 +209,9 @@ def _wanted(found: Iterable[HeldMail], mailbox: str, domain: str) -> list[HeldMa
         wanted = key_of(address_of(mailbox))
         with open_site() as site:
             directory = directory_of(site)  # mail to a tag is its mailbox's
-            return [mail for mail in found if _owner(mail, directory) == wanted]
+            return [mail for mail in found if directory.owner_of(mail.mailbox) == wanted]
     name = _domain(domain) if domain else ""
     return [mail for mail in found if not name or mail.mailbox.domain == name]
-
-
-def _owner(mail: HeldMail, directory: Directory) -> Address:
-    owner = directory.mailbox_of(mail.mailbox)
-    return key_of(mail.mailbox) if owner is None else owner.address
 
 
 def _from(found: list[HeldMail], sender: str) -> list[HeldMail]:

@@ -12,10 +12,10 @@ UNTOLD_S = 3 * 86_400.0
 
 def examine_quarantine(site: Site) -> Iterator[Result]:
     """How much is held, and whether its owners were told; as the workers last reported."""
-    yield from judge_quarantine(read_statuses(site.run_dir))
+    yield from judge_quarantine(read_statuses(site.run_dir), site.hostname)
 
 
-def judge_quarantine(statuses: Sequence[WorkerStatus]) -> Iterator[Result]:
+def judge_quarantine(statuses: Sequence[WorkerStatus], hostname: str) -> Iterator[Result]:
     """Two results, or none while nothing is held."""
     count = _sum(statuses, "messages")
     if not count:
@@ -34,7 +34,7 @@ def judge_quarantine(statuses: Sequence[WorkerStatus]) -> Iterator[Result]:
             "quarantine.told",
             f"owners do not hear of {untold:.0f} that are held for them, of one for"
             f" {waits_s / 86_400.0:.0f} days: these never expire",
-            "see why the letters do not arrive: postern why MAILER-DAEMON, postern queue; or leave"
+            f"see why the letters do not arrive: postern why MAILER-DAEMON@{hostname}; or leave"
             " their owners out with no_digest_for in [quarantine]",
         )
 

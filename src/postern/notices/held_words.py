@@ -33,6 +33,7 @@ _WHY = {
     "spam": InBoth("it looks like spam", "疑似垃圾邮件"),
     "content": InBoth("it carries a file of a kind that is not taken", "附件类型不被接受"),
     "command": InBoth("this site's own scanner holds it", "本站的扫描程序将其隔离"),
+    "delivery": InBoth("it could not be put into the mailbox", "未能投入邮箱"),
     "greylist": InBoth("its sender is new here", "发件人首次来信"),
     "rate": InBoth("too much came at once", "短时间内来信过多"),
 }

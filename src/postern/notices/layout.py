@@ -77,6 +77,8 @@ def quote(text: str) -> str:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
+    if len(text) <= width and text.isprintable() and text == text.strip():
+        return [text] if text else []  # most of a page: a tenth of what wrapping costs
     return wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
 

@@ -26,8 +26,8 @@ from postern.notices.settings import NoticeSettings
 from postern.queue.quarantine import HeldMail, held_mail
 from postern.queue.store.tellings import Telling, TellingStore
 from postern.queue.tidings import Numbers
-from postern.runtime.clock import Clock
-from postern.spool.message import Delivery, Message, Origin
+from postern.runtime.clock import Clock, Instant
+from postern.spool.message import Delivery, DeliveryState, Message, Origin
 from postern.spool.spool import Spool
 
 log = structlog.get_logger("postern.notices")
@@ -157,24 +157,27 @@ class Digests:
             after = numbers[-1]
             arrived: list[int] = []
             lost: list[int] = []
+            standing = await self._spool.standing(numbers)
             for number in numbers:
-                state = await self._state_of(number)
-                if state is not None:
-                    (arrived if state else lost).append(number)
+                deliveries = standing.get(number)
+                if deliveries is None:
+                    has_arrived = await self._arrived_before(number)
+                elif all(delivery.state is DeliveryState.DONE for delivery in deliveries):
+                    has_arrived = any(delivery.has_arrived for delivery in deliveries)
+                else:
+                    continue  # on its way
+                (arrived if has_arrived else lost).append(number)
             if arrived or lost:
                 now = self._clock.now()
                 await asyncio.to_thread(self._store.conclude, arrived, lost, now)
             if lost:
                 log.warning("quarantine.letters_lost", letters=len(lost))
 
-    async def _state_of(self, number: int) -> bool | None:
-        """True when a letter arrived, False when it never will, None while it is on its way."""
-        message = await self._spool.load(number)
-        if message is not None:
-            if any(delivery.has_arrived for delivery in message.deliveries):
-                return True
-            return False if message.is_done else None
-        # The spool forgets a message only once the journal has it.
+    async def _arrived_before(self, number: int) -> bool:
+        """Whether a letter that is not in the spool (any more) was delivered.
+
+        The spool forgets a message only once the journal has it.
+        """
         told = await asyncio.to_thread(self._journal.get, number)
         return told is not None and any(one.state in _ARRIVED for one in told.recipients)
 
@@ -185,7 +188,7 @@ class Digests:
         waiting = iter(heaps.items())
         sent = 0
         while some := list(islice(waiting, BATCH)):
-            letters = [self._letter(owner, heap, day) for owner, heap in some]
+            letters = [await self._letter(owner, heap, day) for owner, heap in some]
             sent += await self._send(letters)
         log.info("quarantine.letters", sent=sent)
         return sent
@@ -224,14 +227,16 @@ class Digests:
             raise errors[0]
         return len(going)
 
-    def _letter(self, owner: str, heap: _Heap, day: str) -> _Letter:
+    async def _letter(self, owner: str, heap: _Heap, day: str) -> _Letter:
         number, trace = self._numbers.next()
         now = self._clock.now()
         first = heap.mails[0]
         address = parse_address(owner) or first.mailbox
-        letter = compose_digest(
+        told_by = now + self._spool.holdings.settings.told_s
+        letter = await asyncio.to_thread(  # one that names much takes some milliseconds
+            compose_digest,
             address,
-            [entry_of(mail) for mail in heap.mails],
+            [entry_of(mail, told_by) for mail in heap.mails],
             heap.more,
             language=self._settings.language,
             trace=trace,
@@ -270,8 +275,8 @@ class Digests:
         return _Letter(Telling(number, owner, day, now, names), message)
 
 
-def entry_of(mail: HeldMail) -> Entry:
-    """Held mail as a letter names it."""
+def entry_of(mail: HeldMail, not_before: Instant) -> Entry:
+    """Held mail as a letter names it; it ends ``not_before`` its owner had time to answer."""
     return Entry(
         mail.id,
         mail.from_header,
@@ -280,7 +285,7 @@ def entry_of(mail: HeldMail) -> Entry:
         mail.because.check,
         mail.rule if mail.because.check.startswith("rule.") else "",
         mail.held_at,
-        mail.until,
+        max(mail.until, not_before),
     )
 
 

@@ -72,6 +72,8 @@ def _held(message: Message, delivery: Delivery) -> HeldMail:
     records = conversation.recipients
     record = records[delivery.index] if delivery.index < len(records) else None
     because = None if record is None else record.because
+    if delivery.held_for.startswith("delivery."):  # it was taken, and could not be delivered
+        because = Because(delivery.held_for, delivery.last_reply, delivery.whose)
     return HeldMail(
         name_of(message.trace, delivery.n),
         message.id,

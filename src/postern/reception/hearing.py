@@ -8,7 +8,6 @@ about what only the header tells. What the rules say is reckoned by ``policy.jud
 from collections.abc import Hashable, Iterable
 from dataclasses import replace
 
-from postern.directory.names import key_of
 from postern.directory.reader import Directory
 from postern.directory.resolution import Destination
 from postern.mail.address import Address
@@ -198,7 +197,7 @@ class Hearing:
             judgements.append(self._judge(named, place, facts))
             return judgements[-1]
 
-        custody = Custody(holdings, self._owner, size_bytes, facts.at)
+        custody = Custody(holdings, self._directory.owner_of, size_bytes, facts.at)
         settlement = settle(transaction, judge, custody)
         self._policy.uses.note(judgements, facts.at)
         return settlement
@@ -214,13 +213,8 @@ class Hearing:
         return judge_for(named, known.findings, facts, self._book(named, destination))
 
     def _book(self, named: Address, destination: Address) -> Book:
-        owner = self._owner(destination)
+        owner = self._directory.owner_of(destination)
         return self._policy.books.of(owner, named.domain or owner.domain)
-
-    def _owner(self, destination: Address) -> Address:
-        """Whose mail it is, in the one spelling of the address."""
-        mailbox = self._directory.mailbox_of(destination)
-        return key_of(destination) if mailbox is None else mailbox.address
 
 
 def begin_hearing(services: Services, client: Client) -> Hearing | None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 import structlog
@@ -211,6 +212,21 @@ class Spool:
             numbers, following = spool.browse(after, limit, fits)
             loaded = [self._load(spool, number) for number in numbers]
             return [message for message in loaded if message is not None], following
+
+        return await self._call(look)
+
+    async def standing(self, numbers: Sequence[int]) -> dict[int, list[Delivery]]:
+        """How the deliveries of these messages stand on disk, their bodies unread.
+
+        Those that are not there, or can't be read, are left out.
+        """
+
+        def look(spool: SpoolFile) -> dict[int, list[Delivery]]:
+            found = {}
+            for number in numbers:
+                with suppress(DamagedRowError):
+                    found[number] = spool.deliveries(number)
+            return {number: deliveries for number, deliveries in found.items() if deliveries}
 
         return await self._call(look)
 
