@@ -150,7 +150,8 @@ class Keeper:
                 continue
             message = self._queue.take(message)
             delivery = message.deliveries[one.held.delivery.n]
-            if delivery.is_quarantined and not delivery.busy:
+            is_as_seen = delivery.is_quarantined and delivery.due == one.held.delivery.due
+            if is_as_seen and not delivery.busy:
                 if self._may_leave(one.held, one.told_at):
                     self._discard(message, delivery, one)
                     ended.append(message.id)
