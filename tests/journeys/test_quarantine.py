@@ -10,6 +10,7 @@ import pytest
 from tests.journeys.told import code_in, traced, wait_state
 from tests.peers.dns import NsdServer
 from tests.peers.postern_server import Listening, PosternServer, PosternSettings, postern
+from tests.peers.postfix import PostfixSettings, postfix
 from tests.peers.process import wait_until
 from tests.peers.swaks import Exchange, swaks
 
@@ -227,3 +228,26 @@ def test_a_kill_while_letters_are_written_loses_none(dns: NsdServer) -> None:
         ids = [{letter["Message-ID"] for letter in letters(killed, owner)} for owner in owners]
         assert [len(some) for some in ids] == [1] * len(owners)
         site.close()
+
+
+@pytest.mark.peers("postfix")
+def test_a_mailbox_behind_a_customers_own_server_is_told_there(dns: NsdServer) -> None:
+    behind = PostfixSettings(hostname="mail.gate.test", domains=("gate.test",))
+    with postfix(behind) as peer, postern(settings(dns, QUIET)) as server:
+        server.domain_add("gate.test", to=f"127.0.0.1:{peer.port}")
+        server.cli("rule", "hold", "@tea.test", "--domain", "gate.test", "--reason", "a journey")
+        name = hold(server, "wang@gate.test")
+        server.stop()
+        server.write_config(settings(dns, TELLING))
+        server.start()
+        (raw,) = peer.wait_for_messages("wang@gate.test")
+        letter = message_from_bytes(raw, policy=policy.default)
+        assert letter["Auto-Submitted"] == "auto-generated"
+        words = letter.get_body(("plain",))
+        assert words is not None
+        assert name in str(words.get_content())
+        server.cli("quarantine", "release", name)
+        (_, raw) = peer.wait_for_messages("wang@gate.test", 2)
+        released = message_from_bytes(raw)
+        assert released["X-Postern-Released"].endswith("; was=rule.hold")
+        assert released["X-Postern-Junk"] is None
