@@ -4,8 +4,9 @@ import msgspec
 import pytest
 
 from postern.app import settings as wired
+from postern.config.inbound import Quarantine
 from postern.config.load import load
-from postern.config.settings import Config
+from postern.config.settings import Config, Notices
 from postern.mail.route import TlsPolicy
 from postern.policy.greylist.settings import GreylistSettings, Mode
 from postern.policy.rates import RateSettings
@@ -160,9 +161,31 @@ def test_an_egress_with_a_relay_has_its_login_and_tls(config: Config) -> None:
 
 
 def test_the_spool_stops_accepting_before_two_messages_and_the_reserve(config: Config) -> None:
-    made = wired.spool_settings(config)
+    made = wired.spool_settings(config, 2)
     assert made.reserve_bytes == 2 * 1_000_000 + 1000
     assert made.folder == config.data_dir / "spool"
+
+
+def test_each_worker_holds_its_part_of_a_mailboxs_bound(config: Config) -> None:
+    held = wired.spool_settings(config, 2).hold
+    assert (held.keep_s, held.told_s) == (30 * 86_400.0, 7 * 86_400.0)
+    assert (held.worker_messages, held.worker_bytes) == (500, 256 * 1024 * 1024)
+
+
+def test_who_is_left_out_of_letters_is_named_by_domain_or_mailbox(config: Config) -> None:
+    quarantine = Quarantine(no_digest_for=("Quiet.example", "Wang@harbour.example"))
+    is_told = wired.told_check(msgspec.structs.replace(config, quarantine=quarantine))
+    assert is_told("li@harbour.example")
+    assert not is_told("wang@harbour.example")
+    assert not is_told("anyone@quiet.example")
+    off = msgspec.structs.replace(config, quarantine=Quarantine(digest=False))
+    assert not wired.told_check(off)("li@harbour.example")
+    assert not wired.digest_settings(off).wanted
+
+
+def test_letters_tell_the_time_of_the_site(config: Config) -> None:
+    here = msgspec.structs.replace(config, notices=Notices(timezone="Asia/Shanghai"))
+    assert str(wired.notice_settings(here).timezone) == "Asia/Shanghai"
 
 
 def test_the_journals_budget_is_for_all_workers(config: Config) -> None:

@@ -7,6 +7,7 @@ from typing import cast
 
 from postern.app.status import StatusWriter
 from postern.config.settings import Config
+from postern.queue.keeper import HeldCounts
 from postern.queue.worker import QueueWorker
 from postern.reception.limits import ConnectionCounts
 from postern.reception.services import Services
@@ -39,6 +40,7 @@ class Life:
             cast("QueueWorker", SimpleNamespace(attempts=self.attempts, groups=groups, fresh=0)),
             self.counts_in,
             FakeClock(),
+            lambda: HeldCounts(3, 4096, 1, FakeClock().now() - 60),
         )
 
     def told(self) -> WorkerStatus:

@@ -17,7 +17,7 @@ from postern.cli import workers
 from postern.cli.queue import moment, span
 from postern.cli.root import postern_main
 from postern.queue.request import Action, Answer, Request, Tally
-from postern.queue.store import RequestStore
+from postern.queue.store.requests import RequestStore
 from postern.runtime.clock import SystemClock
 from postern.runtime.database.engine import Database
 from postern.runtime.database.migrate import migrate

@@ -10,10 +10,10 @@ from tests.queue.stage import GREYLISTED, Stage
 from tests.spool.mail import message, until
 
 from postern.queue import commands as module
-from postern.queue import store as tables
 from postern.queue.commands import Commands
 from postern.queue.request import Action, Answer, MailFilter, Options, Request, Tally
-from postern.queue.store import RequestStore
+from postern.queue.store import requests as tables
+from postern.queue.store.requests import RequestStore
 from postern.runtime.database.engine import Database
 from postern.runtime.database.migrate import migrate
 from postern.runtime.database.trouble import DatabaseTroubleError

@@ -7,7 +7,7 @@ from tests.spool.mail import message
 from postern.delivery.job import Job, JobResult
 from postern.delivery.maildir_store import Folder
 from postern.mail.route import LmtpRoute, MaildirRoute, Route
-from postern.queue.courier import JUNK_FIELD, Courier
+from postern.queue.courier import JUNK_FIELD, RELEASED_FIELD, Courier
 from postern.queue.groups import Work
 
 LMTP = LmtpRoute("local", "unix:/run/lmtp")
@@ -41,3 +41,19 @@ async def test_junk_goes_to_its_folder_or_is_marked(*, is_junk: bool) -> None:
     marked = JUNK_FIELD + data if is_junk else data
     folder = Folder.JUNK if is_junk else Folder.INBOX
     assert way.given == [(SMTP, marked, None), (LMTP, marked, None), (MAILDIR, data, folder)]
+
+
+async def test_released_mail_says_so_on_every_way() -> None:
+    made = message(1)
+    made.deliveries[0].released = "Thu, 26 Nov 2026 21:00:00 +0000; by=cli:wang; was=spf.fail"
+    data = made.content.in_memory
+    assert data is not None
+    way = Scripted()
+    courier = Courier(way, way, way)
+    for route in (SMTP, LMTP, MAILDIR):
+        await courier.attempt(Work(made, made.deliveries, route))
+    marked = RELEASED_FIELD % made.deliveries[0].released.encode() + data
+    assert marked.startswith(
+        b"X-Postern-Released: Thu, 26 Nov 2026 21:00:00 +0000; by=cli:wang; was"
+    )
+    assert [given for _, given, _ in way.given] == [marked] * 3

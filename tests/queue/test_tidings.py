@@ -16,7 +16,9 @@ from postern.queue import tidings as module
 from postern.queue.settle import Settled, expired
 from postern.queue.tidings import NoticeTidings, expansions
 from postern.runtime.clock import FakeClock
+from postern.spool.holdings import Holdings
 from postern.spool.message import DeliveryState, Message, Origin
+from postern.spool.settings import HoldSettings
 
 HOUR_S = 3600.0
 
@@ -37,6 +39,9 @@ class Homes:
     def home_of(self, address: Address) -> str | None:
         return "home" if address.domain in self.ours else None
 
+    def owner_of(self, address: Address) -> Address:
+        return Address(address.local.partition("+")[0], address.domain)
+
 
 @pytest.fixture
 def clock() -> FakeClock:
@@ -49,9 +54,14 @@ def homes() -> Homes:
 
 
 @pytest.fixture
-def tidings(clock: FakeClock, homes: Homes) -> NoticeTidings:
+def holdings() -> Holdings:
+    return Holdings(HoldSettings(most_messages=2))
+
+
+@pytest.fixture
+def tidings(clock: FakeClock, homes: Homes, holdings: Holdings) -> NoticeTidings:
     settings = NoticeSettings(hostname="mx.postern.test", support="help@postern.test")
-    return NoticeTidings(settings, 432_000.0, Numbers(), clock, homes)
+    return NoticeTidings(settings, 432_000.0, Numbers(), clock, homes, holdings)
 
 
 def ended(made: Message, outcome: Outcome, end: str = "bounced") -> Settled:
@@ -164,6 +174,24 @@ async def test_mail_from_strangers_that_fails_at_a_mailbox_is_held_and_letters_a
     assert 0 < letters < 50
 
 
+async def test_what_fails_at_a_mailbox_is_held_for_its_owner_and_has_an_end(
+    tidings: NoticeTidings, homes: Homes, clock: FakeClock, holdings: Holdings
+) -> None:
+    homes.ours = {"here.test"}
+    made = message(1, "wang+shop@here.test", "li@there.test", origin=Origin.OUTSIDE)
+    made.deliveries[1].is_suspect = True
+    for delivery in made.deliveries:
+        delivery.cause = "reply"
+    await tidings.compose(made, ended(made, UNKNOWN))
+    here, there = made.deliveries
+    assert here.is_quarantined
+    assert (here.held_for, here.owner, here.end) == ("delivery.reply", "wang@here.test", "")
+    assert here.due == clock.now() + 30 * 86_400.0
+    assert (there.state, there.held_for) == (DeliveryState.HELD, "")  # not ours to tell
+    await tidings.compose(made, ended(made, UNKNOWN))
+    assert not holdings.has_room("wang@here.test", 1)
+
+
 def alias(notify: Notify | None) -> Message:
     made = message(1, "a@there.test", "b@there.test", "c@there.test", notify=notify)
     for delivery in made.deliveries[:2]:
@@ -213,11 +241,11 @@ class Near:
 
 
 async def test_who_may_have_been_meant_is_told_where_an_address_is_unknown(
-    clock: FakeClock, homes: Homes
+    clock: FakeClock, homes: Homes, holdings: Holdings
 ) -> None:
     near = Near()
     settings = NoticeSettings(hostname="mx.postern.test", support="help@postern.test")
-    tidings = NoticeTidings(settings, 432_000.0, Numbers(), clock, homes, near)
+    tidings = NoticeTidings(settings, 432_000.0, Numbers(), clock, homes, holdings, near)
     made = message(1, "wang@there.test")
     (notice,) = await tidings.compose(made, ended(made, UNKNOWN))
     assert b"You wrote to wang.l@there.test in" in (notice.content.in_memory or b"")
@@ -229,9 +257,17 @@ async def test_who_may_have_been_meant_is_told_where_an_address_is_unknown(
     assert near.asked == ["wang@there.test"]
 
 
-async def test_where_an_alias_led_nobody_is_suggested(clock: FakeClock, homes: Homes) -> None:
+async def test_where_an_alias_led_nobody_is_suggested(
+    clock: FakeClock, homes: Homes, holdings: Holdings
+) -> None:
     tidings = NoticeTidings(
-        NoticeSettings(hostname="mx.postern.test"), 432_000.0, Numbers(), clock, homes, Near()
+        NoticeSettings(hostname="mx.postern.test"),
+        432_000.0,
+        Numbers(),
+        clock,
+        homes,
+        holdings,
+        Near(),
     )
     made = message(1, "wang@there.test")
     made.deliveries[0].original = "sales@here.test"
@@ -239,10 +275,18 @@ async def test_where_an_alias_led_nobody_is_suggested(clock: FakeClock, homes: H
     assert b"You wrote to" not in (notice.content.in_memory or b"")
 
 
-async def test_a_letter_to_thousands_looks_for_a_few(clock: FakeClock, homes: Homes) -> None:
+async def test_a_letter_to_thousands_looks_for_a_few(
+    clock: FakeClock, homes: Homes, holdings: Holdings
+) -> None:
     near = Near()
     tidings = NoticeTidings(
-        NoticeSettings(hostname="mx.postern.test"), 432_000.0, Numbers(), clock, homes, near
+        NoticeSettings(hostname="mx.postern.test"),
+        432_000.0,
+        Numbers(),
+        clock,
+        homes,
+        holdings,
+        near,
     )
     made = message(1, *(f"u{n}@there.test" for n in range(100)))
     await tidings.compose(made, ended(made, UNKNOWN))

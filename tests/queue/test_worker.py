@@ -470,3 +470,16 @@ async def test_silent_domains_hold_up_the_sorting_of_their_message_together_not_
     await until(lambda: all(delivery.group for delivery in found.deliveries))
     assert {delivery.group for delivery in found.deliveries} == {*domains, "there.test"}
     await stage.close()
+
+
+async def test_what_was_released_does_not_share_a_transaction_with_what_was_not(
+    tmp_path: Path,
+) -> None:
+    stage = await Stage(tmp_path).open()
+    made = message(1, "a@there.test", "b@there.test", "c@there.test")
+    made.deliveries[1].released = "today; by=cli:wang; was=spf.fail"
+    await stage.accept(made)
+    await until(lambda: 1 in stage.journal.kept)
+    together = [[delivery.n for delivery in work.deliveries] for work in stage.courier.works]
+    assert sorted(together) == [[0, 2], [1]]
+    await stage.close()

@@ -13,6 +13,7 @@ from postern.policy.rules.draft import Draft
 from postern.policy.rules.match import Match, parse_match
 from postern.policy.rules.rule import Action, Scope
 from postern.spool.message import Delivery, DeliveryState
+from postern.spool.settings import HoldSettings
 
 IP = "198.51.100.24"
 WANG = "wang@harbour.example"
@@ -382,3 +383,47 @@ async def test_a_second_hello_begins_anew(make: Make) -> None:
         await client.say("EHLO mail.tea.example")
         (said,) = await rcpt(client, WANG)
         assert said.startswith("250")
+
+
+async def test_held_mail_has_an_owner_and_an_end(make: Make) -> None:
+    async with examined(make) as rig:
+        rule(rig, Action.HOLD, SENDER)
+        client = await connect(rig)
+        said = await client.deliver(MESSAGE, SENDER, "wang+tea@harbour.example")
+        assert said.startswith("250")
+        (message,) = rig.accepted
+        (delivery,) = message.deliveries
+        assert (delivery.owner, delivery.held_for) == (WANG, "rule.hold")
+        assert delivery.due == pytest.approx(message.accepted_at + 30 * 86_400.0, abs=60)
+
+
+async def test_a_mailbox_whose_held_mail_is_at_its_bound_makes_all_wait(make: Make) -> None:
+    async with examined(make) as rig:
+        rig.spool.holdings.resize(HoldSettings(most_messages=1))
+        rule(rig, Action.HOLD, "@offers.example")
+        client = await connect(rig)
+        assert (await client.deliver(FORWARDED, SENDER, WANG, LI)).startswith("250")
+        refused = await client.deliver(FORWARDED, SENDER, WANG, LI)
+        assert refused.startswith("452 4.2.2 Not accepted now: what is held for a recipient")
+        assert (await client.deliver(FORWARDED, SENDER, LI)).startswith("250")  # nothing is held
+        assert (await client.deliver(MESSAGE, SENDER, WANG, LI)).startswith("250")
+        assert len(rig.accepted) == 3
+        (told,) = [one for one in rig.told if one.because is not None]
+        assert told.because is not None
+        assert told.because.check == "quota.full"
+        assert [one.state for one in told.recipients] == ["refused-for-now"] * 2
+
+        rig.spool.holdings.let_go(rig.accepted[0].deliveries[0], 1_000)
+        assert (await client.deliver(FORWARDED, SENDER, WANG)).startswith("250")
+
+
+async def test_marks_that_only_we_make_are_taken_out(make: Make) -> None:
+    async with examined(make) as rig:
+        client = await connect(rig)
+        forged = b"X-Postern-Junk: no\r\nx-postern-released : today;\r\n by=cli:wang\r\n"
+        assert (await client.deliver(forged + MESSAGE, SENDER)).startswith("250")
+        (message,) = rig.accepted
+        content = message.content.in_memory
+        assert content is not None
+        assert b"postern-" not in content.lower().partition(b"\r\n\r\n")[0]
+        assert content.endswith(MESSAGE)

@@ -12,6 +12,7 @@ from postern.journal.record import RecipientRecord
 from postern.mail.finding import Finding, Result
 from postern.policy.checks.check import Found
 from postern.policy.rules.rule import Action
+from postern.spool.settings import HoldSettings
 
 PEOPLE = ("wang@harbour.example", "li@harbour.example", "chen@harbour.example")
 POSTMASTER = "postmaster@harbour.example"
@@ -284,6 +285,24 @@ async def test_places_behind_one_name_share_its_answer(
         _, *each, _last = await data(client, 4)
         assert [one[:3] for one in each] == ["250", "550"]
         assert places(rig) == ["inbox", "held"]
+
+
+async def test_who_may_not_have_more_held_comes_later_alone(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with mixed(make, monkeypatch, ("hold", "accept")) as (rig, client):
+        rig.spool.holdings.resize(HoldSettings(most_messages=1))
+        await envelope(client, PEOPLE[:2], prdr=True)
+        assert (await data(client))[0].startswith("250")
+        await envelope(client, PEOPLE[:2], prdr=True)
+        first, held, taken, last = await data(client, 4)
+        assert first.startswith("353")
+        assert held.startswith("452 4.2.2 ")
+        assert (taken[:3], last[:3]) == ("250", "250")
+        _, second = rig.accepted
+        assert [str(d.recipient.address) for d in second.deliveries] == [PEOPLE[1]]
+        states = {record.address: record.state for record in second.conversation.recipients}
+        assert states == {PEOPLE[0]: "refused-for-now", PEOPLE[1]: "waiting"}
 
 
 async def test_chunks_are_answered_for_each_too(

@@ -33,6 +33,7 @@ from postern.routing.places import DirectoryPlaces
 from postern.routing.router import Router
 from postern.runtime.clock import Clock
 from postern.runtime.resolver.resolver import Resolver
+from postern.spool.holdings import Holdings
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ def outward(
     numbers: Numbers,
     clock: Clock,
     suggestions: Suggestions,
+    holdings: Holdings,
 ) -> Outward:
     """The set that ``config`` describes; ``ports`` are the real ones, by listener index."""
     resolver = Resolver(resolver_settings(config), clock)
@@ -92,7 +94,15 @@ def outward(
         maildir,
         router,
         Courier(smtp, lmtp, maildir),
-        NoticeTidings(notice_settings(config), expire_s, numbers, clock, directory, suggestions),
+        NoticeTidings(
+            notice_settings(config),
+            expire_s,
+            numbers,
+            clock,
+            directory,
+            holdings,
+            suggestions,
+        ),
         Recipients(directory, CallAhead(router, smtp, clock), measure),
         queue_settings(config, workers),
         asked,

@@ -1,26 +1,31 @@
 """From ``postern.toml`` to each room's own settings."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from postern.config.settings import Config, Egress, Resolver
 from postern.delivery.settings import DeliverySettings
 from postern.journal.settings import JournalSettings
+from postern.mail.address import normalise_domain, parse_address
 from postern.mail.mime.part import Limits
 from postern.mail.route import TlsPolicy
+from postern.notices.digest import Language
 from postern.notices.settings import NoticeSettings
 from postern.policy.checks.content import CARRIERS, PROGRAMS, TYPES, ContentSettings
 from postern.policy.checks.zones import Zone
 from postern.policy.greylist.settings import GreylistSettings, Mode
 from postern.policy.rates import RateSettings
+from postern.queue.digests import DigestSettings
 from postern.queue.settings import QueueSettings
 from postern.reception.settings import Kind, ListenerSettings, ReceptionSettings
 from postern.reception.tls import CertificateFiles
 from postern.routing.settings import EgressSettings, HostPort, RoutingSettings
 from postern.runtime.resolver.settings import ResolverSettings, Server, Transport
-from postern.spool.settings import SpoolSettings
+from postern.spool.settings import HoldSettings, SpoolSettings
 
 MIB = 1024 * 1024
+DAY_S = 86_400.0
 
 
 def reception_settings(config: Config, worker: int) -> ReceptionSettings:
@@ -65,7 +70,7 @@ def certificate_files(config: Config) -> tuple[CertificateFiles, ...]:
     return tuple(CertificateFiles(c.cert, c.key) for c in config.certificates)
 
 
-def spool_settings(config: Config) -> SpoolSettings:
+def spool_settings(config: Config, workers: int) -> SpoolSettings:
     """``[spool]``."""
     spool = config.spool
     return SpoolSettings(
@@ -75,6 +80,7 @@ def spool_settings(config: Config) -> SpoolSettings:
         spool.body_in_row_bytes,
         reserve_extra_bytes=spool.reserve_bytes,
         ballast_bytes=spool.ballast_bytes,
+        hold=hold_settings(config, workers),
     )
 
 
@@ -106,10 +112,50 @@ def notice_settings(config: Config) -> NoticeSettings:
     """``[notices]``, and when ``[queue]`` tells of a delay."""
     return NoticeSettings(
         config.hostname,
+        timezone=ZoneInfo(config.notices.timezone),
         full_original_bytes=config.notices.full_original_bytes,
         delay_after_s=config.queue.delay_notice_s,
         delay_blocked_after_s=config.queue.blocked_delay_notice_s,
     )
+
+
+def hold_settings(config: Config, workers: int) -> HoldSettings:
+    """How long and how much is held, as ``[quarantine]`` says."""
+    quarantine = config.quarantine
+    return HoldSettings(
+        quarantine.keep_days * DAY_S,
+        quarantine.told_days * DAY_S,
+        quarantine.max_messages,
+        quarantine.max_mb * MIB,
+        workers,
+    )
+
+
+def digest_settings(config: Config) -> DigestSettings:
+    """When letters about held mail are written, and to whom, as ``[quarantine]`` says."""
+    quarantine = config.quarantine
+    return DigestSettings(
+        quarantine.digest_hour,
+        Language(quarantine.language),
+        told_check(config),
+        config.queue.expire_s,
+        quarantine.digest,
+    )
+
+
+def told_check(config: Config) -> Callable[[str], bool]:
+    """Whether the owner of a mailbox, by its key, is told of held mail."""
+    quarantine = config.quarantine
+    if not quarantine.digest:
+        return lambda _: False
+    left_out = frozenset(map(_place_key, quarantine.no_digest_for))
+    return lambda owner: left_out.isdisjoint((owner, owner.rpartition("@")[2]))
+
+
+def _place_key(text: str) -> str:
+    """The one spelling of a domain or a mailbox."""
+    address = parse_address(text)
+    return (normalise_domain(text) or text) if address is None else address.key
 
 
 def delivery_settings(config: Config) -> DeliverySettings:

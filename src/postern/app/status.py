@@ -7,11 +7,12 @@ of them crashed. The server forgets the files when it starts anew.
 import asyncio
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import structlog
 
 from postern.config.settings import Config
+from postern.queue.keeper import HeldCounts
 from postern.queue.worker import QueueWorker
 from postern.reception.limits import ConnectionCounts
 from postern.reception.services import Services
@@ -41,7 +42,9 @@ class StatusWriter:
         queue: QueueWorker,
         counts_in: ConnectionCounts,
         clock: Clock,
+        held: Callable[[], HeldCounts],
     ) -> None:
+        self._held = held
         self._setup = setup
         self._services = services
         self._queue = queue
@@ -107,10 +110,24 @@ class StatusWriter:
             self._queue.groups.used,
             self._queue.groups.slots,
             counters,
-            {**self._counts, "postern_smtp_connections": self._counts_in.open},
+            {
+                **self._counts,
+                **self._held_gauges(),
+                "postern_smtp_connections": self._counts_in.open,
+            },
             spool.is_writable and has_room,
             reason,
         )
+
+    def _held_gauges(self) -> dict[str, float]:
+        held, now = self._held(), self._clock.now()
+        return {
+            "postern_quarantine_messages": held.count,
+            "postern_quarantine_bytes": held.size_bytes,
+            "postern_quarantine_untold": held.untold,
+            "postern_quarantine_oldest_age_seconds": max(0.0, now - (held.oldest_at or now)),
+            "postern_quarantine_untold_age_seconds": max(0.0, now - (held.untold_at or now)),
+        }
 
 
 def port_statuses(config: Config, setup: WorkerSetup) -> Iterator[PortStatus]:

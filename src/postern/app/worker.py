@@ -11,6 +11,7 @@ import structlog
 import uvloop
 
 from postern.app.acquaintances import Acquaintances
+from postern.app.holding import Holding
 from postern.app.judging import Judging
 from postern.app.outward import Outward, outward
 from postern.app.settings import (
@@ -18,6 +19,7 @@ from postern.app.settings import (
     certificate_files,
     content_settings,
     greylist_settings,
+    hold_settings,
     journal_settings,
     listener_settings,
     mime_limits,
@@ -108,7 +110,9 @@ class Worker:
         journal = JournalWriter(
             data_dir / "journal", setup.number, self._clock, self._journal_settings
         )
-        self._spool = Spool(spool_settings(config), setup.number, setup.of, journal, self._clock)
+        self._spool = Spool(
+            spool_settings(config, setup.of), setup.number, setup.of, journal, self._clock
+        )
         self._authenticator = Authenticator(self._directory, self._clock)
         self._acquaintances = Acquaintances(data_dir, self._clock, sweeps=setup.number == 0)
         self._sent = SentMail(self._directory, self._acquaintances.notebook)
@@ -129,6 +133,15 @@ class Worker:
             setup.number,
             self._queue,
             self._spool,
+            self._clock,
+        )
+        self._holding = Holding(
+            config,
+            self._site.database,
+            self._spool,
+            self._queue,
+            self._directory,
+            self._numbers,
             self._clock,
         )
         self._services = Services(
@@ -163,7 +176,14 @@ class Worker:
         ports, workers = _ports(self._setup), self._setup.of
         suggestions = Suggestions(self._sent, self._acquaintances.store.reached_at)
         return outward(
-            config, ports, workers, self._directory, self._numbers, self._clock, suggestions
+            config,
+            ports,
+            workers,
+            self._directory,
+            self._numbers,
+            self._clock,
+            suggestions,
+            self._spool.holdings,
         )
 
     async def live(self) -> int:
@@ -176,7 +196,13 @@ class Worker:
         loop = asyncio.get_running_loop()
         reception = Reception(self._services, certificates, self._setup.headcount)
         status = StatusWriter(
-            self._config, self._setup, self._services, self._queue, reception.counts, self._clock
+            self._config,
+            self._setup,
+            self._services,
+            self._queue,
+            reception.counts,
+            self._clock,
+            lambda: self._holding.counts,
         )
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, self._stop.set)
@@ -201,9 +227,10 @@ class Worker:
             self._keep_testing_blocklists(),
             self._keep_counting_uses(),
             self._acquaintances.keep_writing(),
+            self._holding.keep_going_round(),
         ]
         if self._setup.number == 0:
-            jobs.append(self._keep_sweeping())
+            jobs += [self._keep_sweeping(), self._holding.keep_writing()]
         self._tasks = [asyncio.get_running_loop().create_task(job) for job in jobs]
 
     async def _keep_reserving(self) -> None:
@@ -261,6 +288,8 @@ class Worker:
             policy=self._judging.policy,
         )
         reception.reload(self._services, certificates)
+        self._spool.holdings.resize(hold_settings(config, self._setup.of))
+        self._holding.reload(config)
         self._queue.reload(fresh.router, fresh.courier, fresh.tidings, fresh.queue_settings)
         self._leaving.add(leaving := asyncio.get_running_loop().create_task(old.close(OLD_WAYS_S)))
         leaving.add_done_callback(self._leaving.discard)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from postern.cli.durations import seconds_of
 from postern.cli.output import (
     ExitCode,
     JsonFlag,
@@ -17,15 +18,17 @@ from postern.cli.output import (
     print_table,
     say,
 )
+from postern.cli.quarantine_rule import allow_sender
 from postern.cli.site import address_of, author, directory_of, open_site
 from postern.cli.workers import ask_workers, check_served
 from postern.config.load import load
 from postern.directory.names import key_of, read_domain
-from postern.directory.reader import Directory
-from postern.mail.address import Address
+from postern.directory.store.site import SiteStore
+from postern.mail.address import Address, parse_address
 from postern.queue.quarantine import HeldMail, held_mail
 from postern.queue.request import Action, MailFilter, Options, Request
-from postern.queue.store import RequestStore
+from postern.queue.store.requests import RequestStore
+from postern.queue.store.tellings import TellingStore
 from postern.runtime.clock import SystemClock, rfc3339
 
 app = typer.Typer(
@@ -38,21 +41,40 @@ _DONE = {Action.RELEASE: "released", Action.CANCEL: "deleted"}
 Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="As listed: PT-7Q2M-K4XD.1.")]
 Mailbox = Annotated[str, typer.Option("--mailbox", metavar="M", help="Of one mailbox.")]
 Domain = Annotated[str, typer.Option("--domain", metavar="D", help="Of one domain.")]
+From = Annotated[
+    str,
+    typer.Option(
+        "--from", metavar="SENDER", help="From an address or @domain, as shown or as sent."
+    ),
+]
+Allow = Annotated[
+    str,
+    typer.Option(
+        "--allow", metavar="TIME", help="Let that sender through from now on, such as for 30d."
+    ),
+]
+AcceptVirus = Annotated[
+    bool,
+    typer.Option("--i-accept-a-virus", help="Release even what a virus was found in."),
+]
 
 
 @app.command("list")
-def list_(mailbox: Mailbox = "", domain: Domain = "", as_json: JsonFlag = False) -> None:
+def list_(
+    mailbox: Mailbox = "", domain: Domain = "", sender: From = "", as_json: JsonFlag = False
+) -> None:
     """What is held, and why."""
-    found = _wanted(held_mail(load(None).data_dir / "spool"), mailbox, domain)
+    found = _from(_wanted(held_mail(load(None).data_dir / "spool"), mailbox, domain), sender)
     if as_json:
         print_json_list("held", map(_fields, found))
         return
     print_table(
-        ("ID", "SINCE", "FOR", "FROM", "SUBJECT", "BECAUSE"),
+        ("ID", "SINCE", "UNTIL", "FOR", "FROM", "SUBJECT", "BECAUSE"),
         (
             (
                 mail.id,
                 rfc3339(mail.held_at)[:16],
+                rfc3339(mail.until)[:10] if mail.until else "-",
                 str(mail.mailbox),
                 mail.from_header or mail.mail_from or "<>",
                 mail.subject,
@@ -67,73 +89,117 @@ def list_(mailbox: Mailbox = "", domain: Domain = "", as_json: JsonFlag = False)
 def show(ids: Ids, as_json: JsonFlag = False) -> None:
     """All that is known of held mail."""
     found = _named(ids)
+    with open_site() as site:
+        told = TellingStore(site.database).told([mail.key for mail in found])
     if as_json:
-        print_json_list("held", map(_fields, found))
+        moments = {key: rfc3339(at) for key, at in told.items()}
+        print_json_list(
+            "held", ({**_fields(mail), "told_at": moments.get(mail.key)} for mail in found)
+        )
         return
     for mail in found:
+        told_at = told.get(mail.key)
         print_facts(
             mail.id,
             [
                 ("for", str(mail.mailbox)),
                 ("from", mail.from_header or "-"),
-                ("sender", mail.mail_from or "<>"),
+                ("sender", f"{mail.mail_from or '<>'} ({_proof(mail)})"),
+                ("server", mail.client_ip or "-"),
                 ("subject", mail.subject or "-"),
                 ("size", f"{mail.size_bytes:,} bytes"),
                 ("since", rfc3339(mail.held_at)),
+                ("until", rfc3339(mail.until) if mail.until else "-"),
+                ("owner told", "not yet" if told_at is None else rfc3339(told_at)),
                 ("because", f"{mail.because.text} ({mail.because.check})"),
+                ("found", ", ".join(mail.failed) or "nothing"),
                 ("rule", mail.rule or "-"),
                 ("all steps", f"postern why {mail.trace}"),
             ],
         )
 
 
-@app.command()
-def release(ids: Ids, as_json: JsonFlag = False) -> int:
-    """Deliver held mail, into the inbox.
+def _proof(mail: HeldMail) -> str:
+    return "proven by SPF or DKIM" if mail.is_proven else "not proven; anyone may have written this"
 
-    postern quarantine release PT-7Q2M-K4XD.1
+
+@app.command()
+def release(
+    ids: Ids,
+    allow: Allow = "",
+    accept_virus: AcceptVirus = False,
+    as_json: JsonFlag = False,
+) -> int:
+    """Deliver held mail, into the inbox; with --allow let its sender through from now on.
+
+    postern quarantine release PT-7Q2M-K4XD.1 --allow 30d
     """
-    return _carry_out(Action.RELEASE, ids, as_json=as_json)
+    lasts_s = seconds_of(allow, "--allow") if allow else None
+    found = _named(ids)
+    infected = [mail.id for mail in found if mail.held_for.startswith("virus.")]
+    if infected and not accept_virus:
+        fail(
+            ExitCode.PROBLEM,
+            f"a virus was found in {', '.join(infected)}; nothing was released. Whoever answers for"
+            " it releases it with --i-accept-a-virus, and is on record",
+        )
+    options = Options(accepts_virus=accept_virus)
+    return _carry_out(Action.RELEASE, found, options, lasts_s, as_json=as_json)
 
 
 @app.command()
 def delete(ids: Ids, as_json: JsonFlag = False) -> int:
     """Throw held mail away; its sender is not told."""
-    return _carry_out(Action.CANCEL, ids, as_json=as_json)
+    return _carry_out(Action.CANCEL, _named(ids), Options(silent=True), None, as_json=as_json)
 
 
-def _carry_out(action: Action, ids: Sequence[str], *, as_json: bool) -> int:
+def _carry_out(
+    action: Action,
+    found: Sequence[HeldMail],
+    options: Options,
+    lasts_s: float | None,
+    *,
+    as_json: bool,
+) -> int:
     """Ask for each copy by itself; what was done is told once."""
     config = load(None)
-    found = _named(ids)
     check_served(config)
-    done, busy, silent = [], 0, False
+    done: list[HeldMail] = []
+    busy, silent, rules = 0, False, []
     with open_site() as site:
         store = RequestStore(site.database)
         for mail in found:
             wanted = MailFilter(numbers=(mail.number,), quarantined=True, nth=mail.nth)
             request = Request(
-                0,
-                SystemClock().now(),
-                author(),
-                action,
-                wanted,
-                Options(silent=action is Action.CANCEL),
-                dry_run=False,
+                0, SystemClock().now(), author(), action, wanted, options, dry_run=False
             )
             answers, silent_ones = ask_workers(store, request, config)
             silent = silent or bool(silent_ones)
             busy += sum(answer.tally.busy for answer in answers)
             if any(answer.tally.count for answer in answers):
-                done.append(mail.id)
+                done.append(mail)
+        if lasts_s is not None:
+            rules = _let_through(site, done, lasts_s)
     if as_json:
-        print_json({"action": _DONE[action], "ids": done, "busy": busy})
+        ids = [mail.id for mail in done]
+        print_json({"action": _DONE[action], "ids": ids, "busy": busy, "rules": rules})
     else:
         say(f"{len(done)} {_DONE[action]}")
     if silent:
         note("a worker gave no answer; what is not told above was not done")
         return ExitCode.TEMPORARY
     return ExitCode.OK if len(done) == len(found) else ExitCode.NOT_FOUND
+
+
+def _let_through(site: SiteStore, done: Sequence[HeldMail], lasts_s: float) -> list[str]:
+    """A rule for the sender of each; the labels. What could not be made is said."""
+    labels = []
+    for mail in done:
+        made = allow_sender(site, mail, lasts_s)
+        note(f"{mail.id}: {made.text}")
+        if made.label:
+            labels.append(made.label)
+    return labels
 
 
 def _wanted(found: Iterable[HeldMail], mailbox: str, domain: str) -> list[HeldMail]:
@@ -143,14 +209,27 @@ def _wanted(found: Iterable[HeldMail], mailbox: str, domain: str) -> list[HeldMa
         wanted = key_of(address_of(mailbox))
         with open_site() as site:
             directory = directory_of(site)  # mail to a tag is its mailbox's
-            return [mail for mail in found if _owner(mail, directory) == wanted]
+            return [mail for mail in found if directory.owner_of(mail.mailbox) == wanted]
     name = _domain(domain) if domain else ""
     return [mail for mail in found if not name or mail.mailbox.domain == name]
 
 
-def _owner(mail: HeldMail, directory: Directory) -> Address:
-    owner = directory.mailbox_of(mail.mailbox)
-    return key_of(mail.mailbox) if owner is None else owner.address
+def _from(found: list[HeldMail], sender: str) -> list[HeldMail]:
+    """Those whose shown or envelope sender is ``sender``: an address, @domain, or <>."""
+    if not sender:
+        return found
+    if sender == "<>":
+        return [mail for mail in found if not mail.mail_from]
+    if sender.startswith("@"):
+        name = _domain(sender[1:])
+        return [mail for mail in found if name in {a.domain for a in _senders(mail)}]
+    wanted = address_of(sender).key
+    return [mail for mail in found if wanted in {a.key for a in _senders(mail)}]
+
+
+def _senders(mail: HeldMail) -> list[Address]:
+    texts = (mail.mail_from, mail.from_header)
+    return [address for text in texts if (address := parse_address(text)) is not None]
 
 
 def _domain(text: str) -> str:
@@ -175,11 +254,14 @@ def _fields(mail: HeldMail) -> JsonObject:
         "id": mail.id,
         "at": rfc3339(mail.held_at),
         "mailbox": str(mail.mailbox),
+        "owner": mail.owner,
         "mail_from": mail.mail_from,
         "from": mail.from_header,
+        "client_ip": mail.client_ip,
         "subject": mail.subject,
         "size": mail.size_bytes,
         "because": {"check": mail.because.check, "text": mail.because.text},
+        "found": list(mail.failed),
         "rule": mail.rule or None,
-        "until": None,
+        "until": rfc3339(mail.until) if mail.until else None,
     }

@@ -220,7 +220,7 @@ def reroute(
 def carry_out(order: Order) -> int:
     """Ask the workers, wait for their answers, tell them; returns the exit code."""
     from postern.cli.site import author, open_site  # noqa: PLC0415 - loads the SQL library (0.35 s)
-    from postern.queue.store import RequestStore  # noqa: PLC0415 - as above
+    from postern.queue.store.requests import RequestStore  # noqa: PLC0415 - as above
 
     config = load(None)
     _check_egress(config, order.options.via)

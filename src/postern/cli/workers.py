@@ -10,7 +10,7 @@ from postern.runtime.lock import is_served
 from postern.runtime.processes import read_statuses
 
 if TYPE_CHECKING:
-    from postern.queue.store import RequestStore  # loads the SQL library (0.35 s)
+    from postern.queue.store.requests import RequestStore  # loads the SQL library (0.35 s)
 
 PATIENCE_S = 5.0
 """How long the workers may say nothing; one that tells how far it has come is waited for."""

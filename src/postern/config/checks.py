@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from postern.config.lines import Key
 from postern.config.places import MAX_SOCKET_PATH_BYTES, Bind, parse_host_port
 from postern.config.problems import Severity
 from postern.config.settings import Config, Egress, Listener
+from postern.mail.address import normalise_domain, parse_address
 
 _LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
 _HOSTNAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
@@ -30,8 +32,8 @@ class Doubt:
 def doubts(config: Config) -> list[Doubt]:
     """Everything that does not fit, errors and warnings, in the order of the file's tables."""
     every: list[Callable[[Config], Iterator[Doubt]]] = [
-        _top, _listeners, _certificates, _resolvers, _egresses, _delivery, _queue, _greylist,
-        _content, _console,
+        _top, _listeners, _certificates, _resolvers, _egresses, _delivery, _queue, _notices,
+        _greylist, _content, _quarantine, _console,
     ]  # fmt: skip
     return [doubt for check in every for doubt in check(config)]
 
@@ -217,6 +219,28 @@ def _content(config: Config) -> Iterator[Doubt]:
         both = {one.lower() for one in allowed} & {one.lower() for one in forbidden}
         for one in sorted(both):
             yield Doubt(("content", name), f"{one!r} is both allowed and forbidden")
+
+
+def _notices(config: Config) -> Iterator[Doubt]:
+    try:
+        ZoneInfo(config.notices.timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        yield Doubt(
+            ("notices", "timezone"),
+            f"this machine knows no time zone {config.notices.timezone!r}",
+            'timezone = "Asia/Shanghai", say; Debian has them in tzdata',
+        )
+
+
+def _quarantine(config: Config) -> Iterator[Doubt]:
+    quarantine = config.quarantine
+    if quarantine.told_days > quarantine.keep_days:
+        yield Doubt(("quarantine", "told_days"), "expected no more than keep_days")
+    for number, name in enumerate(quarantine.no_digest_for):
+        known = parse_address(name) if "@" in name else normalise_domain(name)
+        if known is None:
+            key: Key = ("quarantine", "no_digest_for", number)
+            yield Doubt(key, "expected a domain or a mailbox's address")
 
 
 def _console(config: Config) -> Iterator[Doubt]:

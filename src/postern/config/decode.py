@@ -12,7 +12,8 @@ import msgspec
 
 from postern.config.lines import Key
 from postern.config.places import Bind, parse_bind
-from postern.config.settings import Config, Network
+from postern.config.settings import Config
+from postern.config.values import Network
 
 NOT_A_SETTING = frozenset({"source"})
 """Fields of ``Config`` itself that no file can set; ``[[egress]]`` has a source of its own."""

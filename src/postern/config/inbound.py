@@ -1,8 +1,10 @@
-"""Settings of what mail from outside meets before it is taken; see ``settings``."""
+"""Settings of what mail from outside meets, and of what is held of it; see ``settings``."""
 
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
+
+from postern.config.values import Count, Text
 
 
 class Rate(Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,3 +65,40 @@ class Greylist(Struct, frozen=True, forbid_unknown_fields=True):
     entries: Annotated[
         int, Meta(ge=1000, description="most that are kept; what never came again goes first")
     ] = 1000000
+
+
+class Quarantine(Struct, frozen=True, forbid_unknown_fields=True):
+    """Mail that rules and checks hold for its owner, and the letter that tells him."""
+
+    keep_days: Annotated[
+        Count,
+        Meta(description="how long it is held; then it is thrown away, and nobody written to"),
+    ] = 30
+    told_days: Annotated[
+        Count,
+        Meta(description="what its owner has at least after the letter that names it has arrived"),
+    ] = 7
+    max_messages: Annotated[
+        Count,
+        Meta(
+            description="held for one mailbox, in all; near it the oldest that its owner has long"
+            " known leaves, beyond it mail that would be held is `452`"
+        ),
+    ] = 1000
+    max_mb: Annotated[Count, Meta(description="the same in megabytes")] = 512
+    digest: Annotated[
+        bool, Meta(description="tell owners once a day what is newly held for them")
+    ] = True
+    digest_hour: Annotated[
+        int, Meta(ge=0, le=23, description="from which hour on, in the time zone of `[notices]`")
+    ] = 8
+    language: Annotated[
+        Literal["both", "en", "zh"], Meta(description="what that letter is written in")
+    ] = "both"
+    no_digest_for: Annotated[
+        tuple[Text, ...],
+        Meta(
+            description="domains and mailboxes whose owners get no such letter;"
+            " what is held for them leaves untold"
+        ),
+    ] = ()

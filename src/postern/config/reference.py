@@ -9,7 +9,8 @@ from msgspec import Meta, Struct
 
 from postern.config.decode import NOT_A_SETTING
 from postern.config.places import Bind
-from postern.config.settings import Config, Network
+from postern.config.settings import Config
+from postern.config.values import Network
 
 HEAD = """# Settings
 

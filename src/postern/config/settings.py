@@ -4,25 +4,15 @@
 are in the names. Each table of the file is one struct; ``Config`` is the whole file.
 """
 
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 from postern.config.content import Content
-from postern.config.inbound import Greylist, Rate
+from postern.config.inbound import Greylist, Quarantine, Rate
 from postern.config.places import Bind
-
-Network = IPv4Network | IPv6Network
-
-MIB = 1024 * 1024
-
-Text = Annotated[str, Meta(min_length=1)]
-Count = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(gt=0)]
-Port = Annotated[int, Meta(ge=1, le=65535)]
-Fraction = Annotated[float, Meta(gt=0, le=1)]
+from postern.config.values import MIB, Count, Fraction, Network, Port, Seconds, Text
 
 
 class Listener(Struct, frozen=True, forbid_unknown_fields=True):
@@ -253,6 +243,9 @@ class Notices(Struct, frozen=True, forbid_unknown_fields=True):
     full_original_bytes: Annotated[
         int, Meta(ge=0, description="a failure notice brings back originals up to this whole")
     ] = 50000
+    timezone: Annotated[
+        Text, Meta(description="whose times letters tell, and `digest_hour` is in: `Asia/Shanghai`")
+    ] = "UTC"
 
 
 class Blocklist(Struct, frozen=True, forbid_unknown_fields=True):
@@ -348,6 +341,7 @@ class Config(
     journal: Journal = Journal()
     submission: Submission = Submission()
     notices: Notices = Notices()
+    quarantine: Quarantine = Quarantine()
     blocklists: tuple[Blocklist, ...] = ()
     rate: Rate = Rate()
     greylist: Greylist = Greylist()

@@ -44,6 +44,17 @@ FAMILIES = {
     "postern_check_unknown": Family("counter", Join.SUM, "Checks that couldn't tell."),
     "postern_queue_messages": Family("gauge", Join.SUM, "Deliveries in the spool, by state."),
     "postern_queue_oldest_age_seconds": Family("gauge", Join.MAX, "Age of the oldest delivery."),
+    "postern_quarantine_messages": Family("gauge", Join.SUM, "Messages held for their owners."),
+    "postern_quarantine_bytes": Family("gauge", Join.SUM, "Octets held for their owners."),
+    "postern_quarantine_untold": Family(
+        "gauge", Join.SUM, "Messages held whose owners were not told yet."
+    ),
+    "postern_quarantine_oldest_age_seconds": Family(
+        "gauge", Join.MAX, "Age of the oldest message that is held for its owner."
+    ),
+    "postern_quarantine_untold_age_seconds": Family(
+        "gauge", Join.MAX, "Age of the oldest of these whose owner was not told yet."
+    ),
     "postern_delivery_attempts": Family("counter", Join.SUM, "Attempts to deliver, by result."),
     "postern_delivery_slots": Family("gauge", Join.SUM, "Connections out: used, and all."),
     "postern_certificate_expiry_timestamp_seconds": Family(

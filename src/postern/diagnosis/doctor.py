@@ -6,6 +6,7 @@ from postern.diagnosis.doctor_certificates import examine_certificates
 from postern.diagnosis.doctor_data import examine_data, examine_user, examine_workers
 from postern.diagnosis.doctor_machine import examine_clock, examine_disk, examine_limits
 from postern.diagnosis.doctor_network import examine_ports, examine_resolvers
+from postern.diagnosis.doctor_quarantine import examine_quarantine
 from postern.diagnosis.doctor_results import Result, Site, couldnt_tell
 from postern.runtime.clock import Clock
 
@@ -21,6 +22,7 @@ def examine(site: Site, clock: Clock) -> list[Result]:
         ("user", lambda: examine_user(site)),
         ("disk", lambda: examine_disk(site)),
         ("data", lambda: examine_data(site)),
+        ("quarantine", lambda: examine_quarantine(site)),
         ("limits", lambda: examine_limits(site)),
         ("clock", lambda: examine_clock(clock.now())),
         ("certificate", lambda: examine_certificates(site, clock.now())),

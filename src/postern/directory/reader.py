@@ -119,6 +119,14 @@ class Directory:
             found = None if base is None else self._mailbox(Address(base, domain.name))
         return found
 
+    def owner_of(self, address: Address) -> Address:
+        """Whose mail a delivery to ``address`` is: that mailbox, else the address, in one spelling.
+
+        The latter is somebody's behind a customer's own server, or elsewhere.
+        """
+        found = self.mailbox_of(address)
+        return key_of(address) if found is None else found.address
+
     def home_of(self, address: Address) -> str | None:
         """``<domain>/<localpart>`` of the mailbox for ``address``, safe as a relative path.
 

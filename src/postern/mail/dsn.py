@@ -79,8 +79,8 @@ class Letter:
 
     ``sender_name`` and ``sender`` make From; ``text`` has lines ended by LF; ``languages`` are for
     Content-Language; ``in_reply_to`` is the original's Message-ID with its angle brackets, or
-    empty; ``at`` is Date. ``auto_submitted``: ``auto-replied`` to the sender of a message,
-    ``auto-generated`` to anyone else (RFC 3834 §5).
+    empty; ``at`` is Date; ``reply_to`` is whom to ask. ``auto_submitted``: ``auto-replied`` to the
+    sender of a message, ``auto-generated`` to anyone else (RFC 3834 §5).
     """
 
     sender_name: str
@@ -93,6 +93,7 @@ class Letter:
     languages: tuple[str, ...] = ("en", "zh-Hans")
     in_reply_to: str = ""
     auto_submitted: str = "auto-replied"
+    reply_to: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +126,7 @@ def compose(letter: Letter, report: Report, original: Returned, *, smtputf8: boo
         _returned(original, smtputf8=smtputf8),
     ]
     boundary = _boundary(parts)
-    mark = f"--{boundary}".encode()
-    body = b"".join(mark + b"\r\n" + part + b"\r\n" for part in parts) + mark + b"--\r\n"
+    body = _joined(parts, boundary)
     content_type = f'multipart/report; report-type=delivery-status;\r\n\tboundary="{boundary}"'
     return _head(letter, content_type, _plain_encoding(body)) + b"\r\n" + body
 
@@ -134,6 +134,17 @@ def compose(letter: Letter, report: Report, original: Returned, *, smtputf8: boo
 def compose_plain(letter: Letter) -> bytes:
     """A notice of words alone, every line ended by CR LF."""
     return _head(letter, _TEXT_TYPE, "quoted-printable") + b"\r\n" + _text(letter)
+
+
+def compose_alternative(letter: Letter, html: str) -> bytes:
+    """A notice as words and as a page (RFC 2046 §5.1.4), every line ended by CR LF."""
+    parts = [
+        _part(_TEXT_TYPE, _text(letter), "quoted-printable"),
+        _part("text/html; charset=utf-8", _encoded(html), "quoted-printable"),
+    ]
+    boundary = _boundary(parts)
+    content_type = f'multipart/alternative;\r\n\tboundary="{boundary}"'
+    return _head(letter, content_type, "7bit") + b"\r\n" + _joined(parts, boundary)
 
 
 def encode_header(name: str, text: str) -> bytes:
@@ -178,6 +189,8 @@ def _head(letter: Letter, content_type: str, encoding: str) -> bytes:
         _field("Date", header_date(letter.at)),
         _field("Message-ID", letter.message_id),
     ]
+    if letter.reply_to is not None:
+        lines.append(_field("Reply-To", f"<{letter.reply_to}>"))
     if letter.in_reply_to:
         lines += [_field(name, letter.in_reply_to) for name in ("In-Reply-To", "References")]
     lines += [
@@ -192,7 +205,11 @@ def _head(letter: Letter, content_type: str, encoding: str) -> bytes:
 
 def _text(letter: Letter) -> bytes:
     """The words, encoded."""
-    return _quoted(letter.text.replace("\n", "\r\n").encode("utf-8", "replace"))
+    return _encoded(letter.text)
+
+
+def _encoded(text: str) -> bytes:
+    return _quoted(text.replace("\n", "\r\n").encode("utf-8", "replace"))
 
 
 def _delivery_status(report: Report, *, smtputf8: bool) -> bytes:
@@ -319,6 +336,12 @@ def _quoted(octets: bytes, *, is_text: bool = True) -> bytes:
     """Quoted-printable with CR LF line ends; English stays readable in the raw notice."""
     encoded = binascii.b2a_qp(octets, istext=is_text)
     return encoded if is_text else encoded.replace(b"\n", b"\r\n")
+
+
+def _joined(parts: list[bytes], boundary: str) -> bytes:
+    """The parts between their boundaries."""
+    mark = f"--{boundary}".encode()
+    return b"".join(mark + b"\r\n" + part + b"\r\n" for part in parts) + mark + b"--\r\n"
 
 
 def _boundary(parts: list[bytes]) -> str:

@@ -62,7 +62,8 @@ def columns(rows: Sequence[tuple[str, str]]) -> str:
     lines = []
     for label, text in rows:
         first, *more = _wrapped(text, LINE_CHARS - _LABEL_CHARS) or [""]
-        lines.append(f"{label:{_LABEL_CHARS}}{first}")
+        blanks = " " * max(1, _LABEL_CHARS - _cells(label))
+        lines.append(f"{label}{blanks}{first}")
         lines += [" " * _LABEL_CHARS + line for line in more]
     return "\n".join(lines)
 
@@ -77,7 +78,7 @@ def paragraph_zh(text: str) -> str:
     lines: list[str] = []
     line, width = "", 0
     for run in _runs(text):
-        run_width = sum(2 if east_asian_width(c) in "WF" else 1 for c in run)
+        run_width = _cells(run)
         fits = width + run_width <= LINE_CHARS
         if line and not fits and run not in "，。：；、）”":
             lines.append(line.rstrip())
@@ -95,7 +96,14 @@ def quote(text: str) -> str:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
+    if len(text) <= width and text.isprintable() and text == text.strip():
+        return [text] if text else []  # most of a page: a tenth of what wrapping costs
     return wrap(text, width, break_long_words=False, break_on_hyphens=False)
+
+
+def _cells(text: str) -> int:
+    """How wide a text is where every letter is as wide as the other; Chinese takes two each."""
+    return sum(2 if east_asian_width(char) in "WF" else 1 for char in text)
 
 
 def _runs(text: str) -> list[str]:

@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from postern.queue.request import Answer, Request, Tally
-from postern.queue.store import RequestStore
+from postern.queue.store.requests import RequestStore
 from postern.queue.surgery import Surgery
 from postern.queue.worker import QueueWorker
 from postern.runtime.clock import Clock

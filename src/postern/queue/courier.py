@@ -44,6 +44,8 @@ class Attempts(Protocol):
 
 JUNK_FIELD = b"X-Postern-Junk: yes\r\n"
 """How a server that files mail itself is told that its owner's rules want it in Junk."""
+RELEASED_FIELD = b"X-Postern-Released: %s\r\n"
+"""How whoever reads a message learns that it was held, what for, and who let it go."""
 
 
 class Courier:
@@ -56,13 +58,13 @@ class Courier:
 
     async def attempt(self, work: Work) -> JobResult:
         """Make one attempt; an outcome for each delivery of ``work``, in its order."""
-        message, is_junk = work.message, work.deliveries[0].is_junk
-        job = Job(
-            message.trace,
-            message.sender,
-            tuple(d.recipient for d in work.deliveries),
-            message.content,
-        )
+        message, first = work.message, work.deliveries[0]
+        is_junk = first.is_junk
+        content = message.content
+        if first.released:
+            content = PrefixedContent(RELEASED_FIELD % first.released.encode(), content)
+        recipients = tuple(d.recipient for d in work.deliveries)
+        job = Job(message.trace, message.sender, recipients, content)
         match work.route:
             case SmtpRoute() as route:
                 return await self._smtp.deliver(route, _marked(job) if is_junk else job)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from postern.journal.record import Because
 from postern.mail.address import Address
+from postern.mail.finding import Result
 from postern.runtime.clock import Instant
-from postern.spool.message import Delivery, DeliveryState, Message
+from postern.spool.message import Delivery, Message, Origin
 from postern.spool.store.reader import SpoolReader
 
 
@@ -15,7 +16,11 @@ from postern.spool.store.reader import SpoolReader
 class HeldMail:
     """One recipient's copy of a message: the ``nth`` of message ``number``.
 
-    ``id`` is what it is called in commands.
+    ``id`` is what it is called in commands; ``mailbox`` where it is to go, ``owner`` the key of the
+    mailbox whose it is, ``named`` what RCPT called it. ``until``: when it leaves, if its owner was
+    told of it by then; 0 where that is not known yet. ``failed`` are the checks that spoke against
+    it, ``held_for`` is the one that decided, or ``rule.hold``; ``is_proven``: SPF or DKIM speaks
+    for ``mail_from``.
     """
 
     id: str
@@ -30,13 +35,25 @@ class HeldMail:
     size_bytes: int
     because: Because
     rule: str
+    owner: str
+    named: str
+    until: Instant
+    client_ip: str
+    held_for: str
+    failed: tuple[str, ...]
+    is_proven: bool
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """How letters about held mail name it."""
+        return self.number, self.nth
 
 
 def held_mail(spool_folder: Path) -> Iterator[HeldMail]:
     """All that is held by rules and checks, the oldest of each worker first."""
     for message in SpoolReader(spool_folder).held():
         for delivery in message.deliveries:
-            if delivery.state is DeliveryState.HELD and delivery.held_for:
+            if delivery.is_quarantined:
                 yield _held(message, delivery)
 
 
@@ -45,11 +62,18 @@ def name_of(trace: str, n: int) -> str:
     return f"{trace}.{n + 1}"
 
 
+def owner_of(delivery: Delivery) -> str:
+    """The key of the mailbox that a delivery is held for."""
+    return delivery.owner or delivery.recipient.address.key
+
+
 def _held(message: Message, delivery: Delivery) -> HeldMail:
     conversation = message.conversation
     records = conversation.recipients
     record = records[delivery.index] if delivery.index < len(records) else None
     because = None if record is None else record.because
+    if delivery.held_for.startswith("delivery."):  # it was taken, and could not be delivered
+        because = Because(delivery.held_for, delivery.last_reply, delivery.whose)
     return HeldMail(
         name_of(message.trace, delivery.n),
         message.id,
@@ -63,4 +87,11 @@ def _held(message: Message, delivery: Delivery) -> HeldMail:
         message.content.size_bytes,
         because or Because(delivery.held_for, "no reason is on record", ""),
         "" if record is None else record.rule,
+        owner_of(delivery),
+        delivery.original,
+        delivery.due,
+        conversation.client_ip,
+        delivery.held_for,
+        tuple(step.step for step in conversation.steps if step.result == Result.FAIL.value),
+        message.origin is Origin.OUTSIDE_PROVEN,
     )

@@ -81,10 +81,15 @@ class MailFilter(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Options(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How it is to be done: ``via`` names the egress of a reroute, ``silent`` cancels unsaid."""
+    """How it is to be done.
+
+    ``via`` names the egress of a reroute, ``silent`` cancels unsaid, ``accepts_virus`` releases
+    even what a virus was found in: somebody has said so by name.
+    """
 
     via: str = ""
     silent: bool = False
+    accepts_virus: bool = False
 
 
 class Request(msgspec.Struct, frozen=True):

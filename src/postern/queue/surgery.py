@@ -6,6 +6,7 @@ moment is left alone and counted as busy.
 """
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -15,13 +16,15 @@ import structlog
 
 from postern.journal.record import ChangeRecord
 from postern.mail.finding import Whose
+from postern.mail.message.text import clean_text
 from postern.mail.outcome import Cause, Refused
+from postern.mail.received import header_date
 from postern.mail.reply import Reply
 from postern.queue.groups import Groups, Work
 from postern.queue.request import MAX_EXAMPLES, Action, Example, Request, Tally
 from postern.queue.settle import Settled
 from postern.queue.worker import QueueWorker
-from postern.runtime.clock import Clock
+from postern.runtime.clock import Clock, Instant
 from postern.spool.message import Delivery, DeliveryState, Message
 from postern.spool.outline import state_word
 from postern.spool.spool import Spool
@@ -31,6 +34,7 @@ log = structlog.get_logger("postern.queue")
 PAGE = 200
 """Deliveries looked at in one go: a few milliseconds of the spool's thread, and of the loop."""
 
+MAX_AUTHOR_CHARS = 100
 MAX_RELATED = 2000
 """Trace numbers that one change record names."""
 
@@ -68,7 +72,11 @@ class _Operation:
     def fits(self, delivery: Delivery) -> bool:
         """Whether a delivery is meant, whoever sent the message."""
         states = _STATES[self.request.action]
-        return delivery.state in states and self.request.filter.fits_delivery(delivery)
+        if delivery.state not in states or not self.request.filter.fits_delivery(delivery):
+            return False
+        is_virus = delivery.is_quarantined and delivery.held_for.startswith("virus.")
+        accepts = self.request.action is not Action.RELEASE or self.request.options.accepts_virus
+        return accepts or not is_virus
 
     def chosen(self, message: Message) -> list[Delivery]:
         """The deliveries of a message that are meant, each only once."""
@@ -167,14 +175,14 @@ class Surgery:
                     delivery.busy = True
             else:
                 for delivery in free:
-                    self._change(request, delivery)
+                    self._change(request, message, delivery)
                 self._queue.record(message, free)
         for message, free in to_cancel:
             await self._cancel(operation, message, free)
         for message in messages:
             self._queue.let_go(message)
 
-    def _change(self, request: Request, delivery: Delivery) -> None:
+    def _change(self, request: Request, message: Message, delivery: Delivery) -> None:
         if request.action is Action.HOLD:
             delivery.state = DeliveryState.HELD
             return
@@ -182,8 +190,12 @@ class Surgery:
             delivery.via = request.options.via
             if delivery.state is DeliveryState.HELD:
                 return
+        now = self._clock.now()
+        if delivery.is_quarantined:
+            self._spool.holdings.let_go(delivery, message.content.size_bytes)
+            delivery.released = released_by(request.author, delivery.held_for, now)
         delivery.state = DeliveryState.WAITING
-        delivery.due = self._clock.now()
+        delivery.due = now
         delivery.held_for = ""
 
     async def _cancel(
@@ -192,12 +204,16 @@ class Surgery:
         """End deliveries: their sender is told, unless nobody may be told or nobody shall be."""
         is_silent = operation.request.options.silent
         for delivery in deliveries:
+            told = str(CANCELLED.reply)
+            if delivery.is_quarantined:
+                self._spool.holdings.let_go(delivery, message.content.size_bytes)
+                told = f"Deleted while it was held, by {clean_text(operation.request.author)}"
             delivery.state = DeliveryState.DONE
             delivery.end = "discarded" if is_silent else "bounced"
             delivery.cause = CANCELLED.cause.value
             delivery.whose = CANCELLED.whose.value
             delivery.remote = ""
-            delivery.last_reply = str(CANCELLED.reply)
+            delivery.last_reply = told
         notices: list[Message] = []
         if not is_silent:
             settled = Settled(failed=[(delivery, CANCELLED) for delivery in deliveries])
@@ -221,12 +237,26 @@ class Surgery:
             ChangeRecord(
                 self._clock.now(),
                 request.author,
-                f"queue.{request.action.value}",
+                _named(request),
                 str(request.filter),
                 f"{tally.count} deliveries{via}{silent}, {tally.busy} busy, {tally.kept} kept",
                 tuple(operation.related),
             )
         )
+
+
+def released_by(author: str, check: str, now: Instant) -> str:
+    """What X-Postern-Released says: when, by whom, and what for the message was held."""
+    by = re.sub(r"[^A-Za-z0-9._@:+-]", "?", author)[:MAX_AUTHOR_CHARS]
+    return f"{header_date(now)}; by={by}; was={check}"
+
+
+def _named(request: Request) -> str:
+    """A request's name in the journal."""
+    if not request.filter.quarantined:
+        return f"queue.{request.action.value}"
+    word = "delete" if request.action is Action.CANCEL else request.action.value
+    return f"quarantine.{word}"
 
 
 def withdraw(groups: Groups, wanted: Collection[tuple[int, int]]) -> None:

@@ -27,6 +27,7 @@ from postern.notices.success import success_notice
 from postern.notices.words import is_no_mailbox
 from postern.queue.settle import Settled
 from postern.runtime.clock import Clock
+from postern.spool.holdings import Holdings
 from postern.spool.message import Delivery, DeliveryState, Message, Origin
 
 log = structlog.get_logger("postern.notices")
@@ -49,6 +50,10 @@ class Homes(Protocol):
 
     def home_of(self, address: Address) -> str | None:
         """The mailbox's folder, or None."""
+        ...
+
+    def owner_of(self, address: Address) -> Address:
+        """The mailbox in its one spelling, its tag left out."""
         ...
 
 
@@ -88,6 +93,7 @@ class NoticeTidings:
         numbers: Numbers,
         clock: Clock,
         homes: Homes,
+        holdings: Holdings,
         suggestions: Suggests | None = None,
     ) -> None:
         self._settings = settings
@@ -96,6 +102,7 @@ class NoticeTidings:
         self._clock = clock
         self._homes = homes
         self._suggestions = suggestions
+        self._holdings = holdings
         self._rate = RateGuard(settings)
 
     def moment_of_delay(self, message: Message, *, is_blocked: bool = False) -> float:
@@ -208,14 +215,22 @@ class NoticeTidings:
                 log.info("notices.held", trace=message.trace, reason=reason)
                 letters = []
                 for end in about:
-                    delivery = ends.delivery_of(end)
-                    delivery.state = DeliveryState.HELD
-                    delivery.end = ""
+                    self._hold(message, ends.delivery_of(end), is_ours=end.is_ours)
                     owner, now = end.recipient.address, self._clock.now()
                     if end.is_ours and self._rate.admit_letter(owner, now):
                         letter = held_notice(original, end, owner, settings=self._settings, now=now)
                         letters.append(self._spooled(message, letter))
                 return letters
+
+    def _hold(self, message: Message, delivery: Delivery, *, is_ours: bool) -> None:
+        """Hold what could not be delivered: for the mailbox's owner, or until a person looks."""
+        delivery.end = ""
+        if is_ours:
+            owner = self._homes.owner_of(delivery.recipient.address)
+            check, size_bytes = f"delivery.{delivery.cause}", message.content.size_bytes
+            self._holdings.hold(delivery, owner, check, size_bytes, self._clock.now())
+        else:
+            delivery.state = DeliveryState.HELD
 
     def _spooled(self, about: Message, notice: notices.Notice) -> Message:
         """A notice as a message of our own, with a conversation that names what it is about."""

@@ -143,7 +143,8 @@ def _key(route: Route, delivery: Delivery) -> object:
     """
     if isinstance(route, SmtpRoute):
         hosts = frozenset(route.targets)
-        return (route.group, route.egress.name, route.tls, hosts, delivery.is_junk)
+        marks = (delivery.is_junk, delivery.released)
+        return (route.group, route.egress.name, route.tls, hosts, marks)
     if isinstance(route, LmtpRoute):
-        return (route.group, route.endpoint, delivery.is_junk)
+        return (route.group, route.endpoint, delivery.is_junk, delivery.released)
     return None

@@ -4,9 +4,10 @@ Fresh mail goes straight from memory to its first attempt. What has to wait is o
 wakes at the earliest due time and claims only as much as it has lanes for.
 
 Every waiting delivery leaves by its expiry: the last try is made then, and one whose turn did not
-come for an hour after that is given up without it. Held mail is the exception: it stays until a
-person releases or cancels it, for its sender may not be told and it must never vanish unseen. Once
-released after its expiry it has one more try.
+come for an hour after that is given up without it. Held mail is the exception. What is held for the
+owner of a mailbox has an end of its own, see ``queue.keeper``. What a person holds, or what failed
+elsewhere and may be told to nobody, stays until a person releases or cancels it, for it must never
+vanish unseen. Once released after its expiry it has one more try.
 """
 
 import asyncio

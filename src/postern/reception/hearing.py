@@ -35,9 +35,10 @@ from postern.reception.recipients import Decision
 from postern.reception.record import Record
 from postern.reception.services import Services
 from postern.reception.settings import Kind
-from postern.reception.settlement import Settlement, by_recipient, settle, verdict_of
+from postern.reception.settlement import Custody, Settlement, by_recipient, settle, verdict_of
 from postern.reception.transaction import Transaction
 from postern.runtime.clock import Clock
+from postern.spool.holdings import Holdings
 
 _OTHER_RULES = Finding(
     "rule.mixed",
@@ -280,7 +281,9 @@ class Hearing:
         assert self._known is not None
         return field(AuthenticationResults(self._hostname, self._known.results), utf8=utf8)
 
-    def settle(self, transaction: Transaction, letter: Letter) -> Settlement:
+    def settle(
+        self, transaction: Transaction, letter: Letter, size_bytes: int, holdings: Holdings
+    ) -> Settlement:
         """Mark what goes to Junk and what is held; refuse it for who refuses it, or for all."""
         facts = self._whole(letter)
         judgements: list[Judgement] = []
@@ -289,7 +292,8 @@ class Hearing:
             judgements.append(self._judge(named, place, facts))
             return judgements[-1]
 
-        settlement = settle(transaction, judge)
+        custody = Custody(holdings, self._directory.owner_of, size_bytes, facts.at)
+        settlement = settle(transaction, judge, custody)
         self._policy.uses.note(judgements, facts.at)
         return settlement
 

@@ -137,7 +137,8 @@ class Intake:
             await hearing.ask_again(self._transaction, letter, self._record)
             if self.is_over:
                 return  # the client did not wait; it will send the message again
-            settled = hearing.settle(self._transaction, letter)
+            holdings = self._services.spool.holdings
+            settled = hearing.settle(self._transaction, letter, self.size_bytes, holdings)
             self._apart = settled.apart
             for one in settled.apart:
                 if one is not None and one is not settled.refusal:

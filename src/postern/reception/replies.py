@@ -24,6 +24,11 @@ OTHER_RULES = reply(
 )
 
 NO_ROOM = reply(452, "4.3.1", "Our disk is nearly full; nothing is lost, please try again later")
+HELD_FULL = reply(
+    452,
+    "4.2.2",
+    "Not accepted now: what is held for a recipient is at its limit; please try again later",
+)
 NOT_STORED = reply(451, "4.3.0", "Not accepted for now: our disk could not take the message")
 NO_DATABASE = reply(451, "4.3.0", "Not accepted for now: our database does not answer")
 OUR_ERROR = reply(451, "4.3.0", "We met an error of our own; please try again")

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 
 from postern.journal.record import RecipientRecord
 from postern.mail.address import Address, parse_address
-from postern.mail.finding import Effect, Verdict
+from postern.mail.finding import Effect, Finding, Result, Verdict, Whose
 from postern.policy.answers import answer
 from postern.policy.judge import Gravity, Judgement
 from postern.policy.recipient import at_end
+from postern.reception import replies
 from postern.reception.admission import Refusal
 from postern.reception.transaction import Promise, Transaction, because_of
-from postern.spool.message import Delivery, DeliveryState
+from postern.runtime.clock import Instant
+from postern.spool.holdings import Holdings
+from postern.spool.message import Delivery
 
 Judge = Callable[[Address, Address], Judgement]
 """The judgement for the recipient that RCPT called so, and one place that it leads to."""
@@ -27,6 +30,33 @@ _EFFECTS = {
     Gravity.REFUSE_FOR_NOW: Effect.REFUSE_FOR_NOW,
     Gravity.REFUSE: Effect.REFUSE,
 }
+
+
+_NO_ROOM = Finding(
+    "quota.full", Result.FAIL, "what is held for a recipient is at its limit", Whose.RECIPIENT
+)
+_FULL = Refusal(_NO_ROOM, replies.HELD_FULL)
+
+
+@dataclass(frozen=True, slots=True)
+class Custody:
+    """Holds a message of ``size_bytes`` for others; ``owner_of``: whose mail a place's is."""
+
+    holdings: Holdings
+    owner_of: Callable[[Address], Address]
+    size_bytes: int
+    now: Instant
+
+    def lacks_room(self, place: Address, judgement: Judgement) -> bool:
+        """Whether it is to be held for the owner of ``place``, and no more can be."""
+        if not _is_held(judgement):
+            return False
+        return not self.holdings.has_room(self.owner_of(place).key, self.size_bytes)
+
+    def hold(self, delivery: Delivery, check: str) -> None:
+        """Hold one delivery for its owner because of ``check``."""
+        owner = self.owner_of(delivery.recipient.address)
+        self.holdings.hold(delivery, owner, check, self.size_bytes, self.now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +73,13 @@ class Settlement:
     apart: tuple[Refusal | None, ...] = ()
 
 
-def settle(transaction: Transaction, judge: Judge) -> Settlement:
-    """Mark the deliveries that go to Junk or are held; take out those that are refused."""
+def settle(transaction: Transaction, judge: Judge, custody: Custody) -> Settlement:
+    """Mark the deliveries that go to Junk or are held; take out those that are refused.
+
+    Where no more can be held for a mailbox, whoever shares its answer comes again later.
+    """
     if len(transaction.promises) > 1:
-        return _settle_each(transaction, judge)
+        return _settle_each(transaction, judge, custody)
     judged = [
         (delivery, judge(_named(delivery), delivery.recipient.address))
         for delivery in transaction.deliveries
@@ -54,8 +87,10 @@ def settle(transaction: Transaction, judge: Judge) -> Settlement:
     refusing = at_end([judgement for _, judgement in judged])
     if refusing is not None:
         return Settlement(_refusal_of(refusing))
+    if any(custody.lacks_room(delivery.recipient.address, one) for delivery, one in judged):
+        return Settlement(_FULL)
     for delivery, judgement in judged:
-        _mark(delivery, judgement, transaction.records)
+        _mark(delivery, judgement, transaction.records, custody)
     return Settlement(None)
 
 
@@ -72,14 +107,16 @@ def by_recipient(transaction: Transaction) -> dict[Address, list[Address]]:
     return found
 
 
-def _settle_each(transaction: Transaction, judge: Judge) -> Settlement:
+def _settle_each(transaction: Transaction, judge: Judge, custody: Custody) -> Settlement:
     """Each recipient takes the message or is refused it, whatever the others do."""
     promises = transaction.promises
     transaction.start_over()
-    return _settlement([_settle_one(transaction, promise, judge) for promise in promises])
+    return _settlement([_settle_one(transaction, one, judge, custody) for one in promises])
 
 
-def _settle_one(transaction: Transaction, promise: Promise, judge: Judge) -> Refusal | None:
+def _settle_one(
+    transaction: Transaction, promise: Promise, judge: Judge, custody: Custody
+) -> Refusal | None:
     judged = {
         place.address: judge(promise.recipient.address, place.address)
         for place in promise.destinations
@@ -88,8 +125,12 @@ def _settle_one(transaction: Transaction, promise: Promise, judge: Judge) -> Ref
     if refusing is not None:
         transaction.break_off(promise, verdict_of(refusing))
         return _refusal_of(refusing)
+    if any(custody.lacks_room(place, one) for place, one in judged.items()):
+        verdict = Verdict(Effect.REFUSE_FOR_NOW, replies.HELD_FULL, _NO_ROOM)
+        transaction.break_off(promise, verdict)
+        return _FULL
     for delivery in transaction.keep(promise):
-        _mark(delivery, judged[delivery.recipient.address], transaction.records)
+        _mark(delivery, judged[delivery.recipient.address], transaction.records, custody)
     return None
 
 
@@ -122,7 +163,17 @@ def _refusal_of(refusing: Judgement) -> Refusal:
     return Refusal(finding, answer(finding, for_now=refusing.gravity is Gravity.REFUSE_FOR_NOW))
 
 
-def _mark(delivery: Delivery, judgement: Judgement, records: Sequence[RecipientRecord]) -> None:
+def _is_held(judgement: Judgement) -> bool:
+    """True for what is neither taken nor put into Junk by a recipient whom it reaches."""
+    return judgement.because is not None and judgement.gravity is not Gravity.JUNK
+
+
+def _mark(
+    delivery: Delivery,
+    judgement: Judgement,
+    records: Sequence[RecipientRecord],
+    custody: Custody,
+) -> None:
     record = records[delivery.index] if delivery.index < len(records) else None
     if record is not None and judgement.rule is not None:
         record.rule = judgement.rule.label
@@ -132,11 +183,10 @@ def _mark(delivery: Delivery, judgement: Judgement, records: Sequence[RecipientR
     if record is not None:
         record.because = because_of(finding)
     delivery.is_suspect = True
-    if judgement.gravity is Gravity.JUNK:
-        delivery.is_junk = True
+    if _is_held(judgement):
+        custody.hold(delivery, finding.check)
     else:
-        delivery.state = DeliveryState.HELD
-        delivery.held_for = finding.check
+        delivery.is_junk = True
 
 
 def _named(delivery: Delivery) -> Address:

@@ -34,8 +34,10 @@ class Delivery:
     ``via`` pins an egress; ``cause``, ``last_reply``, ``remote`` and ``whose`` tell of the last try
     that failed; ``end`` is the final word once DONE; ``attempts`` keeps the tries so far, only the
     latest when many. ``is_junk``: it goes to the Junk folder; ``held_for``: the check or rule that
-    holds it, empty when a person does, or nobody; ``is_suspect``: either was so once, and its
-    sender may be forged. ``busy`` is memory only: who works on it now.
+    holds it, empty when a person does, or nobody; while it does, ``due`` is when that ends.
+    ``is_suspect``: either was so once, and its sender may be forged. ``owner``: the mailbox (its
+    key) that it is, or was, held for; ``released``: when, by whom and what for it was let go.
+    ``busy`` is memory only: who works on it now.
     """
 
     n: int
@@ -57,7 +59,14 @@ class Delivery:
     is_junk: bool = False
     is_suspect: bool = False
     held_for: str = ""
+    owner: str = ""
+    released: str = ""
     busy: bool = False
+
+    @property
+    def is_quarantined(self) -> bool:
+        """True while a rule or check holds it for its owner."""
+        return self.state is DeliveryState.HELD and self.held_for != ""
 
     @property
     def has_arrived(self) -> bool:
@@ -107,3 +116,17 @@ class Claim:
     due: list[tuple[int, int]]
     loaded: list[Message]
     next_due: float | None
+
+
+HeldPlace = tuple[float, int, int]
+"""Where a walk through what is held has come to: when it ends, its message, its ``n``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One delivery that is held, as it is on disk, with what is known of message ``number``."""
+
+    number: int
+    delivery: Delivery
+    size_bytes: int
+    accepted_at: float

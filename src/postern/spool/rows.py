@@ -53,6 +53,8 @@ class _DeliveryRow(msgspec.Struct, array_like=True):
     is_junk: bool = False
     held_for: str = ""
     is_suspect: bool = False
+    owner: str = ""
+    released: str = ""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -115,6 +117,8 @@ def delivery_row(message_id: int, d: Delivery) -> tuple[int, int, int, float, st
         d.is_junk,
         d.held_for,
         d.is_suspect,
+        d.owner,
+        d.released,
     )
     return (message_id, d.n, int(d.state), d.due, d.group, d.tries, _encode(row))
 
@@ -212,6 +216,8 @@ def read_delivery(n: int, state: int, due: float, group: str, tries: int, blob: 
             row.is_junk,
             row.is_suspect,
             row.held_for,
+            row.owner,
+            row.released,
         )
     except (msgspec.MsgspecError, ValueError, TypeError) as error:
         raise DamagedRowError(f"delivery {n}: {error}") from error

@@ -1,7 +1,32 @@
 """What can be set about the spool."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class HoldSettings:
+    """How long mail is held for its owner, and how much of it.
+
+    ``told_s``: how long an owner has at least after the letter that names a message was delivered.
+    ``most_messages`` and ``most_bytes`` are for one mailbox on the whole host.
+    """
+
+    keep_s: float = 30 * 86_400.0
+    told_s: float = 7 * 86_400.0
+    most_messages: int = 1_000
+    most_bytes: int = 512 * 1024 * 1024
+    workers: int = 1
+
+    @property
+    def worker_messages(self) -> int:
+        """Messages that one worker may hold for a mailbox."""
+        return max(1, self.most_messages // self.workers)
+
+    @property
+    def worker_bytes(self) -> int:
+        """Octets that one worker may hold for a mailbox, beside the first message."""
+        return self.most_bytes // self.workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +42,7 @@ class SpoolSettings:
     handover_s: float = 0.25
     reserve_extra_bytes: int = 256 * 1024 * 1024
     ballast_bytes: int = 64 * 1024 * 1024
+    hold: HoldSettings = field(default_factory=HoldSettings)
 
     @property
     def reserve_bytes(self) -> int:

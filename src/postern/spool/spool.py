@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 import structlog
@@ -20,7 +21,16 @@ from postern.spool.adopt import (
 from postern.spool.body import BodyFolder, BodyWriter
 from postern.spool.gather import Gathering
 from postern.spool.handover import Handover, Journal
-from postern.spool.message import Claim, Delivery, DeliveryState, GroupLine, Message
+from postern.spool.holdings import Holdings
+from postern.spool.message import (
+    Claim,
+    Delivery,
+    DeliveryState,
+    GroupLine,
+    Held,
+    HeldPlace,
+    Message,
+)
 from postern.spool.outline import outline
 from postern.spool.rows import DamagedRowError, delivery_row
 from postern.spool.settings import SpoolSettings
@@ -50,6 +60,7 @@ class Spool:
         self._clock = clock
         settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.space = Space(settings.folder, settings.reserve_bytes, clock)
+        self.holdings = Holdings(settings.hold)
         self.ballast = Ballast(settings.folder, settings.ballast_bytes)
         self._bodies = BodyFolder(bodies_path(settings.folder, worker))
         self._executor = ThreadPoolExecutor(BODY_THREADS, thread_name_prefix="body")
@@ -203,6 +214,28 @@ class Spool:
             return [message for message in loaded if message is not None], following
 
         return await self._call(look)
+
+    async def standing(self, numbers: Sequence[int]) -> dict[int, list[Delivery]]:
+        """How the deliveries of these messages stand on disk, their bodies unread.
+
+        Those that are not there, or can't be read, are left out.
+        """
+
+        def look(spool: SpoolFile) -> dict[int, list[Delivery]]:
+            found = {}
+            for number in numbers:
+                with suppress(DamagedRowError):
+                    found[number] = spool.deliveries(number)
+            return {number: deliveries for number, deliveries in found.items() if deliveries}
+
+        return await self._call(look)
+
+    async def held(self, after: HeldPlace, limit: int) -> tuple[list[Held], HeldPlace | None]:
+        """The next ``limit`` deliveries that are held, those that end first in front.
+
+        Begin after ``(0.0, -1, -1)``; the second value is where to go on, None at the end.
+        """
+        return await self._call(lambda spool: spool.held(after, limit))
 
     async def totals(self) -> tuple[int, int, float | None]:
         """Waiting and held deliveries on disk, and when the oldest message was accepted."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from postern.mail.content import BytesContent, Content, PrefixedContent
 from postern.spool.body import BodyFolder, FileContent
-from postern.spool.message import Delivery, DeliveryState, GroupLine, Message
+from postern.spool.message import Delivery, DeliveryState, GroupLine, Held, HeldPlace, Message
 from postern.spool.rows import (
     DamagedRowError,
     delivery_row,
@@ -81,6 +81,12 @@ NEXT_ID = "SELECT id FROM message WHERE id > ? ORDER BY id LIMIT 1"
 BROWSE = (
     "SELECT message, n, state, due, grp, tries, record FROM delivery "
     "WHERE (message, n) > (?, ?) ORDER BY message, n LIMIT ?"
+)
+HELD = (
+    "SELECT d.due, d.message, d.n, d.grp, d.tries, d.record, m.size, m.accepted_at "
+    "FROM delivery d INDEXED BY delivery_held JOIN message m ON m.id = d.message "
+    "WHERE d.state = 2 AND d.due >= ?1 AND (d.due > ?1 OR (d.message, d.n) > (?2, ?3)) "
+    "ORDER BY d.due, d.message, d.n LIMIT ?4"
 )
 DELIVERED_IDS = "SELECT DISTINCT message FROM delivery ORDER BY message"
 MAX_UNREADABLE = 100_000
@@ -244,6 +250,20 @@ class SpoolFile:
                     found[number] = None
         following = (rows[-1][0], rows[-1][1]) if len(rows) == limit else None
         return list(found), following
+
+    def held(self, after: HeldPlace, limit: int) -> tuple[list[Held], HeldPlace | None]:
+        """What is held, those that end first in front: ``limit`` rows, and where to go on.
+
+        A row that can't be read is passed over. The cost of a call does not grow with the spool.
+        """
+        rows = self._db.execute(HELD, (*after, limit)).fetchall()
+        found = []
+        for due, number, n, group, tries, record, size_bytes, accepted_at in rows:
+            with suppress(DamagedRowError):
+                delivery = read_delivery(n, DeliveryState.HELD, due, group, tries, record)
+                found.append(Held(number, delivery, size_bytes, accepted_at))
+        following = rows[-1][:3] if len(rows) == limit else None
+        return found, following
 
     def raw(self, number: int) -> tuple[list[object], list[list[object]]]:
         """The columns of a damaged message and of its deliveries, as they are."""

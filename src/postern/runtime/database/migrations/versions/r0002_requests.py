@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the tables of ``postern.queue.store``."""
+    """Make the tables of ``postern.queue.store.requests``."""
     op.create_table(
         "request",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
