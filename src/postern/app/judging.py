@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import structlog
 
+from postern.policy.checks.asked import Asked
 from postern.policy.checks.check import Found, Seen
 from postern.policy.checks.dkim import check_dkim
 from postern.policy.checks.dmarc import check_dmarc
@@ -51,19 +52,23 @@ class Judging:
         lookup, zones = self._lookup, self.zones
 
         async def ptr(seen: Seen) -> Found:
-            return await check_ptr(seen, lookup)
+            asked = Asked(lookup)
+            return asked.placed(await check_ptr(seen, asked))
 
         async def dnsbl(seen: Seen) -> Found:
             return await check_dnsbl(seen.ip, zones, lookup)
 
         async def helo(seen: Seen) -> Found:
-            return await check_helo(seen, lookup)
+            asked = Asked(lookup)
+            return asked.placed(await check_helo(seen, asked))
 
         async def mailfrom(seen: Seen) -> Found:
-            return await check_mailfrom(seen, lookup)
+            asked = Asked(lookup)
+            return asked.placed(await check_mailfrom(seen, asked))
 
         async def spf(seen: Seen) -> Found:
-            return await check_spf(seen, lookup)
+            asked = Asked(lookup)
+            return asked.placed(await check_spf(seen, asked))
 
         return (
             Check("ptr", Stage.CONNECT, ptr),
@@ -79,10 +84,13 @@ class Judging:
 
         async def dkim(letter: Letter, known: Known) -> Found:
             del known
-            return await check_dkim(letter, lookup)
+            asked = Asked(lookup)
+            return asked.placed(await check_dkim(letter, asked))
 
         async def dmarc(letter: Letter, known: Known) -> Found:
-            return await check_dmarc(letter, known.identifiers, known.findings, lookup)
+            asked = Asked(lookup)
+            found = await check_dmarc(letter, known.identifiers, known.findings, asked)
+            return asked.placed(found)
 
         async def standards(letter: Letter, known: Known) -> Found:
             del known

@@ -61,6 +61,11 @@ async def ask_all(lookup: Lookup, questions: Iterable[Question]) -> Sequence[Ans
     return await asyncio.gather(*(lookup.ask(question) for question in questions))
 
 
+async def confirm_all(lookup: Lookup, answers: Iterable[Answer]) -> Sequence[Answer]:
+    """What stands of all of them once those that say "nothing there" were asked for elsewhere."""
+    return await asyncio.gather(*(lookup.confirm(answer) for answer in answers))
+
+
 async def conduct(inquiry: Inquiry[T], lookup: Lookup) -> T:
     """Run an inquiry to its end with real answers."""
     try:
@@ -75,6 +80,12 @@ async def conduct(inquiry: Inquiry[T], lookup: Lookup) -> T:
 def passed(check: str, text: str) -> Found:
     """Nothing to say against it."""
     return Found((Finding(check, Result.PASS, text),))
+
+
+def denied(answers: Iterable[Answer]) -> str:
+    """``; home found nothing there`` where resolvers do not agree, to be put behind a text."""
+    names = dict.fromkeys(answer.denied_by for answer in answers if answer.denied_by)
+    return f"; {', '.join(names)} found nothing there" if names else ""
 
 
 def failed(check: str, text: str, whose: Whose = Whose.SENDER) -> Found:
@@ -92,6 +103,8 @@ def couldnt_tell(check: str, answer: Answer, what: str, could_be: tuple[str, ...
         Status.SERVER_FAILURE: "the name servers failed",
         Status.TIMEOUT: "the name servers did not answer in time",
     }.get(answer.status, "there was no answer")
+    if answer.denied_by:
+        why = f"{answer.denied_by} found nothing, and {answer.resolver} could not confirm that"
     text = f"{what} could not be looked up: {why} ({answer.question.name} {answer.question.type})"
     finding = Finding(
         check,
