@@ -1,7 +1,7 @@
 """What one worker judges by: the checks that the configuration asks for, over its resolvers."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import structlog
 
@@ -23,7 +23,7 @@ from postern.policy.panel import Check, Known, Stage
 from postern.policy.policy import Policy
 from postern.policy.rules.store import Books, RuleStore
 from postern.policy.uses import Uses
-from postern.runtime.clock import Clock
+from postern.runtime.clock import Clock, Instant
 from postern.runtime.resolver.lookup import Lookup
 
 log = structlog.get_logger("postern.worker")
@@ -109,9 +109,12 @@ class Judging:
         except Exception:
             log.exception("worker.blocklists")
 
-    async def write_uses(self, store: RuleStore) -> None:
-        """Write down how often rules were of use; what can't be written is only not counted."""
-        uses = self.policy.uses.take()
+    async def write_uses(self, store: RuleStore, others: Mapping[str, tuple[int, Instant]]) -> None:
+        """Write down how often rules, and ``others``, were of use.
+
+        What can't be written is only not counted.
+        """
+        uses = {**self.policy.uses.take(), **others}
         if not uses:
             return
         try:

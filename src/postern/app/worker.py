@@ -10,6 +10,7 @@ from dataclasses import replace
 import structlog
 import uvloop
 
+from postern.app.forwarding import Forwarding
 from postern.app.judging import Judging
 from postern.app.outward import Outward, outward
 from postern.app.settings import (
@@ -40,6 +41,7 @@ from postern.reception.codes import Numbers
 from postern.reception.reception import Reception
 from postern.reception.services import Services
 from postern.reception.tls import BadCertificateError, CertificateFilesWatch, Certificates
+from postern.routing.zones.store import ForwardZoneStore
 from postern.runtime.clock import SystemClock
 from postern.runtime.database.watch import ChangeWatch
 from postern.runtime.processes import WorkerSetup
@@ -100,6 +102,9 @@ class Worker:
         self._spool = Spool(spool_settings(config), setup.number, setup.of, journal, self._clock)
         self._authenticator = Authenticator(self._directory, self._clock)
         self._outward = out = self._outward_of(config)
+        zones = ForwardZoneStore(self._site.database, self._clock, f"worker-{setup.number}")
+        self._forwarding = Forwarding(zones, out)
+        self._directory.on_change(self._forwarding.refresh)
         self._books = Books(self._site.database, self._clock)
         self._directory.on_change(self._books.forget)
         self._uses = Uses()
@@ -198,7 +203,12 @@ class Worker:
         """How often each rule was of use, and when last."""
         while True:
             await asyncio.sleep(USES_S)
-            await self._judging.write_uses(self._rules)
+            await self._write_uses()
+
+    async def _write_uses(self) -> None:
+        """How often exceptions were of use: rules, and zones with a resolver of their own."""
+        zones = self._outward.resolver.take_forward_uses()
+        await self._judging.write_uses(self._rules, zones)
 
     async def _keep_sweeping(self) -> None:
         """Day files that are too old, or too many, go."""
@@ -220,6 +230,7 @@ class Worker:
             log.error("worker.reload_refused", text=str(error))  # noqa: TRY400 - the text is the cause
             return
         old, self._outward, self._config = self._outward, fresh, config
+        self._forwarding.serve(fresh)
         self._certificate_files = CertificateFilesWatch(certificate_files(config))
         before, self._judging = self._judging, self._judging_of(config)
         self._judging.take_over(before)
@@ -259,7 +270,7 @@ class Worker:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._judging.write_uses(self._rules)
+        await self._write_uses()
         await self._outward.close(END_S)
         await self._spool.close()
         self._authenticator.close()

@@ -226,6 +226,7 @@ def begin_hearing(services: Services, client: Client) -> Hearing | None:
     ip = parse_ip(client.ip)
     if ip is None or ip.is_loopback:
         return None
+    services.directory.refresh()  # a resolver for its zone may have been named just now
     hostname = services.settings.hostname
     return Hearing(
         policy,

@@ -63,15 +63,20 @@ class Resolver:
         """Name of the resolver that is asked first."""
         return self._named[0].name
 
-    def forward(self, zones: ForwardZones) -> None:
-        """Look up names in ``zones`` through theirs first; forget what was known of any changed."""
+    def forward(self, zones: ForwardZones) -> bool:
+        """Look up names in ``zones`` through theirs first; forget what was known of any changed.
+
+        Returns:
+            False when nothing changed.
+        """
         changed = zones.differing(self._forwards)
         if not changed:
-            return
+            return False
         self._forwards = zones
         self._generation += 1  # what is under way was asked in the old way
         for cache in (self._all_cache, self._doubts):
             cache.forget_below(changed)
+        return True
 
     def take_forward_uses(self) -> Mapping[str, tuple[int, Instant]]:
         """By the id of a forward zone, how often names in it were asked for since the last call."""
