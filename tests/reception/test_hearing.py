@@ -100,6 +100,7 @@ async def test_a_refusal_names_the_cause_and_the_record_also_what_would_refuse_n
         assert told.because is not None
         assert told.because.check == "ptr.missing"
         assert told.recipients[0].state == "refused"
+        assert told.recipients[0].next == ("mailfrom.no-domain",)
         failed = [step.step for step in told.steps if step.result == "fail"]
         assert failed == ["ptr.missing", "helo.unresolvable", "mailfrom.no-domain"]
         assert rig.services.tally.refusals["ptr.missing"] == 1

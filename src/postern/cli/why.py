@@ -83,7 +83,8 @@ def why(
         for found in _queries(query, codes)
         for narrowed in [found.to(to) if to else found]
     ]
-    answer = explain(queries, JournalReader(config.data_dir / "journal"), open_waiting(config))
+    journal, waiting = JournalReader(config.data_dir / "journal"), open_waiting(config)
+    answer = explain(queries, journal, waiting, [one.name for one in config.resolvers])
     if as_json:
         sys.stdout.write(why_json(answer, codes) + "\n")
     elif plain:

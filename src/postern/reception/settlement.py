@@ -11,6 +11,7 @@ from postern.journal.record import RecipientRecord
 from postern.mail.address import Address, parse_address
 from postern.mail.finding import Effect, Verdict
 from postern.policy.answers import answer
+from postern.policy.blockers import next_refusals
 from postern.policy.judge import Gravity, Judgement
 from postern.policy.recipient import at_end
 from postern.reception.admission import Refusal
@@ -53,6 +54,9 @@ def settle(transaction: Transaction, judge: Judge) -> Settlement:
     ]
     refusing = at_end([judgement for _, judgement in judged])
     if refusing is not None:
+        for delivery, judgement in judged:
+            if delivery.index < len(transaction.records):
+                transaction.records[delivery.index].next = next_refusals(judgement)
         return Settlement(_refusal_of(refusing))
     for delivery, judgement in judged:
         _mark(delivery, judgement, transaction.records)
@@ -100,7 +104,8 @@ def verdict_of(refusing: Judgement) -> Verdict:
     """A judgement that refuses, as it is answered and put on record."""
     refusal = _refusal_of(refusing)
     label = "" if refusing.rule is None else refusing.rule.label
-    return Verdict(_EFFECTS[refusing.gravity], refusal.reply, refusal.finding, label)
+    effect, then = _EFFECTS[refusing.gravity], next_refusals(refusing)
+    return Verdict(effect, refusal.reply, refusal.finding, label, then)
 
 
 def _refusal_of(refusing: Judgement) -> Refusal:
