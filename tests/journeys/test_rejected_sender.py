@@ -183,13 +183,30 @@ def test_a_zone_that_home_is_too_slow_for_is_looked_up_abroad_by_a_pasted_comman
 
 
 def test_dns_that_is_dead_entirely_is_not_now_for_everybody_and_never_a_refusal() -> None:
-    with DnsProxy("127.0.0.1:9", silent={"test", "arpa"}) as dead:
-        with harbour(resolver("home", dead.address, 0.5)) as server:
-            exchange = send(server)
-            assert exchange.refused_at == "rcpt", exchange.transcript
-            assert exchange.replies("451")
-            assert not exchange.replies("5")
-            told = traced(server, code_in(exchange.replies("451")[-1]))
-            assert told.states() == {WANG: "refused-for-now"}
-            text = server.cli("why", "tea-trading.test", codes=(2,))
-            assert "If you waive ptr only, mailfrom.dns-timeout refuses it next" in text
+    with (
+        DnsProxy("127.0.0.1:9", silent={"test", "arpa"}) as dead,
+        harbour(resolver("home", dead.address, 0.5)) as server,
+    ):
+        exchange = send(server)
+        assert exchange.refused_at == "rcpt", exchange.transcript
+        assert exchange.replies("451")
+        assert not exchange.replies("5")
+        told = traced(server, code_in(exchange.replies("451")[-1]))
+        assert told.states() == {WANG: "refused-for-now"}
+        text = server.cli("why", "tea-trading.test", codes=(2,))
+        assert "If you waive ptr only, mailfrom.dns-timeout refuses it next" in text
+
+
+def test_who_waited_long_enough_for_dead_dns_is_let_in_and_marked_also_after_a_restart() -> None:
+    patience = ("checks", "dns_patience_s = 1.0")
+    with (
+        DnsProxy("127.0.0.1:9", silent={"test", "arpa"}) as dead,
+        harbour(resolver("home", dead.address, 0.5), patience) as server,
+    ):
+        assert send(server).refused_at == "rcpt"
+        server.stop()
+        server.start()  # takes longer than the sender has to wait here
+        exchange = send(server)
+        assert exchange.accepted, exchange.transcript
+        (message,) = server.wait_for_messages(WANG)
+        assert b"X-Postern-Couldnt-Tell: ptr, mailfrom, spf, dmarc" in message

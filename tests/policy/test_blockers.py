@@ -24,7 +24,8 @@ def test_what_would_refuse_next_is_what_the_judge_says_once_the_first_is_left_ou
     rules = book(domain="spf.fail=refuse ptr.mismatch=refuse")
     told = judged(SILENT, rules)
     assert next_refusals(told) == ("ptr.mismatch", "mailfrom.dns-timeout", "spf.couldnt-tell")
-    left, refused = SILENT, []
+    left: tuple[Finding, ...] = SILENT
+    refused = []
     while (now := judged(left, rules)).gravity >= Gravity.REFUSE_FOR_NOW:
         assert now.because is not None
         refused.append(now.because.check)

@@ -28,6 +28,7 @@ from postern.mail.route import Egress, Route, SmtpRoute, Target
 from postern.mail.tracecode import TraceCodes
 from postern.policy.policy import Policy
 from postern.policy.rules.store import Books, RuleStore
+from postern.policy.untold.patience import Patience
 from postern.policy.uses import Uses
 from postern.reception.callahead import CallAhead
 from postern.reception.codes import Numbers
@@ -247,6 +248,7 @@ class Rig:
         )
         self.spool = RecordingSpool(spool_settings, 0, 1, Journal(), self.clock)
         self.spool.told = []
+        self.patience: Patience | None = None
         self.services = Services(
             settings,
             self.spool,
@@ -266,7 +268,8 @@ class Rig:
     def _policy(self) -> Policy:
         books = Books(self._database, self.clock)
         self.directory.on_change(books.forget)
-        return Judging((), self.resolver, books, Uses(), self.clock).policy
+        self.patience = Patience(self.folder / "untold.db")
+        return Judging((), self.resolver, books, Uses(), self.clock, self.patience).policy
 
     @property
     def told(self) -> list[Conversation]:
@@ -315,6 +318,8 @@ class Rig:
         await self.reception.stop(1.0)
         await self.spool.close()
         self.authenticator.close()
+        if self.patience is not None:
+            self.patience.close()
         self._watch.close()
         self._database.close()
         self.site.close()

@@ -22,6 +22,7 @@ from postern.policy.examiner import LetterCheck
 from postern.policy.panel import Check, Known, Stage
 from postern.policy.policy import Policy
 from postern.policy.rules.store import Books, RuleStore
+from postern.policy.untold.patience import Patience
 from postern.policy.uses import Uses
 from postern.runtime.clock import Clock, Instant
 from postern.runtime.resolver.lookup import Lookup
@@ -38,11 +39,17 @@ class Judging:
     """The checks of one configuration, and the block lists that they ask."""
 
     def __init__(
-        self, zones: Iterable[Zone], lookup: Lookup, books: Books, uses: Uses, clock: Clock
+        self,
+        zones: Iterable[Zone],
+        lookup: Lookup,
+        books: Books,
+        uses: Uses,
+        clock: Clock,
+        patience: Patience | None = None,
     ) -> None:
         self._lookup = lookup
         self.zones = Zones(zones, clock)
-        self.policy = Policy(self._checks(), self._letter_checks(), books, uses)
+        self.policy = Policy(self._checks(), self._letter_checks(), books, uses, patience)
 
     def take_over(self, before: "Judging") -> None:
         """Go on with what is known of the block lists, and let the old ones learn as well."""

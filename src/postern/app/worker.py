@@ -34,6 +34,7 @@ from postern.journal.retention import sweep
 from postern.journal.store.writer import JournalWriter
 from postern.mail.tracecode import TraceCodes
 from postern.policy.rules.store import Books, RuleStore
+from postern.policy.untold.patience import Patience
 from postern.policy.uses import Uses
 from postern.queue.commands import Commands
 from postern.queue.worker import QueueWorker
@@ -108,6 +109,7 @@ class Worker:
         self._books = Books(self._site.database, self._clock)
         self._directory.on_change(self._books.forget)
         self._uses = Uses()
+        self._patience = Patience(data_dir / "untold.db")
         self._rules = RuleStore(self._site.database, self._clock, f"worker-{setup.number}")
         self._judging = self._judging_of(config)
         self._queue = QueueWorker(
@@ -135,7 +137,9 @@ class Worker:
 
     def _judging_of(self, config: Config) -> Judging:
         zones = blocklist_zones(config)
-        return Judging(zones, self._outward.resolver, self._books, self._uses, self._clock)
+        self._patience.wait_s = config.checks.dns_patience_s
+        resolver, books = self._outward.resolver, self._books
+        return Judging(zones, resolver, books, self._uses, self._clock, self._patience)
 
     def _outward_of(self, config: Config) -> Outward:
         ports, workers = _ports(self._setup), self._setup.of
@@ -274,6 +278,7 @@ class Worker:
         await self._outward.close(END_S)
         await self._spool.close()
         self._authenticator.close()
+        self._patience.close()
         self._site.close()
 
 

@@ -250,6 +250,18 @@ class Blocklist(Struct, frozen=True, forbid_unknown_fields=True):
     )
 
 
+class Checks(Struct, frozen=True, forbid_unknown_fields=True):
+    """How mail from outside is looked at; what a check's fail leads to is `postern rule system`."""
+
+    dns_patience_s: Annotated[
+        Seconds,
+        Meta(
+            description='how long one sender is told "not now" because DNS does not answer;'
+            " after that its mail is taken, and marked"
+        ),
+    ] = 86400.0
+
+
 class Scanner(Struct, frozen=True, forbid_unknown_fields=True):
     """A virus or spam scanner, by its name."""
 
@@ -330,6 +342,7 @@ class Config(
     journal: Journal = Journal()
     submission: Submission = Submission()
     notices: Notices = Notices()
+    checks: Checks = Checks()
     blocklists: tuple[Blocklist, ...] = ()
     scanners: Annotated[dict[str, Scanner], Meta(description="scanners by name")] = {}
     console: Console = Console()

@@ -5,7 +5,7 @@ judged by what is known then, and once the header is there all are judged again,
 about what only the header tells. What the rules say is reckoned by ``policy.judge`` alone.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 
 from postern.directory.names import key_of
@@ -25,6 +25,7 @@ from postern.policy.policy import Policy
 from postern.policy.recipient import at_rcpt, judge_for, key_of_rules
 from postern.policy.rules.book import Book
 from postern.policy.rules.match import Facts, is_proven
+from postern.policy.untold.patience import untold_field
 from postern.reception import replies
 from postern.reception.client import Client
 from postern.reception.limits import parse_ip
@@ -42,6 +43,8 @@ _OTHER_RULES = Finding(
     "its rules are not those of the first recipient; it takes the message in one of its own",
     Whose.RECIPIENT,
 )
+
+_UNTOLD = Result.COULDNT_TELL
 
 
 class Hearing:
@@ -112,10 +115,25 @@ class Hearing:
         if self._known is None:
             self._known = known = await self._examination.known()
             self._facts = replace(self._facts, ptr=known.ptr.lower(), proven=known.proven)
+            self._known = self._patient(known)
         if not self._is_told:
             self._is_told = True
             for finding in self._known.findings:
                 record.found(finding)
+
+    def _patient(self, known: Known) -> Known:
+        """With what DNS has not told for so long that it is no longer waited for only noted."""
+        patience = self._policy.patience
+        if patience is None or all(one.result is not _UNTOLD for one in known.findings):
+            return known
+        findings = patience.without_overdue(known.findings, self._facts, self._clock.now())
+        return replace(known, findings=findings)
+
+    def _kept_waiting(self, judgements: Sequence[Judgement]) -> None:
+        """Remember it where nothing but DNS keeps the mail from being taken."""
+        patience = self._policy.patience
+        if patience is not None:
+            patience.note(judgements, self._facts, self._clock.now())
 
     # --- at RCPT ---------------------------------------------------------------------------------
 
@@ -137,6 +155,7 @@ class Hearing:
         if refusing is None:
             return accepted
         self._policy.uses.note([refusing], self._facts.at)
+        self._kept_waiting([refusing])
         return verdict_of(refusing)
 
     def _with_same_rules(
@@ -162,9 +181,8 @@ class Hearing:
         """Have the checks look at the whole message, and note what they find."""
         await self.listen(record)
         assert self._known is not None
-        self._known = known = await examine(
-            self._policy.letter_checks, letter, self._known, self._clock
-        )
+        known = await examine(self._policy.letter_checks, letter, self._known, self._clock)
+        self._known = known = self._patient(known)
         for finding in known.findings:
             record.found(finding)
 
@@ -176,9 +194,13 @@ class Hearing:
         return sender is None or is_proven(sender, self._known.proven)
 
     def header_field(self, *, utf8: bool) -> bytes:
-        """What was found, as Authentication-Results (RFC 8601), to be put in front."""
+        """What was found, as Authentication-Results (RFC 8601), to be put in front.
+
+        Below it a mark for mail that was taken although DNS did not tell.
+        """
         assert self._known is not None
-        return field(AuthenticationResults(self._hostname, self._known.results), utf8=utf8)
+        results = field(AuthenticationResults(self._hostname, self._known.results), utf8=utf8)
+        return results + untold_field(self._known.findings)
 
     def settle(self, transaction: Transaction, letter: Letter) -> Settlement:
         """Mark what goes to Junk and what is held; refuse it for who refuses it, or for all."""
@@ -197,6 +219,7 @@ class Hearing:
 
         settlement = settle(transaction, judge)
         self._policy.uses.note(judgements, facts.at)
+        self._kept_waiting(judgements)
         return settlement
 
     def _judge(self, named: Address, destination: Address, facts: Facts) -> Judgement:
