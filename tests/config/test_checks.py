@@ -106,3 +106,11 @@ def test_hostname_must_be_one(tmp_path: Path, name: str) -> None:
 
 def test_direct_needs_no_egress_of_its_own(tmp_path: Path) -> None:
     assert not told(tmp_path, '[delivery]\negress = "direct"')
+
+
+def test_who_is_believed_must_be_a_domain(tmp_path: Path) -> None:
+    problem = only(tmp_path, '[checks]\ntrusted_arc_sealers = ["lists.example", "a b"]')
+    assert problem.key == ("checks", "trusted_arc_sealers", 1)
+    assert only(tmp_path, '[checks]\nknown_forwarders = ["x@y"]').text.startswith(
+        "expected a domain"
+    )

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from tests.mail.arc.stand import chain_of
 from tests.mail.dkim.stand import ed25519_key, signed, zone_of
 from tests.reception.rig import Make, Rig
 from tests.reception.test_hearing import SENDER, WANG, connect, examined, rule
@@ -14,6 +15,7 @@ from postern.mail.authres.results import AuthenticationResults, MethodResult
 from postern.mail.dkim.sign import Signer
 from postern.mail.message.header import HeaderScan
 from postern.policy.checks.check import Found
+from postern.policy.checks.dmarc import Believed
 from postern.policy.rules.rule import Action, Treatment
 from postern.spool.message import DeliveryState, Origin
 
@@ -129,10 +131,9 @@ async def test_p_reject_with_other_evidence_is_refused(make: Make) -> None:
     ("sender", "extra", "policy"),
     [
         ("bounce@robber.example", b"", REJECT),  # a forwarder with an envelope of its own
-        (SENDER, b"List-Id: <deals.robber.example>\r\n", REJECT),
         (SENDER, b"", "v=DMARC1; p=quarantine"),
     ],
-    ids=["no-evidence", "mailing-list", "quarantine"],
+    ids=["no-evidence", "quarantine"],
 )
 async def test_what_might_be_no_forgery_goes_to_junk(
     make: Make, sender: str, extra: bytes, policy: str
@@ -148,6 +149,33 @@ async def test_what_might_be_no_forgery_goes_to_junk(
         assert because is not None
         assert because.check == "dmarc.quarantine"
         assert by_method(content(rig))["dmarc"] == "fail"
+
+
+LIST = Signer("lists.example", "jan", ed25519_key())
+
+
+@pytest.mark.parametrize("added", [b"", b"PS\r\n"], ids=["sealed", "changed-after"])
+async def test_a_chain_that_a_believed_sealer_closed_makes_junk_of_a_refusal(
+    make: Make, monkeypatch: pytest.MonkeyPatch, added: bytes
+) -> None:
+    believed = Believed(frozenset({"lists.example"}))
+    monkeypatch.setattr("postern.app.judging.Believed", lambda: believed)
+    async with server(make, policy=REJECT) as rig:
+        for name, records in zone_of(LIST).items():
+            assert isinstance(records, tuple)
+            rig.resolver.add(name, "TXT", *records)
+        rig.rules.treat("spf.fail", Treatment.NOTE)
+        message = chain_of(MESSAGE, LIST, now=rig.clock.now())
+        client = await connect(rig, ROBBER, "mail.robber.example")
+        said = await client.deliver(message + added, SENDER)
+        if added:
+            assert said.startswith("550-5.7.1 ")
+            return
+        assert said.startswith("250")
+        assert rig.accepted[0].deliveries[0].is_junk
+        because = rig.accepted[0].conversation.because
+        assert because is not None
+        assert "lists.example, whom we believe, passed it on" in because.text
 
 
 async def test_a_key_that_dns_did_not_tell_is_reported_so_and_holds_nothing_up(make: Make) -> None:

@@ -8,7 +8,7 @@ import structlog
 from postern.policy.checks.asked import Asked
 from postern.policy.checks.check import Found, Seen
 from postern.policy.checks.dkim import check_dkim
-from postern.policy.checks.dmarc import check_dmarc
+from postern.policy.checks.dmarc import Believed, Way, check_dmarc
 from postern.policy.checks.dnsbl import check_dnsbl
 from postern.policy.checks.helo import check_helo
 from postern.policy.checks.letter import Letter
@@ -46,8 +46,10 @@ class Judging:
         uses: Uses,
         clock: Clock,
         patience: Patience | None = None,
+        believed: Believed | None = None,
     ) -> None:
         self._lookup = lookup
+        self._believed = believed or Believed()
         self.zones = Zones(zones, clock)
         self.policy = Policy(self._checks(), self._letter_checks(), books, uses, patience)
 
@@ -87,7 +89,7 @@ class Judging:
         )
 
     def _letter_checks(self) -> tuple[LetterCheck, ...]:
-        lookup = self._lookup
+        lookup, believed = self._lookup, self._believed
 
         async def dkim(letter: Letter, known: Known) -> Found:
             del known
@@ -96,7 +98,8 @@ class Judging:
 
         async def dmarc(letter: Letter, known: Known) -> Found:
             asked = Asked(lookup)
-            found = await check_dmarc(letter, known.identifiers, known.findings, asked)
+            way = Way(known.sealer, known.ptr, known.proven, believed)
+            found = await check_dmarc(letter, known.identifiers, known.findings, asked, way)
             return asked.placed(found)
 
         async def standards(letter: Letter, known: Known) -> Found:

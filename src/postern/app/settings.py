@@ -5,8 +5,10 @@ from pathlib import Path
 from postern.config.settings import Config, Egress, Resolver
 from postern.delivery.settings import DeliverySettings
 from postern.journal.settings import JournalSettings
+from postern.mail.address import to_a_labels
 from postern.mail.route import TlsPolicy
 from postern.notices.settings import NoticeSettings
+from postern.policy.checks.dmarc import Believed
 from postern.policy.checks.zones import Zone
 from postern.queue.settings import QueueSettings
 from postern.reception.settings import Kind, ListenerSettings, ReceptionSettings
@@ -166,6 +168,16 @@ def blocklist_zones(config: Config) -> list[Zone]:
         Zone(one.zone, weight=one.weight, meanings=one.meanings, allow=one.allow)
         for one in config.blocklists
     ]
+
+
+def believed_of(config: Config) -> Believed:
+    """Whom ``[checks]`` believes, in the one spelling of their names."""
+    checks = config.checks
+    sealers, forwarders = (
+        frozenset(to_a_labels(name) or name.lower() for name in names)
+        for names in (checks.trusted_arc_sealers, checks.known_forwarders)
+    )
+    return Believed(sealers, forwarders)
 
 
 def maildir_root(config: Config) -> Path:

@@ -14,6 +14,7 @@ from postern.app.forwarding import Forwarding
 from postern.app.judging import Judging
 from postern.app.outward import Outward, outward
 from postern.app.settings import (
+    believed_of,
     blocklist_zones,
     certificate_files,
     journal_settings,
@@ -139,7 +140,8 @@ class Worker:
         zones = blocklist_zones(config)
         self._patience.wait_s = config.checks.dns_patience_s
         resolver, books = self._outward.resolver, self._books
-        return Judging(zones, resolver, books, self._uses, self._clock, self._patience)
+        believed = believed_of(config)
+        return Judging(zones, resolver, books, self._uses, self._clock, self._patience, believed)
 
     def _outward_of(self, config: Config) -> Outward:
         ports, workers = _ports(self._setup), self._setup.of

@@ -12,6 +12,7 @@ from postern.config.lines import Key
 from postern.config.places import MAX_SOCKET_PATH_BYTES, Bind, parse_host_port
 from postern.config.problems import Severity
 from postern.config.settings import Config, Egress, Listener
+from postern.mail.address import to_a_labels
 
 _LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
 _HOSTNAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
@@ -30,7 +31,8 @@ class Doubt:
 def doubts(config: Config) -> list[Doubt]:
     """Everything that does not fit, errors and warnings, in the order of the file's tables."""
     every: list[Callable[[Config], Iterator[Doubt]]] = [
-        _top, _listeners, _certificates, _resolvers, _egresses, _delivery, _queue, _console,
+        _top, _listeners, _certificates, _resolvers, _egresses, _delivery, _queue, _checks,
+        _console,
     ]  # fmt: skip
     return [doubt for check in every for doubt in check(config)]
 
@@ -188,6 +190,13 @@ def _queue(config: Config) -> Iterator[Doubt]:
         yield Doubt(("queue", "max_retry_s"), "expected no less than first_retry_s")
     if queue.expire_s <= queue.first_retry_s:
         yield Doubt(("queue", "expire_s"), "expected more than first_retry_s")
+
+
+def _checks(config: Config) -> Iterator[Doubt]:
+    for name in ("trusted_arc_sealers", "known_forwarders"):
+        for number, domain in enumerate(getattr(config.checks, name)):
+            if to_a_labels(domain) is None:
+                yield Doubt(("checks", name, number), "expected a domain, such as lists.example")
 
 
 def _console(config: Config) -> Iterator[Doubt]:

@@ -260,6 +260,20 @@ class Checks(Struct, frozen=True, forbid_unknown_fields=True):
             " after that its mail is taken, and marked"
         ),
     ] = 86400.0
+    trusted_arc_sealers: Annotated[
+        tuple[Text, ...],
+        Meta(
+            description="domains: mail whose ARC chain holds and was sealed by one of them last is"
+            " not refused for DMARC, it goes to Junk"
+        ),
+    ] = ()
+    known_forwarders: Annotated[
+        tuple[Text, ...],
+        Meta(
+            description="domains: the same for mail from servers whose confirmed name, or whose"
+            " sender proven by SPF, is one of them or below"
+        ),
+    ] = ()
 
 
 class Scanner(Struct, frozen=True, forbid_unknown_fields=True):

@@ -47,6 +47,7 @@ class Found:
         proven: domains that the client was shown to speak for.
         identifiers: what DMARC compares with the author's domain.
         results: what is reported in Authentication-Results.
+        sealer: who sealed the message's ARC chain last, where the chain holds; empty: nobody.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -54,6 +55,7 @@ class Found:
     proven: frozenset[str] = frozenset()
     identifiers: tuple[Identifier, ...] = ()
     results: tuple[MethodResult, ...] = ()
+    sealer: str = ""
 
 
 async def ask_all(lookup: Lookup, questions: Iterable[Question]) -> Sequence[Answer]:
