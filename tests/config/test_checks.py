@@ -114,3 +114,9 @@ def test_who_is_believed_must_be_a_domain(tmp_path: Path) -> None:
     assert only(tmp_path, '[checks]\nknown_forwarders = ["x@y"]').text.startswith(
         "expected a domain"
     )
+
+
+@pytest.mark.parametrize("page", ["mx.host.example/e/", "https://a b", "https://é/", "ftp://x/"])
+def test_help_page_must_be_an_address_that_fits_a_reply(tmp_path: Path, page: str) -> None:
+    assert only(tmp_path, f'[checks]\nhelp_url = "{page}"').key == ("checks", "help_url")
+    assert not told(tmp_path, '[checks]\nhelp_url = "https://mx.host.example/e/"')

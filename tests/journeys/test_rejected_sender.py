@@ -198,12 +198,15 @@ def test_dns_that_is_dead_entirely_is_not_now_for_everybody_and_never_a_refusal(
 
 
 def test_who_waited_long_enough_for_dead_dns_is_let_in_and_marked_also_after_a_restart() -> None:
-    patience = ("checks", "dns_patience_s = 1.0")
+    checks = 'dns_patience_s = 1.0\nhelp_url = "https://mx.postern.test/e/"'
     with (
         DnsProxy("127.0.0.1:9", silent={"test", "arpa"}) as dead,
-        harbour(resolver("home", dead.address, 0.5), patience) as server,
+        harbour(resolver("home", dead.address, 0.5), ("checks", checks)) as server,
     ):
-        assert send(server).refused_at == "rcpt"
+        said = send(server).replies("451")
+        assert said[-1].startswith(
+            "451 4.4.3 Help (English, Chinese): https://mx.postern.test/e/PT-"
+        )
         server.stop()
         server.start()  # takes longer than the sender has to wait here
         exchange = send(server)

@@ -47,11 +47,13 @@ class Judging:
         clock: Clock,
         patience: Patience | None = None,
         believed: Believed | None = None,
+        help_url: str = "",
     ) -> None:
         self._lookup = lookup
         self._believed = believed or Believed()
         self.zones = Zones(zones, clock)
-        self.policy = Policy(self._checks(), self._letter_checks(), books, uses, patience)
+        checks, letter_checks = self._checks(), self._letter_checks()
+        self.policy = Policy(checks, letter_checks, books, uses, patience, help_url)
 
     def take_over(self, before: "Judging") -> None:
         """Go on with what is known of the block lists, and let the old ones learn as well."""

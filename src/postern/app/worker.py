@@ -140,8 +140,16 @@ class Worker:
         zones = blocklist_zones(config)
         self._patience.wait_s = config.checks.dns_patience_s
         resolver, books = self._outward.resolver, self._books
-        believed = believed_of(config)
-        return Judging(zones, resolver, books, self._uses, self._clock, self._patience, believed)
+        return Judging(
+            zones,
+            resolver,
+            books,
+            self._uses,
+            self._clock,
+            self._patience,
+            believed_of(config),
+            config.checks.help_url,
+        )
 
     def _outward_of(self, config: Config) -> Outward:
         ports, workers = _ports(self._setup), self._setup.of

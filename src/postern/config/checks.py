@@ -17,6 +17,8 @@ from postern.mail.address import to_a_labels
 _LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
 _HOSTNAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
 
+_PAGE = re.compile(r"https?://[!-~]{1,200}")
+
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
@@ -197,6 +199,12 @@ def _checks(config: Config) -> Iterator[Doubt]:
         for number, domain in enumerate(getattr(config.checks, name)):
             if to_a_labels(domain) is None:
                 yield Doubt(("checks", name, number), "expected a domain, such as lists.example")
+    if config.checks.help_url and not _PAGE.fullmatch(config.checks.help_url):
+        yield Doubt(
+            ("checks", "help_url"),
+            "expected the address of a page, which a refusal has room for",
+            'help_url = "https://mx.host.example/e/"',
+        )
 
 
 def _console(config: Config) -> Iterator[Doubt]:

@@ -260,6 +260,13 @@ class Checks(Struct, frozen=True, forbid_unknown_fields=True):
             " after that its mail is taken, and marked"
         ),
     ] = 86400.0
+    help_url: Annotated[
+        str,
+        Meta(
+            description="where a sender that was refused can read more: `https://HOST/e/`, the"
+            " trace code is put behind it; empty: no refusal names a page"
+        ),
+    ] = ""
     trusted_arc_sealers: Annotated[
         tuple[Text, ...],
         Meta(

@@ -14,6 +14,7 @@ class Policy:
     """One for each worker and configuration; ``books``, ``uses``, ``patience`` outlive a reload.
 
     ``patience`` None: what DNS does not tell is waited for, however long.
+    ``help_url``: see ``answers.answer``.
     """
 
     checks: tuple[Check, ...]
@@ -21,3 +22,4 @@ class Policy:
     books: Books
     uses: Uses
     patience: Patience | None = None
+    help_url: str = ""

@@ -156,7 +156,7 @@ class Hearing:
             return accepted
         self._policy.uses.note([refusing], self._facts.at)
         self._kept_waiting([refusing])
-        return verdict_of(refusing)
+        return verdict_of(refusing, self._policy.help_url)
 
     def _with_same_rules(
         self, recipient: Address, destinations: Iterable[Destination], accepted: Verdict
@@ -217,7 +217,7 @@ class Hearing:
             judgements.append(self._judge(named, place, facts))
             return judgements[-1]
 
-        settlement = settle(transaction, judge)
+        settlement = settle(transaction, judge, self._policy.help_url)
         self._policy.uses.note(judgements, facts.at)
         self._kept_waiting(judgements)
         return settlement

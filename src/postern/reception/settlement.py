@@ -44,10 +44,13 @@ class Settlement:
     apart: tuple[Refusal | None, ...] = ()
 
 
-def settle(transaction: Transaction, judge: Judge) -> Settlement:
-    """Mark the deliveries that go to Junk or are held; take out those that are refused."""
+def settle(transaction: Transaction, judge: Judge, link: str = "") -> Settlement:
+    """Mark the deliveries that go to Junk or are held; take out those that are refused.
+
+    ``link``: where whoever is refused can read more, see ``policy.answers``.
+    """
     if len(transaction.promises) > 1:
-        return _settle_each(transaction, judge)
+        return _settle_each(transaction, judge, link)
     judged = [
         (delivery, judge(_named(delivery), delivery.recipient.address))
         for delivery in transaction.deliveries
@@ -57,28 +60,30 @@ def settle(transaction: Transaction, judge: Judge) -> Settlement:
         for delivery, judgement in judged:
             if delivery.index < len(transaction.records):
                 transaction.records[delivery.index].next = next_refusals(judgement)
-        return Settlement(_refusal_of(refusing))
+        return Settlement(_refusal_of(refusing, link))
     for delivery, judgement in judged:
         _mark(delivery, judgement, transaction.records)
     return Settlement(None)
 
 
-def _settle_each(transaction: Transaction, judge: Judge) -> Settlement:
+def _settle_each(transaction: Transaction, judge: Judge, link: str) -> Settlement:
     """Each recipient takes the message or is refused it, whatever the others do."""
     promises = transaction.promises
     transaction.start_over()
-    return _settlement([_settle_one(transaction, promise, judge) for promise in promises])
+    return _settlement([_settle_one(transaction, promise, judge, link) for promise in promises])
 
 
-def _settle_one(transaction: Transaction, promise: Promise, judge: Judge) -> Refusal | None:
+def _settle_one(
+    transaction: Transaction, promise: Promise, judge: Judge, link: str
+) -> Refusal | None:
     judged = {
         place.address: judge(promise.recipient.address, place.address)
         for place in promise.destinations
     }
     refusing = at_end(list(judged.values()))
     if refusing is not None:
-        transaction.break_off(promise, verdict_of(refusing))
-        return _refusal_of(refusing)
+        transaction.break_off(promise, verdict_of(refusing, link))
+        return _refusal_of(refusing, link)
     for delivery in transaction.keep(promise):
         _mark(delivery, judged[delivery.recipient.address], transaction.records)
     return None
@@ -100,18 +105,19 @@ def _settlement(refusals: Sequence[Refusal | None]) -> Settlement:
     return Settlement(last, () if is_same else tuple(refusals))
 
 
-def verdict_of(refusing: Judgement) -> Verdict:
+def verdict_of(refusing: Judgement, link: str = "") -> Verdict:
     """A judgement that refuses, as it is answered and put on record."""
-    refusal = _refusal_of(refusing)
+    refusal = _refusal_of(refusing, link)
     label = "" if refusing.rule is None else refusing.rule.label
     effect, then = _EFFECTS[refusing.gravity], next_refusals(refusing)
     return Verdict(effect, refusal.reply, refusal.finding, label, then)
 
 
-def _refusal_of(refusing: Judgement) -> Refusal:
+def _refusal_of(refusing: Judgement, link: str) -> Refusal:
     finding = refusing.because
     assert finding is not None
-    return Refusal(finding, answer(finding, for_now=refusing.gravity is Gravity.REFUSE_FOR_NOW))
+    for_now = refusing.gravity is Gravity.REFUSE_FOR_NOW
+    return Refusal(finding, answer(finding, for_now=for_now, link=link))
 
 
 def _mark(delivery: Delivery, judgement: Judgement, records: Sequence[RecipientRecord]) -> None:
