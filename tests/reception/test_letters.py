@@ -267,3 +267,58 @@ async def test_a_client_that_leaves_while_its_message_is_read_left_nothing(
         await rig.wait_until(lambda: len(rig.told) == 1)
         assert rig.accepted == []
         assert rig.told[0].recipients[0].state == "discarded"
+
+
+# --- where spf.fail refuses, it waits for DMARC ---------------------------------------------------
+
+
+def refusing_spf(rig: Rig) -> None:
+    rig.rules.treat("spf.fail", Treatment.REFUSE)
+    rig.rules.treat("dmarc.reject", Treatment.NOTE)
+    rig.rules.treat("dmarc.quarantine", Treatment.NOTE)
+
+
+async def test_spf_fail_refuses_at_rcpt_where_no_dmarc_is_published(make: Make) -> None:
+    async with server(make) as rig:
+        refusing_spf(rig)
+        client = await connect(rig, ROBBER, "mail.robber.example")
+        said = await client.say(f"MAIL FROM:<{SENDER}>", f"RCPT TO:<{WANG}>")
+        assert said.startswith("550-5.7.23 Not accepted: tea.example does not let")
+
+
+async def test_spf_fail_waits_for_the_message_where_dmarc_is_published(make: Make) -> None:
+    async with server(make, policy="v=DMARC1; p=none") as rig:
+        refusing_spf(rig)
+        client = await connect(rig, ROBBER, "mail.robber.example")
+        said = await client.deliver(MESSAGE, SENDER)
+        assert said.startswith("550-5.7.23 Not accepted: tea.example does not let")
+
+
+async def test_spf_fail_is_only_noted_where_dmarc_proves_the_author(make: Make) -> None:
+    async with server(make, policy=REJECT) as rig:
+        refusing_spf(rig)
+        client = await connect(rig, ROBBER, "mail.robber.example")
+        assert (await client.deliver(signed_now(rig, MESSAGE), SENDER)).startswith("250")
+        told = rig.accepted[0].conversation
+        noted = [s.text for s in told.steps if (s.step, s.result) == ("spf.fail", "note")]
+        assert any("but DMARC proves the author all the same" in text for text in noted)
+
+
+async def test_an_author_of_another_domain_does_not_excuse_a_forged_envelope(make: Make) -> None:
+    async with server(make, policy=REJECT) as rig:
+        refusing_spf(rig)
+        rig.resolver.add("victim.example", "MX", "10 mail.tea.example")
+        rig.resolver.add("victim.example", "TXT", "v=spf1 -all")
+        rig.resolver.add("_dmarc.victim.example", "TXT", REJECT)
+        client = await connect(rig, ROBBER, "mail.robber.example")
+        said = await client.deliver(signed_now(rig, MESSAGE), "ann@victim.example")
+        assert said.startswith("550-5.7.23 Not accepted: victim.example does not let")
+
+
+async def test_spf_fail_waits_where_dns_did_not_tell_of_dmarc(make: Make) -> None:
+    async with server(make) as rig:
+        refusing_spf(rig)
+        rig.resolver.fail("_dmarc.tea.example", "TXT")
+        client = await connect(rig, ROBBER, "mail.robber.example")
+        said = await client.say(f"MAIL FROM:<{SENDER}>", f"RCPT TO:<{WANG}>")
+        assert said.startswith("250")

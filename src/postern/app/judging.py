@@ -31,7 +31,7 @@ log = structlog.get_logger("postern.worker")
 
 BLOCKLIST_LIMIT_S = 5.0
 """A list that says nothing holds nothing up for long: what it might say is one hint of many."""
-MORE_S = 2.0
+MORE_S = 4.0
 """On top of what SPF takes for itself, so that it can still say what it could not tell."""
 
 

@@ -52,6 +52,7 @@ class Known:
     identifiers: tuple[Identifier, ...] = ()
     results: tuple[MethodResult, ...] = ()
     sealer: str = ""
+    waits: frozenset[str] = frozenset()
 
     def and_then(self, found: Found) -> "Known":
         """With what one check more has found."""
@@ -62,6 +63,7 @@ class Known:
             self.identifiers + found.identifiers,
             self.results + found.results,
             self.sealer or found.sealer,
+            self.waits | found.waits,
         )
 
 

@@ -26,6 +26,7 @@ from postern.policy.recipient import at_rcpt, judge_for, key_of_rules
 from postern.policy.rules.book import Book
 from postern.policy.rules.match import Facts, is_proven
 from postern.policy.untold.patience import untold_field
+from postern.policy.waiting import after_message, before_message
 from postern.reception import replies
 from postern.reception.client import Client
 from postern.reception.limits import parse_ip
@@ -182,7 +183,8 @@ class Hearing:
         await self.listen(record)
         assert self._known is not None
         known = await examine(self._policy.letter_checks, letter, self._known, self._clock)
-        self._known = known = self._patient(known)
+        known = after_message(self._patient(known), self._facts.mail_from, letter.authors or ())
+        self._known = known
         for finding in known.findings:
             record.found(finding)
 
@@ -230,7 +232,8 @@ class Hearing:
         """
         known = self._known
         assert known is not None
-        return judge_for(named, known.findings, facts, self._book(named, destination))
+        findings = known.findings if facts.has_header else before_message(known)
+        return judge_for(named, findings, facts, self._book(named, destination))
 
     def _book(self, named: Address, destination: Address) -> Book:
         mailbox = self._directory.mailbox_of(destination)

@@ -48,6 +48,7 @@ class Found:
         identifiers: what DMARC compares with the author's domain.
         results: what is reported in Authentication-Results.
         sealer: who sealed the message's ARC chain last, where the chain holds; empty: nobody.
+        waits: checks whose fail refuses nobody before the whole message is there.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -56,6 +57,7 @@ class Found:
     identifiers: tuple[Identifier, ...] = ()
     results: tuple[MethodResult, ...] = ()
     sealer: str = ""
+    waits: frozenset[str] = frozenset()
 
 
 async def ask_all(lookup: Lookup, questions: Iterable[Question]) -> Sequence[Answer]:
