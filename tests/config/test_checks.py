@@ -120,3 +120,12 @@ def test_who_is_believed_must_be_a_domain(tmp_path: Path) -> None:
 def test_help_page_must_be_an_address_that_fits_a_reply(tmp_path: Path, page: str) -> None:
     assert only(tmp_path, f'[checks]\nhelp_url = "{page}"').key == ("checks", "help_url")
     assert not told(tmp_path, '[checks]\nhelp_url = "https://mx.host.example/e/"')
+
+
+def test_block_list_must_be_a_zone_and_its_codes_answers(tmp_path: Path) -> None:
+    assert only(tmp_path, '[[blocklist]]\nzone = "bl example"').key == ("blocklist", 0, "zone")
+    for table in ("meanings", "weights"):
+        value = '"x"' if table == "meanings" else "1.0"
+        text = f'[[blocklist]]\nzone = "bl.example"\n{table} = {{ "2" = {value} }}'
+        assert only(tmp_path, text).key == ("blocklist", 0, table, "2")
+        assert not told(tmp_path, text.replace('"2"', '"127.0.0.2"'))

@@ -28,6 +28,7 @@ from postern.mail.route import Egress, Route, SmtpRoute, Target
 from postern.mail.tracecode import TraceCodes
 from postern.policy.policy import Policy
 from postern.policy.rules.store import Books, RuleStore
+from postern.policy.settings import PolicySettings
 from postern.policy.untold.patience import Patience
 from postern.policy.uses import Uses
 from postern.reception.callahead import CallAhead
@@ -269,7 +270,9 @@ class Rig:
         books = Books(self._database, self.clock)
         self.directory.on_change(books.forget)
         self.patience = Patience(self.folder / "untold.db")
-        return Judging((), self.resolver, books, Uses(), self.clock, self.patience).policy
+        return Judging(
+            PolicySettings(), self.resolver, books, Uses(), self.clock, self.patience
+        ).policy
 
     @property
     def told(self) -> list[Conversation]:

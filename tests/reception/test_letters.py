@@ -17,6 +17,7 @@ from postern.mail.message.header import HeaderScan
 from postern.policy.checks.check import Found
 from postern.policy.checks.dmarc import Believed
 from postern.policy.rules.rule import Action, Treatment
+from postern.policy.settings import PolicySettings
 from postern.spool.message import DeliveryState, Origin
 
 TEA = Signer("tea.example", "jan", ed25519_key())
@@ -158,8 +159,8 @@ LIST = Signer("lists.example", "jan", ed25519_key())
 async def test_a_chain_that_a_believed_sealer_closed_makes_junk_of_a_refusal(
     make: Make, monkeypatch: pytest.MonkeyPatch, added: bytes
 ) -> None:
-    believed = Believed(frozenset({"lists.example"}))
-    monkeypatch.setattr("postern.app.judging.Believed", lambda: believed)
+    settings = PolicySettings(believed=Believed(frozenset({"lists.example"})))
+    monkeypatch.setattr("tests.reception.rig.PolicySettings", lambda: settings)
     async with server(make, policy=REJECT) as rig:
         for name, records in zone_of(LIST).items():
             assert isinstance(records, tuple)

@@ -1,15 +1,15 @@
 """What one worker judges by: the checks that the configuration asks for, over its resolvers."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import structlog
 
 from postern.policy.checks.asked import Asked
 from postern.policy.checks.check import Found, Seen
 from postern.policy.checks.dkim import check_dkim
-from postern.policy.checks.dmarc import Believed, Way, check_dmarc
-from postern.policy.checks.dnsbl import check_dnsbl
+from postern.policy.checks.dmarc import Way, check_dmarc
+from postern.policy.checks.dnsbl import check_dnsbl, check_names, names_of
 from postern.policy.checks.helo import check_helo
 from postern.policy.checks.letter import Letter
 from postern.policy.checks.mailfrom import check_mailfrom
@@ -17,11 +17,12 @@ from postern.policy.checks.ptr import check_ptr
 from postern.policy.checks.spf import LIMIT_S as SPF_LIMIT_S
 from postern.policy.checks.spf import check_spf
 from postern.policy.checks.standards import check_standards
-from postern.policy.checks.zones import Zone, Zones
+from postern.policy.checks.zones import About, Zones
 from postern.policy.examiner import LetterCheck
 from postern.policy.panel import Check, Known, Stage
 from postern.policy.policy import Policy
 from postern.policy.rules.store import Books, RuleStore
+from postern.policy.settings import PolicySettings
 from postern.policy.untold.patience import Patience
 from postern.policy.uses import Uses
 from postern.runtime.clock import Clock, Instant
@@ -29,8 +30,8 @@ from postern.runtime.resolver.lookup import Lookup
 
 log = structlog.get_logger("postern.worker")
 
-BLOCKLIST_LIMIT_S = 5.0
-"""A list that says nothing holds nothing up for long: what it might say is one hint of many."""
+BLOCKLIST_LIMIT_S = 8.0
+"""All lists together; each is bounded by itself: one that hangs takes nothing from the others."""
 MORE_S = 4.0
 """On top of what SPF takes for itself, so that it can still say what it could not tell."""
 
@@ -40,34 +41,38 @@ class Judging:
 
     def __init__(
         self,
-        zones: Iterable[Zone],
+        settings: PolicySettings,
         lookup: Lookup,
         books: Books,
         uses: Uses,
         clock: Clock,
         patience: Patience | None = None,
-        believed: Believed | None = None,
-        help_url: str = "",
     ) -> None:
         self._lookup = lookup
-        self._believed = believed or Believed()
-        self.zones = Zones(zones, clock)
+        self._settings = settings
+        self.zones = Zones(settings.zones, clock)
+        if patience is not None:
+            patience.wait_s = settings.dns_patience_s
         checks, letter_checks = self._checks(), self._letter_checks()
-        self.policy = Policy(checks, letter_checks, books, uses, patience, help_url)
+        self.policy = Policy(checks, letter_checks, books, uses, patience, settings.help_url)
 
     def take_over(self, before: "Judging") -> None:
         """Go on with what is known of the block lists, and let the old ones learn as well."""
         self.zones.share(before.zones)
 
     def _checks(self) -> tuple[Check, ...]:
-        lookup, zones = self._lookup, self.zones
+        lookup, zones, threshold = self._lookup, self.zones, self._settings.dnsbl_threshold
 
         async def ptr(seen: Seen) -> Found:
             asked = Asked(lookup)
             return asked.placed(await check_ptr(seen, asked))
 
         async def dnsbl(seen: Seen) -> Found:
-            return await check_dnsbl(seen.ip, zones, lookup)
+            return await check_dnsbl(seen.ip, zones, lookup, threshold=threshold)
+
+        async def dnsbl_names(seen: Seen) -> Found:
+            names = await names_of(seen, lookup)
+            return await check_names(names, zones, lookup, threshold=threshold)
 
         async def helo(seen: Seen) -> Found:
             asked = Asked(lookup)
@@ -84,6 +89,12 @@ class Judging:
         return (
             Check("ptr", Stage.CONNECT, ptr),
             Check("dnsbl", Stage.CONNECT, dnsbl, BLOCKLIST_LIMIT_S),
+            # A task for each message, which nobody pays for without such a list.
+            *(
+                [Check("dnsbl", Stage.MAIL, dnsbl_names, BLOCKLIST_LIMIT_S)]
+                if zones.has(About.NAMES)
+                else []
+            ),
             # Its name may be said as often as a client likes; it is looked up for mail alone.
             Check("helo", Stage.MAIL, helo),
             Check("mailfrom", Stage.MAIL, mailfrom),
@@ -91,7 +102,7 @@ class Judging:
         )
 
     def _letter_checks(self) -> tuple[LetterCheck, ...]:
-        lookup, believed = self._lookup, self._believed
+        lookup, believed = self._lookup, self._settings.believed
 
         async def dkim(letter: Letter, known: Known) -> Found:
             del known

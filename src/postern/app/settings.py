@@ -1,15 +1,17 @@
 """From ``postern.toml`` to each room's own settings."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from postern.config.settings import Config, Egress, Resolver
+from postern.config.settings import Blocklist, Config, Egress, Resolver
 from postern.delivery.settings import DeliverySettings
 from postern.journal.settings import JournalSettings
 from postern.mail.address import to_a_labels
 from postern.mail.route import TlsPolicy
 from postern.notices.settings import NoticeSettings
 from postern.policy.checks.dmarc import Believed
-from postern.policy.checks.zones import Zone
+from postern.policy.checks.zones import About, Zone
+from postern.policy.settings import PolicySettings
 from postern.queue.settings import QueueSettings
 from postern.reception.settings import Kind, ListenerSettings, ReceptionSettings
 from postern.reception.tls import CertificateFiles
@@ -162,22 +164,32 @@ def _resolver(resolver: Resolver) -> ResolverSettings:
     return ResolverSettings(resolver.name, servers, Transport(resolver.transport), tries_s)
 
 
-def blocklist_zones(config: Config) -> list[Zone]:
-    """``[[blocklist]]``, in its order."""
-    return [
-        Zone(one.zone, weight=one.weight, meanings=one.meanings, allow=one.allow)
-        for one in config.blocklists
-    ]
-
-
-def believed_of(config: Config) -> Believed:
-    """Whom ``[checks]`` believes, in the one spelling of their names."""
+def policy_settings(config: Config) -> PolicySettings:
+    """``[[blocklist]]``, in its order, and ``[checks]``."""
     checks = config.checks
-    sealers, forwarders = (
-        frozenset(to_a_labels(name) or name.lower() for name in names)
-        for names in (checks.trusted_arc_sealers, checks.known_forwarders)
+    return PolicySettings(
+        tuple(_zone(blocklist) for blocklist in config.blocklists),
+        checks.dnsbl_threshold,
+        Believed(_domains(checks.trusted_arc_sealers), _domains(checks.known_forwarders)),
+        checks.help_url,
+        checks.dns_patience_s,
     )
-    return Believed(sealers, forwarders)
+
+
+def _zone(blocklist: Blocklist) -> Zone:
+    return Zone(
+        blocklist.zone.lower().removesuffix("."),
+        About(blocklist.about),
+        blocklist.weight,
+        blocklist.meanings,
+        blocklist.allow,
+        blocklist.weights,
+    )
+
+
+def _domains(names: Iterable[str]) -> frozenset[str]:
+    """Domains in their one spelling."""
+    return frozenset(to_a_labels(name) or name.lower() for name in names)
 
 
 def maildir_root(config: Config) -> Path:

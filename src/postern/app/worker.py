@@ -14,11 +14,10 @@ from postern.app.forwarding import Forwarding
 from postern.app.judging import Judging
 from postern.app.outward import Outward, outward
 from postern.app.settings import (
-    believed_of,
-    blocklist_zones,
     certificate_files,
     journal_settings,
     listener_settings,
+    policy_settings,
     reception_settings,
     spool_settings,
 )
@@ -137,19 +136,8 @@ class Worker:
         )
 
     def _judging_of(self, config: Config) -> Judging:
-        zones = blocklist_zones(config)
-        self._patience.wait_s = config.checks.dns_patience_s
-        resolver, books = self._outward.resolver, self._books
-        return Judging(
-            zones,
-            resolver,
-            books,
-            self._uses,
-            self._clock,
-            self._patience,
-            believed_of(config),
-            config.checks.help_url,
-        )
+        settings, resolver = policy_settings(config), self._outward.resolver
+        return Judging(settings, resolver, self._books, self._uses, self._clock, self._patience)
 
     def _outward_of(self, config: Config) -> Outward:
         ports, workers = _ports(self._setup), self._setup.of

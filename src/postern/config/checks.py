@@ -17,6 +17,7 @@ from postern.mail.address import to_a_labels
 _LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
 _HOSTNAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
 
+_CODE = re.compile(r"127(\.\d{1,3}){3}")
 _PAGE = re.compile(r"https?://[!-~]{1,200}")
 
 
@@ -33,8 +34,8 @@ class Doubt:
 def doubts(config: Config) -> list[Doubt]:
     """Everything that does not fit, errors and warnings, in the order of the file's tables."""
     every: list[Callable[[Config], Iterator[Doubt]]] = [
-        _top, _listeners, _certificates, _resolvers, _egresses, _delivery, _queue, _checks,
-        _console,
+        _top, _listeners, _certificates, _resolvers, _egresses, _delivery, _queue, _blocklists,
+        _checks, _console,
     ]  # fmt: skip
     return [doubt for check in every for doubt in check(config)]
 
@@ -192,6 +193,17 @@ def _queue(config: Config) -> Iterator[Doubt]:
         yield Doubt(("queue", "max_retry_s"), "expected no less than first_retry_s")
     if queue.expire_s <= queue.first_retry_s:
         yield Doubt(("queue", "expire_s"), "expected more than first_retry_s")
+
+
+def _blocklists(config: Config) -> Iterator[Doubt]:
+    for number, blocklist in enumerate(config.blocklists):
+        key: Key = ("blocklist", number)
+        if to_a_labels(blocklist.zone.removesuffix(".")) is None:
+            yield Doubt((*key, "zone"), "expected a zone, such as bl.example")
+        for name, codes in (("meanings", blocklist.meanings), ("weights", blocklist.weights)):
+            for code in codes:
+                if not _CODE.fullmatch(code):
+                    yield Doubt((*key, name, code), "expected an answer such as 127.0.0.2")
 
 
 def _checks(config: Config) -> Iterator[Doubt]:

@@ -241,9 +241,20 @@ class Blocklist(Struct, frozen=True, forbid_unknown_fields=True):
     """A DNS block list, or a white list."""
 
     zone: Annotated[Text, Meta(description="the zone to ask, `bl.example`")]
+    about: Annotated[
+        Literal["addresses", "names"],
+        Meta(
+            description="what it lists: addresses of clients, or names (the sender's domain, the"
+            " client's HELO and reverse DNS name)"
+        ),
+    ] = "addresses"
     weight: Annotated[float, Meta(description="what a listing counts")] = 1.0
     meanings: Annotated[
         dict[str, str], Meta(description='what an answer means: `"127.0.0.2" = "open relay"`')
+    ] = {}
+    weights: Annotated[
+        dict[str, float],
+        Meta(description='what a listing counts by its answer: `"127.0.0.10" = 0.3`'),
     ] = {}
     allow: Annotated[bool, Meta(description="a white list: being listed speaks for the client")] = (
         False
@@ -260,6 +271,14 @@ class Checks(Struct, frozen=True, forbid_unknown_fields=True):
             " after that its mail is taken, and marked"
         ),
     ] = 86400.0
+    dnsbl_threshold: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="weights of block lists, less those of white lists, that are a fail;"
+            " lists of addresses and lists of names are added up apart",
+        ),
+    ] = 1.0
     help_url: Annotated[
         str,
         Meta(

@@ -10,7 +10,7 @@ Source: RFC 9989.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from postern.mail.authres import methods
 from postern.mail.dmarc.alignment import Identifier, Method, Proof
@@ -45,7 +45,7 @@ class Way:
     sealer: str = ""
     ptr: str = ""
     proven: frozenset[str] = frozenset()
-    believed: Believed = Believed()
+    believed: Believed = field(default_factory=Believed)
 
 
 async def check_dmarc(
