@@ -34,7 +34,7 @@ from postern.journal.retention import sweep
 from postern.journal.store.writer import JournalWriter
 from postern.mail.tracecode import TraceCodes
 from postern.policy.rules.store import Books, RuleStore
-from postern.policy.untold.patience import Patience
+from postern.policy.untold.patience import open_patience
 from postern.policy.uses import Uses
 from postern.queue.commands import Commands
 from postern.queue.worker import QueueWorker
@@ -109,7 +109,7 @@ class Worker:
         self._books = Books(self._site.database, self._clock)
         self._directory.on_change(self._books.forget)
         self._uses = Uses()
-        self._patience = Patience(data_dir / "untold.db")
+        self._patience = open_patience(data_dir / "untold.db")
         self._rules = RuleStore(self._site.database, self._clock, f"worker-{setup.number}")
         self._judging = self._judging_of(config)
         self._queue = QueueWorker(
@@ -276,7 +276,8 @@ class Worker:
         await self._outward.close(END_S)
         await self._spool.close()
         self._authenticator.close()
-        self._patience.close()
+        if self._patience is not None:
+            self._patience.close()
         self._site.close()
 
 

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,14 @@ from postern.mail.finding import Finding, Result
 from postern.policy.judge import judge
 from postern.policy.rules.match import Facts
 from postern.policy.untold import store as module
-from postern.policy.untold.patience import GAP_S, KEEP_S, WAIT_S, Patience, untold_field
+from postern.policy.untold.patience import (
+    GAP_S,
+    KEEP_S,
+    WAIT_S,
+    Patience,
+    open_patience,
+    untold_field,
+)
 from postern.policy.untold.store import UntoldStore
 from postern.runtime.clock import FakeClock
 
@@ -153,3 +161,21 @@ def test_those_heard_of_longest_ago_go_when_there_are_too_many(
     assert len(known) <= 110
     store.close()
     assert (tmp_path / "untold.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_that_is_no_database_is_told_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "untold.db"
+    path.write_bytes(b"not a database, and long enough to be looked at" * 100)
+    before = path.read_bytes()
+    assert open_patience(path) is None
+    assert path.read_bytes() == before
+
+
+def test_many_workers_open_a_new_file_at_once(tmp_path: Path) -> None:
+    for number in range(5):
+        path = tmp_path / f"{number}.db"
+        with ThreadPoolExecutor(8) as threads:
+            opened = list(threads.map(lambda _, path=path: open_patience(path), range(8)))
+        for patience in opened:
+            assert patience is not None
+            patience.close()

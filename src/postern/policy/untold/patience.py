@@ -47,6 +47,18 @@ MAX_WAITING = 1_000
 _Pair = tuple[str, str]
 
 
+def open_patience(path: Path) -> "Patience | None":
+    """The file's, or None where it cannot be used: all are then kept waiting, and the log says so.
+
+    A note of who waited is no reason not to take mail.
+    """
+    try:
+        return Patience(path)
+    except (sqlite3.Error, OSError) as error:
+        log.error("policy.untold", text=f"{path.name}: {error}; move it away and restart")  # noqa: TRY400 - the text is the cause
+        return None
+
+
 class Patience:
     """For one worker, over the file that all workers share; it outlives reloads.
 
