@@ -21,6 +21,7 @@ class Forwarding:
         self._store = store
         self._outward = outward
         self._zones = ForwardZones()
+        self._is_waiting = False
         self.refresh()
 
     def serve(self, outward: Outward) -> None:
@@ -29,12 +30,19 @@ class Forwarding:
         outward.resolver.forward(self._zones)
 
     def refresh(self) -> None:
-        """Read them; what the database does not tell now is asked again in a moment."""
+        """Read them; what the database does not tell now is asked again in a moment, and once."""
+        if self._is_waiting:
+            return
         try:
             self._zones = self._store.active()
         except DatabaseTroubleError as error:
             log.warning("worker.forward_zones", text=str(error))
-            asyncio.get_running_loop().call_later(AGAIN_S, self.refresh)
+            self._is_waiting = True
+            asyncio.get_running_loop().call_later(AGAIN_S, self._again)
             return
         if self._outward.resolver.forward(self._zones):
             self._outward.router.forget()
+
+    def _again(self) -> None:
+        self._is_waiting = False
+        self.refresh()
