@@ -366,14 +366,14 @@ def test_next_refusal_and_fixes_are_told_narrowest_first(tmp_path: Path) -> None
         "2 waive mailfrom and spf for this server, for harbour.example, 14 days",
         "postern rule allow 198.51.100.24 --waive mailfrom,spf --domain harbour.example --for 14d"
         f" --reason {code}",
-        "3 tell the sender's side what to mend: srv-2003 does not exist",
+        "3 tell the sender's side what to mend (a draft, en and zh): srv-2003 does not",
     ]
     whole = json.loads(why_json(answer, CODES))
     assert whole["conversations"][0]["recipients"][0]["next"] == ["spf.couldnt-tell"]
     assert [fix["command"].split()[1:3] for fix in whole["fixes"][:2]] == [
         ["resolver", "add"], ["rule", "allow"],
     ]  # fmt: skip
-    assert whole["fixes"][2]["command"] == ""
+    assert whole["fixes"][2]["command"] == f"postern why {code} --letter"
 
 
 def test_with_one_resolver_the_first_thing_to_do_is_to_name_a_second(tmp_path: Path) -> None:

@@ -120,8 +120,13 @@ def test_one_question_tells_all_causes_and_the_next_refusal_and_the_narrowest_fi
         assert "If you waive mailfrom only, spf.couldnt-tell refuses it next." in text
         assert "the network between this server and theirs" in text
         resolvers, waiver, letter = fixes(server)
+        assert resolvers["command"] == ""
         assert "name a second [[resolver]] in postern.toml" in resolvers["text"]
         assert "srv-2003" in letter["text"]
+        draft = server.cli(*shlex.split(letter["command"])[1:], codes=(2,))
+        assert draft.startswith("To: postmaster@tea-trading.test\nSubject: Your mail to ")
+        assert "See that every name server of tea-trading.test answers" in draft
+        assert "(HELO)" in draft
 
         # The waiver of one check would only have uncovered the next refusal; this one does not.
         paste(server, waiver["command"])

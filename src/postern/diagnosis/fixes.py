@@ -54,7 +54,7 @@ def fixes(c: Conversation, code: str, resolvers: Sequence[str]) -> tuple[Fix, ..
     if any(family_of(check) in _PASSING for check in checks):
         return ()
     found = [*_rule(c, checks), *_look_up(c, checks, code, resolvers), *_waive(c, checks, code)]
-    return (*found, *_mend(c))
+    return (*found, *_mend(c, code))
 
 
 def _refused(c: Conversation) -> RecipientRecord | None:
@@ -129,7 +129,7 @@ def _is_ip(text: str) -> bool:
     return True
 
 
-def _mend(c: Conversation) -> list[Fix]:
+def _mend(c: Conversation, code: str) -> list[Fix]:
     """What the sender's side can mend, noted or not."""
     bad = {Result.FAIL.value, Result.NOTE.value}
     faults = [
@@ -140,4 +140,5 @@ def _mend(c: Conversation) -> list[Fix]:
     if not faults:
         return []
     shown = "; ".join(dict.fromkeys(faults[:MAX_MENDS]))
-    return [Fix(f"tell the sender's side what to mend: {shown}")]
+    text = f"tell the sender's side what to mend (a draft, en and zh): {shown}"
+    return [Fix(text, f"postern why {code} --letter")]
