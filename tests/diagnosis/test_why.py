@@ -158,7 +158,7 @@ def test_text_tells_verdict_cause_side_and_every_step(folder: Path) -> None:
     steps = {
         line.split()[1]: line for line in text.splitlines() if line[2:4].strip() in set("✔✘?~-")
     }
-    assert steps["mailfrom"].startswith("  ? mailfrom  COULDN'T TELL  no DNS answer (cn2)")
+    assert steps["mailfrom"].startswith("  ? mailfrom  COULDN'T TELL  no DNS answer  ")
     assert steps["mailfrom"].endswith("18.8 s  SLOW")
     assert steps["connect"].startswith("  ✔")
     assert steps["dnsbl"].startswith("  ✘ dnsbl     FAILED  listed")
@@ -166,6 +166,22 @@ def test_text_tells_verdict_cause_side_and_every_step(folder: Path) -> None:
     assert steps["helo"].startswith("  ~ helo      noted")
     assert f"postern trace {CODES.encode(2)}\n" in text
     assert CODES.encode(1) in text
+
+
+def test_a_step_says_from_where_it_was_seen_where_that_is_not_here(folder: Path) -> None:
+    steps = [
+        Step("connect", "pass", 0.1, "cn2"),
+        Step("ptr.missing", "pass", 0.1, "cn2", "it has a name"),
+        Step("spf.fail", "pass", 0.1, "us1", "pass"),
+    ]
+    write(folder, replace_struct(refused(1), steps=steps))
+    lines = why_text(ask(folder, "tea-trading.example"), PAPER).splitlines()
+    (head,) = (line for line in lines if line.endswith("took"))
+    assert head.split() == ["step", "result,", "seen", "from", "cn2", "took"]
+    (ptr,) = (line for line in lines if "it has a name" in line)
+    assert "cn2" not in ptr
+    (spf,) = (line for line in lines if " spf " in line)
+    assert "ok  pass (us1)" in spf
 
 
 def test_text_of_waiting_mail_tells_tries_and_what_comes_next(folder: Path) -> None:

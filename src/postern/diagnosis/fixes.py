@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from postern.diagnosis.ending import Ending, ending_of
 from postern.diagnosis.wording import because_of
-from postern.journal.record import Conversation, RecipientRecord
+from postern.journal.record import Conversation, RecipientRecord, Step
 from postern.mail.address import parse_address, to_a_labels
 from postern.mail.finding import Result
 from postern.policy.rules.rule import family_of, is_locked
@@ -19,6 +19,10 @@ _OF_SENDER = frozenset({"mailfrom", "spf", "dkim", "dmarc"})
 """Families that look up the sender's domain."""
 _PASSING = frozenset({"greylist", "rate", "quota", "system", "auth", "ban"})
 """Families whose refusals end by themselves, or are no matter of rules."""
+
+
+_NOTED_OFTEN = frozenset({"spf.fail", "dkim.fail", "dmarc.reject", "standards.header"})
+"""Noted of every second message ("not signed"): nothing that anybody need mend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,13 @@ def fixes(c: Conversation, code: str, resolvers: Sequence[str]) -> tuple[Fix, ..
         return ()
     found = [*_rule(c, checks), *_look_up(c, checks, code, resolvers), *_waive(c, checks, code)]
     return (*found, *_mend(c, code))
+
+
+def is_mendable(step: Step) -> bool:
+    """True for a fault that the sender's side can mend, also where it was only noted."""
+    if step.result == Result.NOTE.value:
+        return step.step not in _NOTED_OFTEN
+    return step.result == Result.FAIL.value
 
 
 def _refused(c: Conversation) -> RecipientRecord | None:
@@ -131,11 +142,10 @@ def _is_ip(text: str) -> bool:
 
 def _mend(c: Conversation, code: str) -> list[Fix]:
     """What the sender's side can mend, noted or not."""
-    bad = {Result.FAIL.value, Result.NOTE.value}
     faults = [
         step.text
         for step in c.steps
-        if step.result in bad and step.whose == "sender" and step.text and step.step != "command"
+        if is_mendable(step) and step.whose == "sender" and step.text and step.step != "command"
     ]
     if not faults:
         return []

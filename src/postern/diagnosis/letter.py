@@ -5,7 +5,7 @@ In English and Chinese, to be looked over and sent by a person; nothing is sent 
 
 from dataclasses import dataclass
 
-from postern.diagnosis.fixes import blocking
+from postern.diagnosis.fixes import blocking, is_mendable
 from postern.journal.record import Conversation
 from postern.mail.address import parse_address, to_a_labels
 from postern.mail.finding import Result
@@ -161,14 +161,9 @@ def _part(
 
 def _mends(c: Conversation) -> list[Mend]:
     """What refused comes first, then what was only noted; nothing twice."""
-    bad = {Result.FAIL.value, Result.COULDNT_TELL.value, Result.NOTE.value}
-    seen = [step.step for step in c.steps if step.result in bad and _is_worth(step.step)]
+    untold = Result.COULDNT_TELL.value
+    seen = [step.step for step in c.steps if is_mendable(step) or step.result == untold]
     found = dict.fromkeys(
         mend for check in (*blocking(c), *seen) if (mend := _MENDS.get(check)) is not None
     )
     return list(found)[:MAX_MENDS]
-
-
-def _is_worth(check: str) -> bool:
-    """False for results noted by every second message, that nobody need mend."""
-    return check not in {"spf.fail", "dkim.fail", "dmarc.reject"}
