@@ -128,8 +128,7 @@ def traced(server: PosternServer, code: str) -> Conversation:
     """What ``postern trace CODE`` has on file: a refused conversation a moment after its end."""
     give_up = time.monotonic() + WITHIN_S
     while True:
-        # 3: the day file is being made at this moment.
-        text = server.cli("trace", code, "--json", codes=(0, 1, 2, 3, 4))
+        text = server.cli("trace", code, "--json", codes=(0, 1, 2, 4))
         found = msgspec.json.decode(text, type=Trace).conversation
         if found is not None:
             return found
