@@ -126,15 +126,15 @@ def test_new_clients_wait_for_the_greeting_as_long_as_it_says(config: Config) ->
 
 
 def test_greylisting_and_rates_are_as_it_says(config: Config) -> None:
-    made = wired.greylist_settings(config)
+    made = wired.policy_settings(config).greylist
     assert made == GreylistSettings(Mode.ALWAYS, 60, 3600, 864000, 0, 5000)
-    assert wired.rate_settings(config) == RateSettings(60, 1, 2, 3, 4, 5, 6)
+    assert wired.policy_settings(config).rates == RateSettings(60, 1, 2, 3, 4, 5, 6)
 
 
 def test_nobody_is_limited_and_only_the_suspicious_are_greylisted_by_default() -> None:
     config = Config()
-    assert wired.rate_settings(config).is_off
-    assert wired.greylist_settings(config) == GreylistSettings()
+    assert wired.policy_settings(config).rates.is_off
+    assert wired.policy_settings(config).greylist == GreylistSettings()
 
 
 def test_slots_are_divided_among_workers(config: Config) -> None:
@@ -201,11 +201,11 @@ def test_a_resolver_is_asked_twice_within_its_time(config: Config) -> None:
 
 
 def test_what_is_not_taken_is_our_list_with_what_is_added_and_taken_out(config: Config) -> None:
-    made = wired.content_settings(config)
+    made = wired.policy_settings(config).content
     assert {"docm", "exe", "iso"} <= made.extensions
     assert "js" not in made.extensions
     assert "js" in made.watched  # invoice.pdf.js is not taken all the same
     assert "application/hta" not in made.types
     assert "message/partial" in made.types
     assert made.encrypted
-    assert wired.mime_limits(config).archive_depth == 3
+    assert wired.policy_settings(config).limits.archive_depth == 3

@@ -122,3 +122,26 @@ def test_what_is_allowed_can_not_be_forbidden_as_well(tmp_path: Path) -> None:
     problem = only(tmp_path, text)
     assert problem.key == ("content", "allow_extensions")
     assert "both allowed and forbidden" in problem.text
+
+
+def test_who_is_believed_must_be_a_domain(tmp_path: Path) -> None:
+    problem = only(tmp_path, '[checks]\ntrusted_arc_sealers = ["lists.example", "a b"]')
+    assert problem.key == ("checks", "trusted_arc_sealers", 1)
+    assert only(tmp_path, '[checks]\nknown_forwarders = ["x@y"]').text.startswith(
+        "expected a domain"
+    )
+
+
+@pytest.mark.parametrize("page", ["mx.host.example/e/", "https://a b", "https://é/", "ftp://x/"])
+def test_help_page_must_be_an_address_that_fits_a_reply(tmp_path: Path, page: str) -> None:
+    assert only(tmp_path, f'[checks]\nhelp_url = "{page}"').key == ("checks", "help_url")
+    assert not told(tmp_path, '[checks]\nhelp_url = "https://mx.host.example/e/"')
+
+
+def test_block_list_must_be_a_zone_and_its_codes_answers(tmp_path: Path) -> None:
+    assert only(tmp_path, '[[blocklist]]\nzone = "bl example"').key == ("blocklist", 0, "zone")
+    for table in ("meanings", "weights"):
+        value = '"x"' if table == "meanings" else "1.0"
+        text = f'[[blocklist]]\nzone = "bl.example"\n{table} = {{ "2" = {value} }}'
+        assert only(tmp_path, text).key == ("blocklist", 0, table, "2")
+        assert not told(tmp_path, text.replace('"2"', '"127.0.0.2"'))

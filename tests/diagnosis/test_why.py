@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, timedelta, timezone
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from postern.diagnosis.conversation_text import Paper
@@ -28,6 +29,8 @@ from postern.journal.settings import JournalSettings
 from postern.journal.store.writer import JournalWriter
 from postern.mail.tracecode import TraceCodes
 from postern.runtime.clock import FakeClock
+
+replace_struct = msgspec.structs.replace
 
 NOON = 1_778_925_600.0  # Sat 16 May 2026 10:00 UTC
 CODES = TraceCodes(b"k" * 32)
@@ -155,7 +158,7 @@ def test_text_tells_verdict_cause_side_and_every_step(folder: Path) -> None:
     steps = {
         line.split()[1]: line for line in text.splitlines() if line[2:4].strip() in set("✔✘?~-")
     }
-    assert steps["mailfrom"].startswith("  ? mailfrom  COULDN'T TELL  no DNS answer (cn2)")
+    assert steps["mailfrom"].startswith("  ? mailfrom  COULDN'T TELL  no DNS answer  ")
     assert steps["mailfrom"].endswith("18.8 s  SLOW")
     assert steps["connect"].startswith("  ✔")
     assert steps["dnsbl"].startswith("  ✘ dnsbl     FAILED  listed")
@@ -163,6 +166,22 @@ def test_text_tells_verdict_cause_side_and_every_step(folder: Path) -> None:
     assert steps["helo"].startswith("  ~ helo      noted")
     assert f"postern trace {CODES.encode(2)}\n" in text
     assert CODES.encode(1) in text
+
+
+def test_a_step_says_from_where_it_was_seen_where_that_is_not_here(folder: Path) -> None:
+    steps = [
+        Step("connect", "pass", 0.1, "cn2"),
+        Step("ptr.missing", "pass", 0.1, "cn2", "it has a name"),
+        Step("spf.fail", "pass", 0.1, "us1", "pass"),
+    ]
+    write(folder, replace_struct(refused(1), steps=steps))
+    lines = why_text(ask(folder, "tea-trading.example"), PAPER).splitlines()
+    (head,) = (line for line in lines if line.endswith("took"))
+    assert head.split() == ["step", "result,", "seen", "from", "cn2", "took"]
+    (ptr,) = (line for line in lines if "it has a name" in line)
+    assert "cn2" not in ptr
+    (spf,) = (line for line in lines if " spf " in line)
+    assert "ok  pass (us1)" in spf
 
 
 def test_text_of_waiting_mail_tells_tries_and_what_comes_next(folder: Path) -> None:
@@ -319,3 +338,100 @@ def test_zone_is_named_also_when_it_is_utc(folder: Path) -> None:
     write(folder, refused(1))
     text = why_text(ask(folder, "tea-trading.example"), replace(PAPER, zone=UTC))
     assert "Sat 16 May 10:00:00 (UTC)" in text
+
+
+# --- what would refuse next, and what can be done ------------------------------------------------
+
+
+def ask_of(folder: Path, conversation: Conversation) -> Explanation:
+    write(folder / "journal", conversation)
+    return ask(folder / "journal", "wang@harbour.example")
+
+
+def blocked(**changes: object) -> Conversation:
+    """DNS of the sender's domain is silent: two checks would refuse."""
+    return replace_struct(
+        refused(1),
+        recipients=[
+            RecipientRecord(
+                "wang@harbour.example",
+                "refused-for-now",
+                because=Because("mailfrom.dns-timeout", "no answer", "between"),
+                next=("spf.couldnt-tell",),
+            )
+        ],
+        steps=[
+            Step("helo.unresolvable", "fail", 0.2, "", "srv-2003 does not exist", "sender"),
+            Step("mailfrom.dns-timeout", "couldnt-tell", 18.8, "home", "no answer", "between"),
+            Step("spf.couldnt-tell", "couldnt-tell", 18.8, "home", "no answer", "between"),
+        ],
+        **changes,
+    )
+
+
+def test_next_refusal_and_fixes_are_told_narrowest_first(tmp_path: Path) -> None:
+    answer = replace(ask_of(tmp_path, blocked()), resolvers=("home", "us1"))
+    lines = why_text(answer, PAPER).splitlines()
+    assert "  If you waive mailfrom only, spf.couldnt-tell refuses it next." in lines
+    begin = next(n for n, line in enumerate(lines) if line.startswith("  Fix  1  "))
+    code = CODES.encode(1)
+    text = "\n".join(lines[begin:]).replace(" \\\n", "")
+    assert [" ".join(line.split()) for line in text.splitlines()][:5] == [
+        "Fix 1 look this zone up through us1 first, 30 days; waives nothing [best]",
+        f"postern resolver add tea-trading.example --via us1 --for 30d --reason {code}",
+        "2 waive mailfrom and spf for this server, for harbour.example, 14 days",
+        "postern rule allow 198.51.100.24 --waive mailfrom,spf --domain harbour.example --for 14d"
+        f" --reason {code}",
+        "3 tell the sender's side what to mend (a draft, en and zh): srv-2003 does not",
+    ]
+    whole = json.loads(why_json(answer, CODES))
+    assert whole["conversations"][0]["recipients"][0]["next"] == ["spf.couldnt-tell"]
+    assert [fix["command"].split()[1:3] for fix in whole["fixes"][:2]] == [
+        ["resolver", "add"], ["rule", "allow"],
+    ]  # fmt: skip
+    assert whole["fixes"][2]["command"] == f"postern why {code} --letter"
+
+
+def test_with_one_resolver_the_first_thing_to_do_is_to_name_a_second(tmp_path: Path) -> None:
+    answer = replace(ask_of(tmp_path, blocked()), resolvers=("home",))
+    first, second = json.loads(why_json(answer, CODES))["fixes"][:2]
+    assert "name a second [[resolver]] in postern.toml" in first["text"]
+    assert first["command"] == ""
+    assert second["command"].startswith("postern rule allow 198.51.100.24")
+
+
+@pytest.mark.parametrize(
+    "sender",
+    ["li@$(reboot).example", "li@a;b", 'li@"x', "li@tea.example`id`", "", "li@[192.0.2.1]"],
+)
+def test_no_word_of_a_sender_reaches_a_command(tmp_path: Path, sender: str) -> None:
+    answer = replace(
+        ask_of(tmp_path, blocked(mail_from=sender)),
+        resolvers=("home", "us1"),
+    )
+    for fix in json.loads(why_json(answer, CODES))["fixes"]:
+        assert not set(fix["command"]) & set("$;`\"'()<>|&\\\n")
+        assert "resolver add" not in fix["command"]
+
+
+def test_what_nobody_can_waive_and_what_passes_by_itself_has_no_fix(tmp_path: Path) -> None:
+    for check in ("rcpt.unknown", "greylist.wait", "virus.found", "rate.exceeded"):
+        record = RecipientRecord(
+            "wang@harbour.example", "refused", because=Because(check, "it is so", "sender")
+        )
+        answer = ask_of(tmp_path / check, replace_struct(blocked(), recipients=[record]))
+        assert json.loads(why_json(answer, CODES))["fixes"] == []
+
+
+def test_a_rule_that_refuses_can_be_ended(tmp_path: Path) -> None:
+    record = RecipientRecord(
+        "wang@harbour.example", "refused", "M2", Because("rule.block", "it says so", "recipient")
+    )
+    answer = ask_of(tmp_path, replace_struct(blocked(), recipients=[record]))
+    assert json.loads(why_json(answer, CODES))["fixes"][0]["command"] == "postern rule end M2"
+
+
+def test_mail_that_was_accepted_needs_no_fix(tmp_path: Path) -> None:
+    record = RecipientRecord("wang@harbour.example", "delivered")
+    delivered = replace_struct(blocked(), recipients=[record], because=None, accepted=True)
+    assert json.loads(why_json(ask_of(tmp_path, delivered), CODES))["fixes"] == []

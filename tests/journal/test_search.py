@@ -1,5 +1,6 @@
 """Search over day files and workers, beside a writer, and past damage."""
 
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
@@ -141,16 +142,17 @@ def test_damaged_file_is_named_and_the_rest_is_searched(
     assert reader.extent().since == noon - 2 * DAY_S
 
 
-def test_a_file_whose_tables_are_being_made_is_no_damage(
-    folder: Path, reader: JournalReader
+def test_file_that_is_being_made_at_this_moment_is_no_damage(
+    folder: Path, clock: FakeClock, reader: JournalReader, make: Make
 ) -> None:
     folder.mkdir(exist_ok=True)
-    connection = sqlite3.connect(folder / "20260519-0.db")
-    connection.execute("PRAGMA journal_mode=WAL")
-    found = reader.look(parse_query("tea-trading.example"))
-    connection.close()
-    assert not found.conversations
-    assert not found.damaged
+    with contextlib.closing(sqlite3.connect(folder / "20260519-0.db")) as made:
+        made.execute("PRAGMA journal_mode=WAL")
+        assert reader.look(parse_query("tea-trading.example")).damaged == ()
+        assert reader.get(1) is None
+    with JournalWriter(folder, 0, clock, JournalSettings()) as writer:
+        writer.append([make(1)])
+        assert reader.get(1) is not None
 
 
 def test_damaged_row_hides_none_of_its_neighbours(

@@ -27,12 +27,13 @@ from postern.mail.outcome import Cause, Deferred, Delivered, Outcome, Refused
 from postern.mail.reply import reply
 from postern.mail.route import Egress, Route, SmtpRoute, Target
 from postern.mail.tracecode import TraceCodes
-from postern.policy.greylist.greylist import Greylist
 from postern.policy.greylist.keeper import GreylistKeeper
-from postern.policy.greylist.settings import GreylistSettings
-from postern.policy.policy import Policy
-from postern.policy.rates import Rates, RateSettings
+from postern.policy.greylist.settings import GreylistSettings, Mode
+from postern.policy.policy import Memory, Policy
+from postern.policy.rates import RateSettings
 from postern.policy.rules.store import Books, RuleStore
+from postern.policy.settings import PolicySettings
+from postern.policy.untold.patience import Patience
 from postern.policy.uses import Uses
 from postern.reception.callahead import CallAhead
 from postern.reception.codes import Numbers
@@ -262,6 +263,7 @@ class Rig:
         )
         self.spool = RecordingSpool(spool_settings, 0, 1, Journal(), self.clock)
         self.spool.told = []
+        self.patience: Patience | None = None
         self.services = Services(
             settings,
             self.spool,
@@ -281,10 +283,19 @@ class Rig:
     def _policy(self, rates: RateSettings | None, greylist: GreylistSettings | None) -> Policy:
         books = Books(self._database, self.clock)
         self.directory.on_change(books.forget)
-        knows = self.correspondents.knows
-        counted = None if rates is None else Rates(rates, RateTable(), self.clock)
-        asks = None if greylist is None else Greylist(greylist, self.keeper, self.clock)
-        return Judging((), self.resolver, books, Uses(), self.clock, knows, counted, asks).policy
+        self.patience = Patience(self.folder / "untold.db")
+        memory = Memory(
+            books,
+            Uses(),
+            self.correspondents.knows,
+            self.patience,
+            self.keeper,
+            RateTable(),
+        )
+        settings = PolicySettings(
+            rates=rates or RateSettings(), greylist=greylist or GreylistSettings(Mode.OFF)
+        )
+        return Judging(settings, self.resolver, memory, self.clock).policy
 
     @property
     def told(self) -> list[Conversation]:
@@ -334,6 +345,8 @@ class Rig:
         await self.keeper.close()
         await self.spool.close()
         self.authenticator.close()
+        if self.patience is not None:
+            self.patience.close()
         self._watch.close()
         self.correspondents.close()
         self._database.close()

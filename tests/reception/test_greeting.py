@@ -122,7 +122,7 @@ async def test_who_waited_once_is_greeted_at_once_for_a_day(make: Make) -> None:
             assert (await client.deliver(MESSAGE, SENDER)).startswith("250")
             return took
 
-        assert await greeted_after_s() >= 0.1
+        assert await greeted_after_s() > 0.09  # timers of the loop have whole milliseconds
         assert len(rig.services.patient) == 1
         assert rig.services.patient.knows(IP, clock.monotonic())
         waits = [step.step for step in rig.accepted[0].conversation.steps]

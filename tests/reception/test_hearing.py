@@ -1,10 +1,12 @@
 """Mail from outside, looked at by the checks and judged by each recipient's rules."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
+from tests.peers.process import wait_until
 from tests.reception.rig import LOOPBACK, Client, Make, Rig, listener
 
 from postern.directory.model import Refused
@@ -12,6 +14,7 @@ from postern.policy.checks.check import Found, Seen
 from postern.policy.rules.draft import Draft
 from postern.policy.rules.match import Match, parse_match
 from postern.policy.rules.rule import Action, Scope
+from postern.policy.untold.store import UntoldStore
 from postern.spool.message import Delivery, DeliveryState
 from postern.spool.settings import HoldSettings
 
@@ -101,6 +104,7 @@ async def test_a_refusal_names_the_cause_and_the_record_also_what_would_refuse_n
         assert told.because is not None
         assert told.because.check == "ptr.missing"
         assert told.recipients[0].state == "refused"
+        assert told.recipients[0].next == ("mailfrom.no-domain",)
         failed = [step.step for step in told.steps if step.result == "fail"]
         assert failed == ["ptr.missing", "helo.unresolvable", "mailfrom.no-domain"]
         assert rig.services.tally.refusals["ptr.missing"] == 1
@@ -112,6 +116,30 @@ async def test_what_dns_could_not_tell_is_not_now_and_never_a_refusal(make: Make
         client = await connect(rig)
         (said,) = await rcpt(client, WANG)
         assert said.startswith("451-4.4.3 Not accepted now: ")
+
+
+async def test_who_was_told_not_now_for_a_day_because_of_dns_is_let_in_and_marked(
+    make: Make,
+) -> None:
+    async with examined(make) as rig:
+        rig.resolver.time_out("tea.example", "MX")
+        client = await connect(rig)
+        (said,) = await rcpt(client, WANG)
+        assert said.startswith("451-")
+        store = UntoldStore(rig.folder / "untold.db")
+        await asyncio.to_thread(wait_until, lambda: bool(store.find("tea.example", "sender")), "it")
+        day_before = rig.clock.now() - 90_000
+        with sqlite3.connect(rig.folder / "untold.db") as connection:
+            connection.execute("UPDATE untold SET first = ?", (day_before,))
+        await client.say("RSET")
+        assert (await client.deliver(MESSAGE, SENDER)).startswith("250")
+        (message,) = rig.accepted
+        data = message.content.in_memory
+        assert data is not None
+        assert b"\r\nX-Postern-Couldnt-Tell: mailfrom\r\n" in data
+        step = next(s for s in message.conversation.steps if s.step == "mailfrom.dns-timeout")
+        assert (step.result, "no longer waited for" in step.text) == ("note", True)
+        store.close()
 
 
 async def test_each_recipient_has_rules_of_its_own(make: Make) -> None:
@@ -128,7 +156,7 @@ async def test_each_recipient_has_rules_of_its_own(make: Make) -> None:
         assert [(one.state, one.rule) for one in records] == [("waiting", label), ("refused", "")]
         policy = rig.services.policy
         assert policy is not None
-        assert [hits for hits, _ in policy.uses.take().values()] == [1]
+        assert [hits for hits, _ in policy.memory.uses.take().values()] == [1]
 
 
 @pytest.mark.parametrize("place", [WANG, "harbour.example", ""])

@@ -349,7 +349,7 @@ async def test_each_refusal_counts_once(make: Make, monkeypatch: pytest.MonkeyPa
         assert rig.services.tally.refusals == {"rule.block": 2}
         policy = rig.services.policy
         assert policy is not None
-        assert {hits for hits, _ in policy.uses.take().values()} == {1}
+        assert {hits for hits, _ in policy.memory.uses.take().values()} == {1}
 
 
 async def test_who_asks_for_an_answer_for_each_need_not_come_again(

@@ -291,3 +291,35 @@ async def test_ipv6_only_domain_is_refused_as_our_doing_where_ipv6_is_switched_o
     world.dns.add("tea.test", "AAAA", "2001:db8::1")
     outcome = await world.refused("tea.test")
     assert (outcome.reply.enhanced, outcome.whose) == ("5.4.4", Whose.US)
+
+
+# --- what one resolver alone says is not there ---------------------------------------------------
+
+
+async def test_domain_is_returned_only_when_a_second_resolver_does_not_know_it_either(
+    world: World,
+) -> None:
+    world.dns.add_second("gone.test", "MX", status=Status.NO_NAME)
+    assert (await world.refused("gone.test")).reply.enhanced == "5.1.2"
+    world.dns.add_second("doubt.test", "MX", status=Status.TIMEOUT)
+    doubtful = await world.deferred("doubt.test")
+    assert (doubtful.reply.enhanced, doubtful.whose) == ("4.4.3", Whose.BETWEEN)
+    assert "second could not confirm" in doubtful.reply.text
+    world.dns.add_second("hidden.test", "MX", "10 mx.tea.test")
+    world.dns.add("mx.tea.test", "A", "192.0.2.1")
+    assert await world.ips("hidden.test") == ["192.0.2.1"]
+
+
+async def test_mx_and_addresses_that_only_the_second_sees_are_used(world: World) -> None:
+    world.dns.add("tea.test", "TXT", "the name is there")
+    world.dns.add_second("tea.test", "MX", "10 mx.tea.test")
+    world.dns.add_second("mx.tea.test", "A", "192.0.2.1")
+    assert await world.ips("tea.test") == ["192.0.2.1"]
+
+
+async def test_domain_without_mail_host_is_not_returned_while_the_second_couldnt_tell(
+    world: World,
+) -> None:
+    world.dns.add("tea.test", "TXT", "the name is there")
+    world.dns.add_second("tea.test", "MX", status=Status.SERVER_FAILURE)
+    assert (await world.deferred("tea.test")).reply.enhanced == "4.4.3"

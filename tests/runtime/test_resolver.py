@@ -7,6 +7,8 @@ from pathlib import Path
 
 import dns.flags
 import dns.message
+import dns.rcode
+import dns.rrset
 import pytest
 from tests.peers.certificates import Authority
 from tests.peers.process import free_port
@@ -19,6 +21,7 @@ from tests.runtime.dns_servers import (
 
 from postern.mail.dns import Answer, Question, Status
 from postern.runtime.clock import FakeClock
+from postern.runtime.resolver.forward import ForwardZone, ForwardZones
 from postern.runtime.resolver.resolver import Resolver
 from postern.runtime.resolver.settings import ResolverLimits, ResolverSettings, Transport
 
@@ -269,6 +272,187 @@ async def test_home_speaks_when_nobody_could_tell() -> None:
     async with udp_server(server_failure) as near, udp_server(silent) as far:
         answer = await resolver(home(near.address), abroad(far.address, tries_s=QUICK)).ask(TEA)
         assert (answer.status, answer.resolver) == (Status.SERVER_FAILURE, "home")
+
+
+async def test_another_is_asked_before_home_has_been_silent_twice() -> None:
+    async with udp_server(silent) as near, udp_server(one_address) as far:
+        under_test = resolver(home(near.address, tries_s=(0.3, 20.0)), abroad(far.address))
+        assert (await under_test.ask(TEA)).resolver == "abroad"
+        assert len(near.queries) == 1
+
+
+async def test_home_is_asked_again_when_nobody_else_knows() -> None:
+    async with udp_server(silent) as near, udp_server(server_failure) as far:
+        under_test = resolver(home(near.address, tries_s=(0.3, 20.0)), abroad(far.address))
+        asking = asyncio.create_task(under_test.ask(TEA))
+        await near.wait_for(2)
+        near.answer_all(one_address)
+        assert (await asking).resolver == "home"
+
+
+# --- "there is nothing", said by one alone --------------------------------------------------------
+
+
+def no_such_name(query: dns.message.Message) -> list[bytes]:
+    response = dns.message.make_response(query, recursion_available=True)
+    response.set_rcode(dns.rcode.NXDOMAIN)
+    response.authority.append(
+        dns.rrset.from_text("test.", 60, "IN", "SOA", "ns.test. h.test. 1 2 3 4 60")
+    )
+    return [response.to_wire()]
+
+
+async def test_name_that_is_not_there_is_confirmed_once_and_then_known() -> None:
+    clock = FakeClock()
+    async with udp_server(no_such_name) as near, udp_server(no_such_name) as far:
+        under_test = resolver(home(near.address), abroad(far.address), clock=clock)
+        answer = await under_test.ask(TEA)
+        stands = await asyncio.gather(*(under_test.confirm(answer) for _ in range(20)))
+        assert {(one.status, one.resolver, one.confirmed_by) for one in stands} == {
+            (Status.NO_NAME, "abroad", "home")
+        }
+        again = await under_test.confirm(await under_test.ask(TEA))
+        assert (again.status, again.ttl_s) == (Status.NO_NAME, 60)
+        assert (len(near.queries), len(far.queries)) == (1, 1)
+        clock.advance(60)  # the zone's own time, not longer
+        await under_test.confirm(await under_test.ask(TEA))
+        assert (len(near.queries), len(far.queries)) == (2, 2)
+
+
+async def test_what_the_second_has_is_used_from_then_on_and_says_who_denied_it() -> None:
+    async with udp_server(no_such_name) as near, udp_server(one_address) as far:
+        under_test = resolver(home(near.address), abroad(far.address))
+        stands = await under_test.confirm(await under_test.ask(TEA))
+        assert (stands.records, stands.resolver, stands.denied_by) == (
+            ("192.0.2.1",), "abroad", "home",
+        )  # fmt: skip
+        known = under_test.cached(TEA)
+        assert known is not None
+        assert (known.records, known.denied_by) == (("192.0.2.1",), "home")
+
+
+async def test_name_that_the_second_couldnt_tell_of_is_couldnt_tell_for_seconds() -> None:
+    clock = FakeClock()
+    async with udp_server(no_such_name) as near, udp_server(server_failure) as far:
+        under_test = resolver(home(near.address), abroad(far.address), clock=clock)
+        for _ in range(3):
+            stands = await under_test.confirm(await under_test.ask(TEA))
+            assert (stands.status, stands.denied_by) == (Status.SERVER_FAILURE, "home")
+        assert (len(near.queries), len(far.queries)) == (1, 1)
+        clock.advance(5)
+        far.script = no_such_name
+        assert (await under_test.confirm(await under_test.ask(TEA))).confirmed_by == "home"
+
+
+async def test_second_that_knows_nothing_for_a_quarter_of_an_hour_holds_up_nothing() -> None:
+    clock = FakeClock()
+    async with udp_server(no_such_name) as near, udp_server(server_failure) as far:
+        under_test = resolver(home(near.address), abroad(far.address), clock=clock)
+
+        async def stands(name: str) -> Answer:
+            return await under_test.confirm(await under_test.ask(Question(name, "A")))
+
+        assert not (await stands("a.test")).status.is_known
+        clock.advance(899)
+        assert not (await stands("b.test")).status.is_known
+        clock.advance(31)
+        assert (await stands("c.test")).status is Status.NO_NAME
+        asked = len(far.queries)
+        assert (await stands("d.test")).status is Status.NO_NAME
+        assert len(far.queries) == asked  # it is asked twice a minute, not for every name
+        clock.advance(31)
+        far.script = one_address
+        assert (await stands("e.test")).records == ("192.0.2.1",)
+        far.script = server_failure
+        assert not (await stands("f.test")).status.is_known  # it was at work a moment ago
+
+
+async def test_with_one_resolver_alone_there_is_nobody_to_confirm() -> None:
+    async with udp_server(no_such_name) as near:
+        under_test = resolver(home(near.address))
+        answer = await under_test.ask(TEA)
+        assert await under_test.confirm(answer) is answer
+        assert len(near.queries) == 1
+
+
+async def test_answers_that_are_there_are_not_asked_for_twice() -> None:
+    async with udp_server(one_address) as near, udp_server(no_such_name) as far:
+        under_test = resolver(home(near.address), abroad(far.address))
+        answer = await under_test.ask(TEA)
+        assert await under_test.confirm(answer) is answer
+        assert not far.queries
+
+
+# --- zones with a resolver of their own -----------------------------------------------------------
+
+
+def through(zone: str, via: str = "abroad", until: float | None = None) -> ForwardZones:
+    return ForwardZones([ForwardZone(zone, via, until, "id-1")])
+
+
+async def test_names_of_a_forward_zone_are_looked_up_through_its_resolver_first() -> None:
+    async with udp_server(one_address) as near, udp_server(one_address) as far:
+        under_test = resolver(home(near.address), abroad(far.address))
+        under_test.forward(through("tea.test"))
+        for name, expected in [
+            ("tea.test", "abroad"), ("mail.tea.test", "abroad"), ("greentea.test", "home"),
+        ]:  # fmt: skip
+            assert (await under_test.ask(Question(name, "A"))).resolver == expected
+        assert under_test.take_forward_uses()["id-1"][0] == 2
+        assert under_test.take_forward_uses() == {}
+        bare = await under_test.ask(Question("9.tea.test", "A"), foreign_ok=False)
+        assert bare.resolver == "home"  # a block list's, even there
+
+
+async def test_home_answers_for_a_forward_zone_when_its_resolver_couldnt_tell() -> None:
+    async with udp_server(one_address) as near, udp_server(server_failure) as far:
+        under_test = resolver(home(near.address), abroad(far.address))
+        under_test.forward(through("tea.test"))
+        assert (await under_test.ask(TEA)).resolver == "home"
+
+
+async def test_a_new_forward_zone_forgets_what_was_known_of_it_and_nothing_else() -> None:
+    async with udp_server(no_such_name) as near, udp_server(one_address) as far:
+        under_test = resolver(home(near.address), abroad(far.address))
+        other = Question("coffee.test", "A")
+        for question in (TEA, other):
+            assert (await under_test.ask(question)).status is Status.NO_NAME
+        under_test.forward(through("tea.test"))
+        assert (await under_test.ask(TEA)).resolver == "abroad"
+        assert under_test.cached(other) is not None
+        under_test.forward(ForwardZones())
+        assert (await under_test.ask(TEA)).resolver == "home"
+
+
+async def test_what_was_under_way_when_a_zone_changed_is_not_kept() -> None:
+    async with udp_server(silent) as near, udp_server(one_address) as far:
+        under_test = resolver(home(near.address), abroad(far.address))
+        old = asyncio.create_task(under_test.ask(TEA))
+        await near.wait_for(1)
+        under_test.forward(through("tea.test"))
+        assert (await under_test.ask(TEA)).resolver == "abroad"
+        near.answer_all(no_such_name)
+        assert (await old).status is Status.NO_NAME
+        known = under_test.cached(TEA)
+        assert known is not None
+        assert known.resolver == "abroad"
+
+
+async def test_forward_zone_ends_by_itself() -> None:
+    clock = FakeClock()
+    async with udp_server(one_address) as near, udp_server(one_address) as far:
+        under_test = resolver(home(near.address), abroad(far.address), clock=clock)
+        under_test.forward(through("tea.test", until=clock.now() + 1000))
+        assert (await under_test.ask(TEA)).resolver == "abroad"
+        clock.advance(1000)
+        assert (await under_test.ask(TEA)).resolver == "home"
+
+
+async def test_forward_zone_through_a_resolver_that_is_no_more_changes_nothing() -> None:
+    async with udp_server(one_address) as near:
+        under_test = resolver(home(near.address))
+        under_test.forward(through("tea.test"))
+        assert (await under_test.ask(TEA)).resolver == "home"
 
 
 # --- liars --------------------------------------------------------------------------------------

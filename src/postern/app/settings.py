@@ -4,18 +4,21 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from postern.config.inbound import Blocklist
 from postern.config.settings import Config, Egress, Resolver
 from postern.delivery.settings import DeliverySettings
 from postern.journal.settings import JournalSettings
-from postern.mail.address import normalise_domain, parse_address
+from postern.mail.address import normalise_domain, parse_address, to_a_labels
 from postern.mail.mime.part import Limits
 from postern.mail.route import TlsPolicy
 from postern.notices.digest import Language
 from postern.notices.settings import NoticeSettings
 from postern.policy.checks.content import CARRIERS, PROGRAMS, TYPES, ContentSettings
-from postern.policy.checks.zones import Zone
+from postern.policy.checks.dmarc import Believed
+from postern.policy.checks.zones import About, Zone
 from postern.policy.greylist.settings import GreylistSettings, Mode
 from postern.policy.rates import RateSettings
+from postern.policy.settings import PolicySettings
 from postern.queue.digests import DigestSettings
 from postern.queue.settings import QueueSettings
 from postern.reception.settings import Kind, ListenerSettings, ReceptionSettings
@@ -212,15 +215,39 @@ def _resolver(resolver: Resolver) -> ResolverSettings:
     return ResolverSettings(resolver.name, servers, Transport(resolver.transport), tries_s)
 
 
-def blocklist_zones(config: Config) -> list[Zone]:
-    """``[[blocklist]]``, in its order."""
-    return [
-        Zone(one.zone, weight=one.weight, meanings=one.meanings, allow=one.allow)
-        for one in config.blocklists
-    ]
+def policy_settings(config: Config) -> PolicySettings:
+    """``[[blocklist]]``, in its order, ``[checks]``, ``[content]``, ``[rate]``, ``[greylist]``."""
+    checks = config.checks
+    return PolicySettings(
+        tuple(_zone(blocklist) for blocklist in config.blocklists),
+        checks.dnsbl_threshold,
+        Believed(_domains(checks.trusted_arc_sealers), _domains(checks.known_forwarders)),
+        checks.help_url,
+        checks.dns_patience_s,
+        _content(config),
+        _limits(config),
+        _rates(config),
+        _greylist(config),
+    )
 
 
-def rate_settings(config: Config) -> RateSettings:
+def _zone(blocklist: Blocklist) -> Zone:
+    return Zone(
+        blocklist.zone.lower().removesuffix("."),
+        About(blocklist.about),
+        blocklist.weight,
+        blocklist.meanings,
+        blocklist.allow,
+        blocklist.weights,
+    )
+
+
+def _domains(names: Iterable[str]) -> frozenset[str]:
+    """Domains in their one spelling."""
+    return frozenset(to_a_labels(name) or name.lower() for name in names)
+
+
+def _rates(config: Config) -> RateSettings:
     """``[rate]``."""
     rate = config.rate
     return RateSettings(
@@ -234,7 +261,7 @@ def rate_settings(config: Config) -> RateSettings:
     )
 
 
-def greylist_settings(config: Config) -> GreylistSettings:
+def _greylist(config: Config) -> GreylistSettings:
     """``[greylist]``."""
     greylist = config.greylist
     return GreylistSettings(
@@ -247,7 +274,7 @@ def greylist_settings(config: Config) -> GreylistSettings:
     )
 
 
-def content_settings(config: Config) -> ContentSettings:
+def _content(config: Config) -> ContentSettings:
     """What ``[content]`` does not take."""
     content = config.content
     return ContentSettings(
@@ -265,7 +292,7 @@ def _changed(ours: frozenset[str], more: Iterable[str], fewer: Iterable[str]) ->
     return (ours | added) - removed
 
 
-def mime_limits(config: Config) -> Limits:
+def _limits(config: Config) -> Limits:
     """How far ``[content]`` has messages looked into."""
     content = config.content
     return Limits(

@@ -11,19 +11,16 @@ import structlog
 import uvloop
 
 from postern.app.acquaintances import Acquaintances
+from postern.app.forwarding import Forwarding
 from postern.app.holding import Holding
 from postern.app.judging import Judging
 from postern.app.outward import Outward, outward
 from postern.app.settings import (
-    blocklist_zones,
     certificate_files,
-    content_settings,
-    greylist_settings,
     hold_settings,
     journal_settings,
     listener_settings,
-    mime_limits,
-    rate_settings,
+    policy_settings,
     reception_settings,
     spool_settings,
 )
@@ -39,11 +36,10 @@ from postern.directory.trace import TraceCounter
 from postern.journal.retention import sweep
 from postern.journal.store.writer import JournalWriter
 from postern.mail.tracecode import TraceCodes
-from postern.policy.greylist.greylist import Greylist
 from postern.policy.greylist.keeper import GreylistKeeper
-from postern.policy.greylist.settings import Mode
-from postern.policy.rates import Rates
+from postern.policy.policy import Memory
 from postern.policy.rules.store import Books, RuleStore
+from postern.policy.untold.patience import open_patience
 from postern.policy.uses import Uses
 from postern.queue.commands import Commands
 from postern.queue.contacts import SentMail
@@ -53,6 +49,7 @@ from postern.reception.codes import Numbers
 from postern.reception.reception import Reception
 from postern.reception.services import Services
 from postern.reception.tls import BadCertificateError, CertificateFilesWatch, Certificates
+from postern.routing.zones.store import ForwardZoneStore
 from postern.runtime.clock import SystemClock
 from postern.runtime.database.watch import ChangeWatch
 from postern.runtime.processes import WorkerSetup
@@ -117,11 +114,20 @@ class Worker:
         self._acquaintances = Acquaintances(data_dir, self._clock, sweeps=setup.number == 0)
         self._sent = SentMail(self._directory, self._acquaintances.notebook)
         self._outward = out = self._outward_of(config)
-        self._books = Books(self._site.database, self._clock)
-        self._directory.on_change(self._books.forget)
-        self._uses = Uses()
-        self._rules = RuleStore(self._site.database, self._clock, f"worker-{setup.number}")
+        zones = ForwardZoneStore(self._site.database, self._clock, f"worker-{setup.number}")
+        self._forwarding = Forwarding(zones, out)
+        self._directory.on_change(self._forwarding.refresh)
         self._greylist = GreylistKeeper(data_dir, self._clock)
+        self._memory = Memory(
+            Books(self._site.database, self._clock),
+            Uses(),
+            self._acquaintances.store.knows,
+            open_patience(data_dir / "untold.db"),
+            self._greylist,
+            setup.rates,
+        )
+        self._directory.on_change(self._memory.books.forget)
+        self._rules = RuleStore(self._site.database, self._clock, f"worker-{setup.number}")
         self._judging = self._judging_of(config)
         self._queue = QueueWorker(
             self._spool, out.router, out.courier, out.tidings, out.queue_settings, self._clock,
@@ -157,20 +163,7 @@ class Worker:
         )
 
     def _judging_of(self, config: Config) -> Judging:
-        rates, greylist = rate_settings(config), greylist_settings(config)
-        is_on = greylist.mode is not Mode.OFF
-        return Judging(
-            blocklist_zones(config),
-            self._outward.resolver,
-            self._books,
-            self._uses,
-            self._clock,
-            self._acquaintances.store.knows,
-            None if rates.is_off else Rates(rates, self._setup.rates, self._clock),
-            Greylist(greylist, self._greylist, self._clock) if is_on else None,
-            content_settings(config),
-            mime_limits(config),
-        )
+        return Judging(policy_settings(config), self._outward.resolver, self._memory, self._clock)
 
     def _outward_of(self, config: Config) -> Outward:
         ports, workers = _ports(self._setup), self._setup.of
@@ -256,7 +249,12 @@ class Worker:
         """How often each rule was of use, and when last."""
         while True:
             await asyncio.sleep(USES_S)
-            await self._judging.write_uses(self._rules)
+            await self._write_uses()
+
+    async def _write_uses(self) -> None:
+        """How often exceptions were of use: rules, and zones with a resolver of their own."""
+        zones = self._outward.resolver.take_forward_uses()
+        await self._judging.write_uses(self._rules, zones)
 
     async def _keep_sweeping(self) -> None:
         """Day files that are too old, or too many, go."""
@@ -278,6 +276,7 @@ class Worker:
             log.error("worker.reload_refused", text=str(error))  # noqa: TRY400 - the text is the cause
             return
         old, self._outward, self._config = self._outward, fresh, config
+        self._forwarding.serve(fresh)
         self._certificate_files = CertificateFilesWatch(certificate_files(config))
         before, self._judging = self._judging, self._judging_of(config)
         self._judging.take_over(before)
@@ -319,12 +318,14 @@ class Worker:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._judging.write_uses(self._rules)
+        await self._write_uses()
         await self._acquaintances.close()
         await self._greylist.close()
         await self._outward.close(END_S)
         await self._spool.close()
         self._authenticator.close()
+        if self._memory.patience is not None:
+            self._memory.patience.close()
         self._site.close()
 
 

@@ -47,6 +47,7 @@ COMMANDS = {
     "rule": Command("rule", "what becomes of mail: allow, block, hold, junk, system, explain"),
     "quarantine": Command("quarantine", "mail held by rules: list, show, release, delete"),
     "greylist": Command("greylist", "mail asked to come again: list, pass, forget"),
+    "resolver": Command("resolver", "zones looked up through another resolver: add, list, end"),
     "why": Command("why", "what happened to a message, and whose side it is"),
     "trace": Command("trace", "everything on file for one trace code"),
     "queue": Command("queue", "what waits and why; hold, release, retry, cancel, reroute"),

@@ -18,7 +18,7 @@ from postern.runtime.clock import SystemClock
 
 if TYPE_CHECKING:
     from postern.diagnosis.conversation_text import Paper
-    from postern.diagnosis.why import WaitingMail
+    from postern.diagnosis.why import Explanation, WaitingMail
 
 app = typer.Typer(help="What happened to a message, and whose side it is.")
 
@@ -55,6 +55,10 @@ def why(
     plain: Annotated[
         bool, typer.Option("--plain", help="One recipient a line, parted by tabs.")
     ] = False,
+    as_letter: Annotated[
+        bool,
+        typer.Option("--letter", help="A draft to whoever runs the sender's server, en and zh."),
+    ] = False,
     ascii_only: AsciiFlag = False,
 ) -> int:
     """Tell what happened to a message: verdict, cause, whose side, every step.
@@ -83,14 +87,28 @@ def why(
         for found in _queries(query, codes)
         for narrowed in [found.to(to) if to else found]
     ]
-    answer = explain(queries, JournalReader(config.data_dir / "journal"), open_waiting(config))
-    if as_json:
+    journal, waiting = JournalReader(config.data_dir / "journal"), open_waiting(config)
+    answer = explain(queries, journal, waiting, [one.name for one in config.resolvers])
+    if as_letter:
+        write(_letter(answer, codes, config.hostname))
+    elif as_json:
         sys.stdout.write(why_json(answer, codes) + "\n")
     elif plain:
         write(why_plain(answer, paper(codes, is_ascii=True)))
     else:
         write(why_text(answer, paper(codes, is_ascii=ascii_only)))
     return answer.exit.value
+
+
+def _letter(answer: "Explanation", codes: TraceCodes, hostname: str) -> str:
+    from postern.diagnosis.letter import letter  # noqa: PLC0415 - seldom asked for
+    from postern.diagnosis.terminal import harmless  # noqa: PLC0415 - as above
+
+    c = answer.decisive
+    text = "" if c is None else letter(c, codes.encode(c.id), hostname)
+    if not text:
+        fail(ExitCode.NOT_FOUND, "there is nothing in it that the sender's side could mend")
+    return "".join(f"{harmless(line)}\n" for line in text.splitlines())
 
 
 def open_codes(config: Config) -> TraceCodes:

@@ -13,10 +13,13 @@ from postern.config.lines import Key
 from postern.config.places import MAX_SOCKET_PATH_BYTES, Bind, parse_host_port
 from postern.config.problems import Severity
 from postern.config.settings import Config, Egress, Listener
-from postern.mail.address import normalise_domain, parse_address
+from postern.mail.address import normalise_domain, parse_address, to_a_labels
 
 _LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
 _HOSTNAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
+
+_CODE = re.compile(r"127(\.\d{1,3}){3}")
+_PAGE = re.compile(r"https?://[!-~]{1,200}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ def doubts(config: Config) -> list[Doubt]:
     """Everything that does not fit, errors and warnings, in the order of the file's tables."""
     every: list[Callable[[Config], Iterator[Doubt]]] = [
         _top, _listeners, _certificates, _resolvers, _egresses, _delivery, _queue, _notices,
-        _greylist, _content, _quarantine, _console,
+        _blocklists, _checks, _greylist, _content, _quarantine, _console,
     ]  # fmt: skip
     return [doubt for check in every for doubt in check(config)]
 
@@ -241,6 +244,30 @@ def _quarantine(config: Config) -> Iterator[Doubt]:
         if known is None:
             key: Key = ("quarantine", "no_digest_for", number)
             yield Doubt(key, "expected a domain or a mailbox's address")
+
+
+def _blocklists(config: Config) -> Iterator[Doubt]:
+    for number, blocklist in enumerate(config.blocklists):
+        key: Key = ("blocklist", number)
+        if to_a_labels(blocklist.zone.removesuffix(".")) is None:
+            yield Doubt((*key, "zone"), "expected a zone, such as bl.example")
+        for name, codes in (("meanings", blocklist.meanings), ("weights", blocklist.weights)):
+            for code in codes:
+                if not _CODE.fullmatch(code):
+                    yield Doubt((*key, name, code), "expected an answer such as 127.0.0.2")
+
+
+def _checks(config: Config) -> Iterator[Doubt]:
+    for name in ("trusted_arc_sealers", "known_forwarders"):
+        for number, domain in enumerate(getattr(config.checks, name)):
+            if to_a_labels(domain) is None:
+                yield Doubt(("checks", name, number), "expected a domain, such as lists.example")
+    if config.checks.help_url and not _PAGE.fullmatch(config.checks.help_url):
+        yield Doubt(
+            ("checks", "help_url"),
+            "expected the address of a page, which a refusal has room for",
+            'help_url = "https://mx.host.example/e/"',
+        )
 
 
 def _console(config: Config) -> Iterator[Doubt]:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from postern.config.values import Count, Text
+from postern.config.values import Count, Seconds, Text
 
 
 class Rate(Struct, frozen=True, forbid_unknown_fields=True):
@@ -100,5 +100,70 @@ class Quarantine(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             description="domains and mailboxes whose owners get no such letter;"
             " what is held for them leaves untold"
+        ),
+    ] = ()
+
+
+class Blocklist(Struct, frozen=True, forbid_unknown_fields=True):
+    """A DNS block list, or a white list."""
+
+    zone: Annotated[Text, Meta(description="the zone to ask, `bl.example`")]
+    about: Annotated[
+        Literal["addresses", "names"],
+        Meta(
+            description="what it lists: addresses of clients, or names (the sender's domain, the"
+            " client's HELO and reverse DNS name)"
+        ),
+    ] = "addresses"
+    weight: Annotated[float, Meta(description="what a listing counts")] = 1.0
+    meanings: Annotated[
+        dict[str, str], Meta(description='what an answer means: `"127.0.0.2" = "open relay"`')
+    ] = {}
+    weights: Annotated[
+        dict[str, float],
+        Meta(description='what a listing counts by its answer: `"127.0.0.10" = 0.3`'),
+    ] = {}
+    allow: Annotated[bool, Meta(description="a white list: being listed speaks for the client")] = (
+        False
+    )
+
+
+class Checks(Struct, frozen=True, forbid_unknown_fields=True):
+    """How mail from outside is looked at; what a check's fail leads to is `postern rule system`."""
+
+    dns_patience_s: Annotated[
+        Seconds,
+        Meta(
+            description='how long one sender is told "not now" because DNS does not answer;'
+            " after that its mail is taken, and marked"
+        ),
+    ] = 86400.0
+    dnsbl_threshold: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="weights of block lists, less those of white lists, that are a fail;"
+            " lists of addresses and lists of names are added up apart",
+        ),
+    ] = 1.0
+    help_url: Annotated[
+        str,
+        Meta(
+            description="where a sender that was refused can read more: `https://HOST/e/`, the"
+            " trace code is put behind it; empty: no refusal names a page"
+        ),
+    ] = ""
+    trusted_arc_sealers: Annotated[
+        tuple[Text, ...],
+        Meta(
+            description="domains: mail whose ARC chain holds and was sealed by one of them last is"
+            " not refused for DMARC, it goes to Junk"
+        ),
+    ] = ()
+    known_forwarders: Annotated[
+        tuple[Text, ...],
+        Meta(
+            description="domains: the same for mail from servers whose confirmed name, or whose"
+            " sender proven by SPF, is one of them or below"
         ),
     ] = ()

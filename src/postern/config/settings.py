@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from postern.config.content import Content
-from postern.config.inbound import Greylist, Quarantine, Rate
+from postern.config.inbound import Blocklist, Checks, Greylist, Quarantine, Rate
 from postern.config.places import Bind
 from postern.config.values import MIB, Count, Fraction, Network, Port, Seconds, Text
 
@@ -248,19 +248,6 @@ class Notices(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "UTC"
 
 
-class Blocklist(Struct, frozen=True, forbid_unknown_fields=True):
-    """A DNS block list, or a white list."""
-
-    zone: Annotated[Text, Meta(description="the zone to ask, `bl.example`")]
-    weight: Annotated[float, Meta(description="what a listing counts")] = 1.0
-    meanings: Annotated[
-        dict[str, str], Meta(description='what an answer means: `"127.0.0.2" = "open relay"`')
-    ] = {}
-    allow: Annotated[bool, Meta(description="a white list: being listed speaks for the client")] = (
-        False
-    )
-
-
 class Scanner(Struct, frozen=True, forbid_unknown_fields=True):
     """A virus or spam scanner, by its name."""
 
@@ -342,6 +329,7 @@ class Config(
     submission: Submission = Submission()
     notices: Notices = Notices()
     quarantine: Quarantine = Quarantine()
+    checks: Checks = Checks()
     blocklists: tuple[Blocklist, ...] = ()
     rate: Rate = Rate()
     greylist: Greylist = Greylist()

@@ -151,10 +151,12 @@ def _steps(steps: Sequence[Step], paper: Paper) -> list[str]:
     names = max(*(cells(harmless(step_name(step))) for step in steps), len("step"))
     room = max(style.columns - names - 16, 30)
     mark = " " * len(Glyph.NONE.value[1].ljust(4) if style.is_ascii else Glyph.NONE.value[0])
-    lines = ["", f"  {mark} {padded('step', names)}  {padded('result', room)}     took"]
+    here = next((step.place for step in steps if step.place), "")
+    seen = f"result, seen from {harmless(here)}" if here else "result"
+    lines = ["", f"  {mark} {padded('step', names)}  {padded(clipped(seen, room), room)}     took"]
     for step in steps:
         glyph, word = step_result(step)
-        place = f" ({harmless(step.place)})" if step.place else ""
+        place = f" ({harmless(step.place)})" if step.place not in {"", here} else ""
         text = f"{word}  {harmless(step.text)}".rstrip() + place
         slow = "  SLOW" if step.seconds > SLOW_S else ""
         first, *rest = wrapped(text, room)

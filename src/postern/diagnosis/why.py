@@ -41,7 +41,8 @@ class Explanation:
     ``conversations`` are newest first; ``decisive`` is the one that answers, ``siblings`` came on
     its connection or belong to it. ``nearest`` is set only when nothing was found, and
     ``nearest_to`` says what it was found by. ``warnings`` are sentences about what could not be
-    read. ``is_capped``: there may be more than was asked for.
+    read. ``is_capped``: there may be more than was asked for. ``resolvers``: their names in
+    postern.toml, home first, for whoever says what can be done.
     """
 
     query: Query
@@ -56,6 +57,7 @@ class Explanation:
     nearest_to: str = ""
     folded: tuple[FoldedRecord, ...] = ()
     is_capped: bool = False
+    resolvers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,12 @@ class _Looked:
     warnings: tuple[str, ...]
 
 
-def explain(queries: Sequence[Query], journal: JournalReader, waiting: WaitingMail) -> Explanation:
+def explain(
+    queries: Sequence[Query],
+    journal: JournalReader,
+    waiting: WaitingMail,
+    resolvers: Sequence[str] = (),
+) -> Explanation:
     """The answer to the first of ``queries`` that finds anything.
 
     An ordinary question is one query; a pasted bounce is several, the surest first.
@@ -94,6 +101,7 @@ def explain(queries: Sequence[Query], journal: JournalReader, waiting: WaitingMa
         nearest_to=nearest_to,
         folded=tuple(journal.folded(query)[:MAX_FOLDED]),
         is_capped=len(conversations) >= query.limit,
+        resolvers=tuple(resolvers),
     )
 
 

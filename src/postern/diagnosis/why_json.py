@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from postern.diagnosis.ending import ending_of
+from postern.diagnosis.fixes import fixes
 from postern.diagnosis.why import Explanation
 from postern.diagnosis.wording import because_of
 from postern.journal.record import (
@@ -43,6 +44,7 @@ class RecipientJson(msgspec.Struct, frozen=True):
     final: str
     next_at: str | None
     gives_up_at: str | None
+    next: tuple[str, ...]
 
 
 class StepJson(msgspec.Struct, frozen=True):
@@ -122,6 +124,13 @@ class SearchedJson(msgspec.Struct, frozen=True):
     workers: int
 
 
+class FixJson(msgspec.Struct, frozen=True):
+    """What can be done; ``command`` is to be pasted, or empty."""
+
+    text: str
+    command: str
+
+
 class WhyJson(msgspec.Struct, frozen=True):
     """The whole answer."""
 
@@ -136,6 +145,7 @@ class WhyJson(msgspec.Struct, frozen=True):
     nearest_to: str
     folded: list[FoldedJson]
     is_capped: bool
+    fixes: list[FixJson]
 
 
 class LineJson(msgspec.Struct, frozen=True):
@@ -192,6 +202,7 @@ def why_json(explanation: Explanation, codes: TraceCodes) -> str:
             nearest_to=e.nearest_to,
             folded=[_folded(record) for record in e.folded],
             is_capped=e.is_capped,
+            fixes=_fixes(e, codes),
         )
     )
 
@@ -260,6 +271,13 @@ def _conversations(found: Sequence[Conversation], codes: TraceCodes) -> list[Con
     return [conversation_json(conversation, codes) for conversation in found]
 
 
+def _fixes(e: Explanation, codes: TraceCodes) -> list[FixJson]:
+    if e.decisive is None:
+        return []
+    found = fixes(e.decisive, codes.encode(e.decisive.id), e.resolvers)
+    return [FixJson(fix.text, fix.command) for fix in found]
+
+
 def _recipient(r: RecipientRecord) -> RecipientJson:
     return RecipientJson(
         address=r.address,
@@ -270,6 +288,7 @@ def _recipient(r: RecipientRecord) -> RecipientJson:
         final=r.final,
         next_at=_moment(r.next_at),
         gives_up_at=_moment(r.gives_up_at),
+        next=r.next,
     )
 
 

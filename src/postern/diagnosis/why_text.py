@@ -9,9 +9,11 @@ from postern.diagnosis.conversation_text import (
     summary_line,
 )
 from postern.diagnosis.ending import Ending, ending_of
+from postern.diagnosis.fixes import blocking, fixes
 from postern.diagnosis.terminal import harmless, wrapped
 from postern.diagnosis.why import Explanation
 from postern.diagnosis.wording import because_of
+from postern.journal.record import Conversation
 from postern.journal.search import NEAREST
 from postern.runtime.clock import rfc3339
 
@@ -58,6 +60,7 @@ def _found(e: Explanation, paper: Paper) -> list[str]:
     if e.decisive is None:
         return []
     lines = [*_count(e, paper), "", *conversation_text(e.decisive, paper)]
+    lines += _next(e.decisive, paper) + _fixes(e, e.decisive, paper)
     others = [c for c in e.conversations if c.id != e.decisive.id]
     if others:
         lines += ["", "  others that were found"]
@@ -68,6 +71,41 @@ def _found(e: Explanation, paper: Paper) -> list[str]:
         lines += ["", "  belonging to it (same connection, or a notice about it)"]
         lines += [f"  {summary_line(c, paper)}" for c in siblings]
     return lines
+
+
+def _next(c: Conversation, paper: Paper) -> list[str]:
+    """What would have refused it, were the first cause waived."""
+    first, *others = blocking(c) or ("",)
+    if not others:
+        return []
+    waived = first.partition(".")[0]
+    text = f"If you waive {waived} only, {others[0]} refuses it next"
+    text += f", then {', then '.join(others[1:])}." if len(others) > 1 else "."
+    return ["", *(f"  {line}" for line in wrapped(harmless(text), paper.style.columns - 2))]
+
+
+def _fixes(e: Explanation, c: Conversation, paper: Paper) -> list[str]:
+    """What can be done, the narrowest first, with commands to paste."""
+    lines: list[str] = []
+    for number, fix in enumerate(fixes(c, paper.codes.encode(c.id), e.resolvers), 1):
+        label = "Fix" if number == 1 else ""
+        best = "  [best]" if number == 1 and fix.command else ""
+        first, *rest = wrapped(harmless(fix.text) + best, paper.style.columns - 11)
+        lines.append(f"  {label:<4} {number}  {first}")
+        lines += [f"          {line}" for line in rest]
+        if fix.command:
+            lines += _pasteable(harmless(fix.command), paper.style.columns)
+    return ["", *lines] if lines else []
+
+
+def _pasteable(command: str, columns: int) -> list[str]:
+    """A command on lines that a shell puts together again."""
+    lines = wrapped(command, columns - 14)
+    ends = [" \\"] * (len(lines) - 1) + [""]
+    return [
+        f"{'':{10 if number == 0 else 12}}{line}{end}"
+        for number, (line, end) in enumerate(zip(lines, ends, strict=True))
+    ]
 
 
 def _count(e: Explanation, paper: Paper) -> list[str]:

@@ -34,6 +34,7 @@ class RecipientRecord(msgspec.Struct, array_like=True):
     refused-for-now held junked waiting bounced discarded``; ``final`` where it went when an alias
     sent it elsewhere; ``reply`` what the client was told, or the last word of the last attempt.
     ``next_at`` and ``gives_up_at`` are known only while it waits, to the one who lets it wait.
+    ``next``: checks that would have refused it, one after the other, were ``because`` waived.
     """
 
     address: str
@@ -44,6 +45,7 @@ class RecipientRecord(msgspec.Struct, array_like=True):
     final: str = ""
     next_at: float | None = None
     gives_up_at: float | None = None
+    next: tuple[str, ...] = ()
 
 
 class AttemptRecord(msgspec.Struct, array_like=True, frozen=True):

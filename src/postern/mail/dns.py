@@ -79,6 +79,8 @@ class Answer:
     tell.
     ``authentic``: the AD bit, worth something only from a trusted loopback resolver.
     ``resolver``: name of the resolver that answered. ``seconds``: time taken; 0.0 from cache.
+    ``confirmed_by``: another resolver that found nothing there either. ``denied_by``: one that
+    said that there is nothing, where this answer, of another, is not the same.
     """
 
     question: Question
@@ -88,6 +90,13 @@ class Answer:
     authentic: bool = False
     resolver: str = ""
     seconds: float = 0.0
+    confirmed_by: str = ""
+    denied_by: str = ""
+
+    @property
+    def is_negative(self) -> bool:
+        """True when it says that there is nothing: no such name, or no such data."""
+        return self.status in {Status.NO_NAME, Status.NO_DATA}
 
     def mx(self) -> tuple[MxRecord, ...]:
         """The records as MX values, lowest preference first; the null MX has host ``""``."""

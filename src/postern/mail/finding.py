@@ -63,9 +63,13 @@ class Effect(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Effect, its reason, and what the client is told. ``because`` is None only for ACCEPT."""
+    """Effect, its reason, and what the client is told. ``because`` is None only for ACCEPT.
+
+    ``next``: checks that would refuse, one after the other, if ``because`` were waived.
+    """
 
     effect: Effect
     reply: Reply
     because: Finding | None = None
     rule: str = ""
+    next: tuple[str, ...] = ()

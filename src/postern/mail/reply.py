@@ -13,11 +13,16 @@ _SHORT_CHARS = 400
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole reply. ``enhanced`` is ``"5.1.1"`` or empty where the reply has none."""
+    """A whole reply.
+
+    ``enhanced`` is ``"5.1.1"`` or empty where the reply has none. ``link`` is where more can be
+    read: the trace code completes it, in a line of its own.
+    """
 
     code: int
     enhanced: str
     lines: tuple[str, ...]
+    link: str = ""
 
     @property
     def is_positive(self) -> bool:
@@ -52,15 +57,20 @@ class Reply:
         is cut to the 512 bytes of RFC 5321 §4.5.3.1.5 without losing the trace code.
         """
         head = f"{self.enhanced} " if self.enhanced else ""
-        if len(self.lines) == 1:  # nearly every reply, and a busy server says millions of them
+        if (
+            len(self.lines) == 1 and not self.link
+        ):  # nearly every reply, and a busy server says millions of them
             line = self.lines[0]
             if len(line) <= _SHORT_CHARS and line.isascii() and line.isprintable():
                 tail = f" {trace}" if trace else ""
                 return f"{self.code} {head}{line}{tail}\r\n".encode("ascii")
-        last = len(self.lines) - 1
+        lines, code = self.lines, f" {trace}" if trace else ""
+        if self.link and trace:
+            lines, code = (*lines, f"Help (English, Chinese): {self.link}"), trace
+        last = len(lines) - 1
         wire = []
-        for number, line in enumerate(self.lines):
-            tail = f" {trace}" if trace and number == last else ""
+        for number, line in enumerate(lines):
+            tail = code if number == last else ""
             room = MAX_LINE_BYTES - 6 - len(head) - len(tail)
             mark = " " if number == last else "-"
             wire.append(f"{self.code}{mark}{head}{_printable(line)[:room]}{tail}\r\n")

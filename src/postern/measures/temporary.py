@@ -13,6 +13,7 @@ class Kind(Enum):
     """What it is an exception from."""
 
     RULE = "rule"
+    RESOLVER = "resolver"
 
 
 class Standing(Enum):

@@ -1,6 +1,7 @@
 """What a client is told when its mail is not taken: the cause first, then who can mend it.
 
-Enhanced codes: RFC 3463, RFC 7372 (SPF, DKIM, reverse DNS), RFC 7505 (null MX). The text goes to
+Enhanced codes: RFC 3463, RFC 5248 (the registry), RFC 7372 (SPF, DKIM, reverse DNS, several at
+once), RFC 7505 (null MX). The text goes to
 people outside, by their own server's bounce: plain words, no abbreviation that needs explaining.
 """
 
@@ -18,10 +19,17 @@ _CODES = {
     "spf.softfail": "7.23",
     "spf.couldnt-tell": "7.24",
     "dkim.fail": "7.20",
+    "dmarc.reject": "7.26",
+    "dmarc.quarantine": "7.26",
+    "content.attachment": "6.1",
+    "standards.early-talk": "5.1",
+    "loop.detected": "4.6",
+    "rcpt.unknown": "1.1",
+    "system.overloaded": "3.2",
+    "auth.failed": "7.8",
     "standards.header": "6.0",
     "standards.long-line": "6.0",
     "standards.bare-lf": "6.0",
-    "standards.early-talk": "5.1",
     "quota.full": "2.2",
     "size.too-big": "3.4",
 }
@@ -34,6 +42,7 @@ _MENDERS = {
     "standards.early-talk": "Whoever runs your mail server can fix this."
     " Nothing is wrong with your message.",
     "ptr": "Your mail provider can fix this. Nothing is wrong with your message.",
+    "dmarc": "Whoever looks after the sender's domain and its mail servers can fix this.",
     "helo": "Whoever runs your mail server can fix this. Nothing is wrong with your message.",
     "dnsbl": "Whoever runs your mail server can ask that list to take it off.",
     "mailfrom": "Whoever looks after your domain's DNS can fix this.",
@@ -47,15 +56,18 @@ _OURS = "This is our trouble, not yours: your server will try again by itself."
 _BETWEEN = "Your server will try again by itself; there is nothing to do."
 
 
-def answer(finding: Finding, *, for_now: bool) -> Reply:
-    """The reply that refuses because of ``finding``; ``for_now``: the same mail may come again."""
+def answer(finding: Finding, *, for_now: bool, link: str = "") -> Reply:
+    """The reply that refuses because of ``finding``; ``for_now``: the same mail may come again.
+
+    ``link``: where strangers can read more, the trace code goes behind it; empty: nowhere.
+    """
     code = 450 if for_now else 550
     detail = _CODES.get(finding.check, _OTHER)
     if finding.result is Result.COULDNT_TELL:
         code, detail = 451, _CODES.get(finding.check, _NOT_TOLD)
     enhanced = f"{code // 100}.{detail}"
     head = "Not accepted now" if for_now else "Not accepted"
-    return Reply(code, enhanced, (f"{head}: {finding.text}.", _mender(finding)))
+    return Reply(code, enhanced, (f"{head}: {finding.text}.", _mender(finding)), link)
 
 
 def _mender(finding: Finding) -> str:

@@ -51,6 +51,8 @@ class Known:
     proven: frozenset[str] = frozenset()
     identifiers: tuple[Identifier, ...] = ()
     results: tuple[MethodResult, ...] = ()
+    sealer: str = ""
+    waits: frozenset[str] = frozenset()
 
     def and_then(self, found: Found) -> "Known":
         """With what one check more has found."""
@@ -60,6 +62,8 @@ class Known:
             self.proven | found.proven,
             self.identifiers + found.identifiers,
             self.results + found.results,
+            self.sealer or found.sealer,
+            self.waits | found.waits,
         )
 
 

@@ -6,7 +6,7 @@ about what only the header tells. What the rules say is reckoned by ``policy.jud
 """
 
 import functools
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 
 from postern.directory.names import key_of
@@ -27,6 +27,8 @@ from postern.policy.policy import Policy
 from postern.policy.recipient import at_rcpt, judge_for, key_of_rules
 from postern.policy.rules.book import Book
 from postern.policy.rules.match import Facts, is_proven
+from postern.policy.untold.patience import untold_field
+from postern.policy.waiting import after_message, before_message
 from postern.reception import replies
 from postern.reception.client import Client
 from postern.reception.greeting import EARLY_TALK, PatientClients
@@ -46,6 +48,8 @@ _OTHER_RULES = Finding(
     "its rules are not those of the first recipient; it takes the message in one of its own",
     Whose.RECIPIENT,
 )
+
+_UNTOLD = Result.COULDNT_TELL
 
 
 class Hearing:
@@ -139,7 +143,7 @@ class Hearing:
         if self._known is None:
             known = await self._examination.known()
             self._facts = replace(self._facts, ptr=known.ptr.lower(), proven=known.proven)
-            self._known = self._with_ours(known)
+            self._known = self._without_overdue(self._with_ours(known))
         if not self._is_told:
             self._is_told = True
             for finding in self._known.findings:
@@ -154,6 +158,20 @@ class Hearing:
         if not (before or after):
             return known
         return replace(known, findings=(*before, *known.findings, *after))
+
+    def _without_overdue(self, known: Known) -> Known:
+        """With what DNS has not told for so long that it is no longer waited for only noted."""
+        patience = self._policy.memory.patience
+        if patience is None or all(one.result is not _UNTOLD for one in known.findings):
+            return known
+        findings = patience.without_overdue(known.findings, self._facts, self._clock.now())
+        return replace(known, findings=findings)
+
+    def _kept_waiting(self, judgements: Sequence[Judgement]) -> None:
+        """Remember it where nothing but DNS keeps the mail from being taken."""
+        patience = self._policy.memory.patience
+        if patience is not None:
+            patience.note(judgements, self._facts, self._clock.now())
 
     # --- at RCPT ---------------------------------------------------------------------------------
 
@@ -214,8 +232,9 @@ class Hearing:
         refusing = at_rcpt(judgements)
         if refusing is None:
             return accepted
-        self._policy.uses.note([refusing], self._facts.at)
-        return verdict_of(refusing)
+        self._policy.memory.uses.note([refusing], self._facts.at)
+        self._kept_waiting([refusing])
+        return verdict_of(refusing, self._policy.help_url)
 
     def _with_same_rules(
         self, recipient: Address, places: Iterable[Address], accepted: Verdict
@@ -239,9 +258,9 @@ class Hearing:
         """Have the checks look at the whole message, and note what they find."""
         await self.listen(record)
         assert self._known is not None
-        self._known = known = await examine(
-            self._policy.letter_checks, letter, self._known, self._clock
-        )
+        known = await examine(self._policy.letter_checks, letter, self._known, self._clock)
+        known = self._without_overdue(known)
+        self._known = known = after_message(known, self._facts.mail_from, letter.authors or ())
         for finding in known.findings:
             record.found(finding)
 
@@ -277,9 +296,13 @@ class Hearing:
         return sender is None or is_proven(sender, self._known.proven)
 
     def header_field(self, *, utf8: bool) -> bytes:
-        """What was found, as Authentication-Results (RFC 8601), to be put in front."""
+        """What was found, as Authentication-Results (RFC 8601), to be put in front.
+
+        Below it a mark for mail that was taken although DNS did not tell.
+        """
         assert self._known is not None
-        return field(AuthenticationResults(self._hostname, self._known.results), utf8=utf8)
+        results = field(AuthenticationResults(self._hostname, self._known.results), utf8=utf8)
+        return results + untold_field(self._known.findings)
 
     def settle(
         self, transaction: Transaction, letter: Letter, size_bytes: int, holdings: Holdings
@@ -293,8 +316,9 @@ class Hearing:
             return judgements[-1]
 
         custody = Custody(holdings, self._directory.owner_of, size_bytes, facts.at)
-        settlement = settle(transaction, judge, custody)
-        self._policy.uses.note(judgements, facts.at)
+        settlement = settle(transaction, judge, custody, self._policy.help_url)
+        self._policy.memory.uses.note(judgements, facts.at)
+        self._kept_waiting(judgements)
         return settlement
 
     def _judge(
@@ -309,7 +333,8 @@ class Hearing:
         """
         known = self._known
         assert known is not None
-        findings = known.findings + self._own.get(named, ()) + trial
+        findings = known.findings if facts.has_header else before_message(known)
+        findings += self._own.get(named, ()) + trial
         book, has_written = self._owner(named, destination)
         return judge_for(named, findings, facts, book, has_written)
 
@@ -317,10 +342,10 @@ class Hearing:
         """The rules that count there, and whom whoever gets the mail has written to."""
         mailbox = self._directory.mailbox_of(destination)
         owner = key_of(destination) if mailbox is None else mailbox.address
-        book = self._policy.books.of(owner, named.domain or owner.domain)
+        book = self._policy.memory.books.of(owner, named.domain or owner.domain)
         if mailbox is None:
             return book, has_written_to_nobody
-        return book, functools.partial(self._policy.knows, mailbox.id)
+        return book, functools.partial(self._policy.memory.knows, mailbox.id)
 
 
 def begin_hearing(services: Services, client: Client) -> Hearing | None:
@@ -334,6 +359,7 @@ def begin_hearing(services: Services, client: Client) -> Hearing | None:
     ip = parse_ip(client.ip)
     if ip is None or ip.is_loopback:
         return None
+    services.directory.refresh()  # a resolver for its zone may have been named just now
     patient, clock = services.patient, services.clock
     wait_s = listener.greeting_wait_s
     if wait_s and patient.knows(str(ip), clock.monotonic()):

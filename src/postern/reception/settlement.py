@@ -11,6 +11,7 @@ from postern.journal.record import RecipientRecord
 from postern.mail.address import Address, parse_address
 from postern.mail.finding import Effect, Finding, Result, Verdict, Whose
 from postern.policy.answers import answer
+from postern.policy.blockers import next_refusals
 from postern.policy.judge import Gravity, Judgement
 from postern.policy.recipient import at_end
 from postern.reception import replies
@@ -73,20 +74,24 @@ class Settlement:
     apart: tuple[Refusal | None, ...] = ()
 
 
-def settle(transaction: Transaction, judge: Judge, custody: Custody) -> Settlement:
+def settle(transaction: Transaction, judge: Judge, custody: Custody, link: str) -> Settlement:
     """Mark the deliveries that go to Junk or are held; take out those that are refused.
 
     Where no more can be held for a mailbox, whoever shares its answer comes again later.
+    ``link``: where whoever is refused can read more, see ``policy.answers``.
     """
     if len(transaction.promises) > 1:
-        return _settle_each(transaction, judge, custody)
+        return _settle_each(transaction, judge, custody, link)
     judged = [
         (delivery, judge(_named(delivery), delivery.recipient.address))
         for delivery in transaction.deliveries
     ]
     refusing = at_end([judgement for _, judgement in judged])
     if refusing is not None:
-        return Settlement(_refusal_of(refusing))
+        for delivery, judgement in judged:
+            if delivery.index < len(transaction.records):
+                transaction.records[delivery.index].next = next_refusals(judgement)
+        return Settlement(_refusal_of(refusing, link))
     if any(custody.lacks_room(delivery.recipient.address, one) for delivery, one in judged):
         return Settlement(_FULL)
     for delivery, judgement in judged:
@@ -107,15 +112,15 @@ def by_recipient(transaction: Transaction) -> dict[Address, list[Address]]:
     return found
 
 
-def _settle_each(transaction: Transaction, judge: Judge, custody: Custody) -> Settlement:
+def _settle_each(transaction: Transaction, judge: Judge, custody: Custody, link: str) -> Settlement:
     """Each recipient takes the message or is refused it, whatever the others do."""
     promises = transaction.promises
     transaction.start_over()
-    return _settlement([_settle_one(transaction, one, judge, custody) for one in promises])
+    return _settlement([_settle_one(transaction, one, judge, custody, link) for one in promises])
 
 
 def _settle_one(
-    transaction: Transaction, promise: Promise, judge: Judge, custody: Custody
+    transaction: Transaction, promise: Promise, judge: Judge, custody: Custody, link: str
 ) -> Refusal | None:
     judged = {
         place.address: judge(promise.recipient.address, place.address)
@@ -123,8 +128,8 @@ def _settle_one(
     }
     refusing = at_end(list(judged.values()))
     if refusing is not None:
-        transaction.break_off(promise, verdict_of(refusing))
-        return _refusal_of(refusing)
+        transaction.break_off(promise, verdict_of(refusing, link))
+        return _refusal_of(refusing, link)
     if any(custody.lacks_room(place, one) for place, one in judged.items()):
         verdict = Verdict(Effect.REFUSE_FOR_NOW, replies.HELD_FULL, _NO_ROOM)
         transaction.break_off(promise, verdict)
@@ -150,17 +155,19 @@ def _settlement(refusals: Sequence[Refusal | None]) -> Settlement:
     return Settlement(last, () if is_same else tuple(refusals))
 
 
-def verdict_of(refusing: Judgement) -> Verdict:
+def verdict_of(refusing: Judgement, link: str = "") -> Verdict:
     """A judgement that refuses, as it is answered and put on record."""
-    refusal = _refusal_of(refusing)
+    refusal = _refusal_of(refusing, link)
     label = "" if refusing.rule is None else refusing.rule.label
-    return Verdict(_EFFECTS[refusing.gravity], refusal.reply, refusal.finding, label)
+    effect, then = _EFFECTS[refusing.gravity], next_refusals(refusing)
+    return Verdict(effect, refusal.reply, refusal.finding, label, then)
 
 
-def _refusal_of(refusing: Judgement) -> Refusal:
+def _refusal_of(refusing: Judgement, link: str) -> Refusal:
     finding = refusing.because
     assert finding is not None
-    return Refusal(finding, answer(finding, for_now=refusing.gravity is Gravity.REFUSE_FOR_NOW))
+    for_now = refusing.gravity is Gravity.REFUSE_FOR_NOW
+    return Refusal(finding, answer(finding, for_now=for_now, link=link))
 
 
 def _is_held(judgement: Judgement) -> bool:

@@ -159,6 +159,7 @@ class Transaction:
             if len(self.records) < MAX_RECORDED:
                 record.because = None if verdict.because is None else because_of(verdict.because)
                 record.reply = str(verdict.reply)
+                record.next = verdict.next
                 self.records.append(record)
             return
         before = len(self._deliveries)

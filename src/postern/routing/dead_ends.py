@@ -1,5 +1,6 @@
 """The words for every way that mail cannot go: code, sentence, cause, and whose it is."""
 
+from postern.mail.dns import Answer
 from postern.mail.finding import Whose
 from postern.mail.outcome import Cause, Deferred, Refused
 from postern.mail.reply import reply
@@ -67,6 +68,15 @@ def dns_silent(what: str, group: str) -> NoRoute:
     """Couldn't tell: SERVFAIL or timeout."""
     text = f"DNS does not answer for {what}"
     return _deferred(group, "4.4.3", text, Cause.DNS, Whose.BETWEEN)
+
+
+def not_confirmed(domain: str, answer: Answer) -> NoRoute:
+    """Couldn't tell: one resolver found nothing there, and another could not confirm it."""
+    text = (
+        f"DNS is not sure of {domain}: {answer.denied_by} found no mail host,"
+        f" and {answer.resolver} could not confirm that"
+    )
+    return _deferred(domain, "4.4.3", text, Cause.DNS, Whose.BETWEEN)
 
 
 def fixed_host_missing(what: str, group: str, whose: Whose) -> NoRoute:

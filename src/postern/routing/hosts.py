@@ -46,6 +46,9 @@ async def find_addresses(lookup: Lookup, host: str, *, want_ipv6: bool) -> Addre
         return Addresses()
     questions = [Question(host, "A"), *([Question(host, "AAAA")] if want_ipv6 else [])]
     answers = await asyncio.gather(*(lookup.ask(question) for question in questions))
+    if not any(answer.status is Status.OK for answer in answers):
+        # Mail is returned where no host has an address: a second resolver has to say so too.
+        answers = await asyncio.gather(*(lookup.confirm(answer) for answer in answers))
     unsure = any(not answer.status.is_known for answer in answers)
     ttl_s = min((float(a.ttl_s) for a in answers if a.status.is_known), default=0.0)
     return Addresses(

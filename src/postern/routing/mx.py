@@ -47,6 +47,8 @@ class MxSearch:
     async def find(self, domain: str) -> Found:
         """Where mail for ``domain`` can go, or why nowhere; never raises for what DNS does."""
         answer = await self._lookup.ask(Question(domain, "MX"))
+        if answer.status is Status.NO_NAME:
+            answer = await self._lookup.confirm(answer)  # before anything is returned for it
         match answer.status:
             case Status.OK:
                 return await self._explicit(domain, answer)
@@ -54,13 +56,21 @@ class MxSearch:
                 return await self._implicit(domain, answer)
             case Status.NO_NAME:
                 return DeadEnd(dead_ends.no_domain(domain), answer.ttl_s)
+            case Status.SERVER_FAILURE | Status.TIMEOUT if answer.denied_by:
+                return DeadEnd(dead_ends.not_confirmed(domain, answer))
             case Status.SERVER_FAILURE | Status.TIMEOUT:
                 return DeadEnd(dead_ends.dns_silent(f"the mail hosts of {domain}", domain))
 
     async def _implicit(self, domain: str, answer: Answer) -> Found:
         """No MX: the domain's own address is its mail host."""
         hosts = [MxRecord(0, domain)]
-        return await self._resolve(domain, own_name(domain), hosts, answer.ttl_s, implicit=True)
+        found = await self._resolve(domain, own_name(domain), hosts, answer.ttl_s, implicit=True)
+        if isinstance(found, Plan):
+            return found
+        answer = await self._lookup.confirm(answer)
+        if not answer.status.is_known:
+            return DeadEnd(dead_ends.not_confirmed(domain, answer))
+        return found if answer.is_negative else await self._explicit(domain, answer)
 
     async def _explicit(self, domain: str, answer: Answer) -> Found:
         # A "." beside real hosts is a mistake that RFC 7505 §3 forbids; the real ones count.

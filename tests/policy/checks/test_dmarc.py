@@ -5,7 +5,7 @@ import pytest
 from postern.mail.dmarc.alignment import Identifier, Method, Proof
 from postern.mail.finding import Finding, Result
 from postern.policy.checks.check import Found
-from postern.policy.checks.dmarc import check_dmarc
+from postern.policy.checks.dmarc import Believed, Way, check_dmarc
 from postern.policy.checks.letter import Letter, LetterReader
 from postern.runtime.resolver.fake import FakeResolver
 
@@ -43,3 +43,66 @@ async def test_a_proof_of_the_very_domain_is_enough_whatever_its_policy_may_be()
 async def test_any_other_proof_leaves_it_untold(authors: str, proven: tuple[str, ...]) -> None:
     (finding,) = (await look(authors, *proven)).findings
     assert finding.result is Result.COULDNT_TELL
+
+
+# --- p=reject refuses only what did not come by a way that breaks signatures ----------------------
+
+BELIEVED = Believed(frozenset({"lists.example"}), frozenset({"forward.example"}))
+SIGNED_BY_LIST = Identifier(Method.DKIM, "Offers.Example", Proof.PASS)
+
+
+async def failing(
+    extra: str = "",
+    way: Way | None = None,
+    identifiers: tuple[Identifier, ...] = (),
+    others: tuple[Finding, ...] = (LISTED,),
+) -> Finding:
+    resolver = FakeResolver()
+    resolver.add("_dmarc.tea.example", "TXT", "v=DMARC1; p=reject")
+    head = f"From: chen@tea.example\r\n{extra}Subject: tea\r\n\r\n".encode()
+    whole = LetterReader(head, len(head), 0.0).finish()
+    (finding,) = (await check_dmarc(whole, identifiers, others, resolver, way)).findings
+    assert finding.result is Result.FAIL
+    return finding
+
+
+LISTED_MAIL = "List-Id: <deals.offers.example>\r\n"
+
+
+async def test_p_reject_refuses_with_other_evidence_and_is_junk_without() -> None:
+    assert (await failing()).check == "dmarc.reject"
+    alone = await failing(others=())
+    assert alone.check == "dmarc.quarantine"
+    assert alone.text.endswith("but nothing else speaks against it")
+
+
+async def test_a_mailing_list_counts_only_where_it_signs_with_its_own_domain() -> None:
+    assert (await failing(LISTED_MAIL)).check == "dmarc.reject"
+    by_list = await failing(LISTED_MAIL, identifiers=(SIGNED_BY_LIST,))
+    assert by_list.check == "dmarc.quarantine"
+    assert "it came through the mailing list deals.offers.example" in by_list.text
+    for other in (
+        Identifier(Method.DKIM, "robber.example", Proof.PASS),
+        Identifier(Method.DKIM, "offers.example", Proof.FAIL),
+        Identifier(Method.SPF, "offers.example", Proof.PASS),
+        Identifier(Method.DKIM, "fers.example", Proof.PASS),
+    ):
+        assert (await failing(LISTED_MAIL, identifiers=(other,))).check == "dmarc.reject"
+
+
+@pytest.mark.parametrize(
+    ("way", "text"),
+    [
+        (Way("mx.lists.example", believed=BELIEVED), "mx.lists.example, whom we believe"),
+        (Way(ptr="out1.Forward.example", believed=BELIEVED), "out1.forward.example, whom we know"),
+        (Way(proven=frozenset({"forward.example"}), believed=BELIEVED), "forward.example, whom"),
+        (Way("robber.example", "a.robber.example", believed=BELIEVED), ""),
+        (Way("forward.example", "mx.lists.example", believed=BELIEVED), ""),
+        (Way("lists.example", "out1.forward.example"), ""),
+    ],
+    ids=["sealer", "ptr", "proven", "others", "each-for-its-own-word", "nobody-is-believed"],
+)
+async def test_sealers_and_forwarders_count_where_they_are_believed(way: Way, text: str) -> None:
+    finding = await failing(way=way)
+    assert finding.check == ("dmarc.quarantine" if text else "dmarc.reject")
+    assert text in finding.text

@@ -1,8 +1,13 @@
-from tests.policy.checks.asking import IP, told
+import asyncio
 
+import pytest
+from tests.policy.checks.asking import IP, seen, told, zone
+
+from postern.mail.dns import Answer, Question, Status
 from postern.mail.finding import Result, Whose
-from postern.policy.checks.dnsbl import check_dnsbl, check_names
-from postern.policy.checks.zones import About, Health, Zone, Zones
+from postern.policy.checks import dnsbl as module
+from postern.policy.checks.dnsbl import check_dnsbl, check_names, names_of
+from postern.policy.checks.zones import MAX_SILENCES, About, Health, Zone, Zones
 from postern.runtime.clock import FakeClock
 from postern.runtime.resolver.fake import FakeResolver
 
@@ -16,9 +21,9 @@ UNTOLD = ("dnsbl.couldnt-tell", Result.COULDNT_TELL)
 async def ready(*zones: Zone) -> tuple[Zones, FakeResolver]:
     """Lists that have passed their test."""
     dns = FakeResolver()
-    for zone in zones:
-        label = "test" if zone.about is About.NAMES else "2.0.0.127"
-        dns.add(f"{label}.{zone.name}", "A", "127.0.0.2")
+    for one in zones:
+        label = "test" if one.about is About.NAMES else "2.0.0.127"
+        dns.add(f"{label}.{one.name}", "A", "127.0.0.2")
     made = Zones(zones, FakeClock())
     await made.test_due(dns)
     return made, dns
@@ -133,3 +138,80 @@ async def test_resolvers_abroad_are_never_asked() -> None:
     dns = Home()
     dns.add(LISTED, "A", "127.0.0.2")
     assert told(await check_dnsbl(IP, zones, dns)) == [FAIL]
+
+
+async def test_answer_counts_by_its_code_where_weights_were_given() -> None:
+    zones, dns = await ready(
+        Zone("bl.example", weight=2.0, meanings={"127.0.0.4": "relay"}, weights={"127.0.0.10": 0.3})
+    )
+    for codes, result in [
+        (["127.0.0.10"], NOTE),
+        (["127.0.0.4"], FAIL),  # it has a meaning, and the list's own weight
+        (["127.0.0.10", "127.0.0.4"], FAIL),
+        (["127.0.0.9"], NOTE),
+    ]:
+        dns.add(LISTED, "A", *codes)
+        assert told(await check_dnsbl(IP, zones, dns)) == [result], codes
+
+
+class Hanging(FakeResolver):
+    """A resolver that never hears from some zones."""
+
+    def __init__(self, *zones: str) -> None:
+        super().__init__()
+        self.zones = zones
+
+    async def ask(self, question: Question, *, foreign_ok: bool = True) -> Answer:
+        if question.name.endswith(self.zones):
+            await asyncio.Event().wait()
+        return await super().ask(question, foreign_ok=foreign_ok)
+
+
+async def test_list_that_hangs_takes_nothing_from_the_others_and_leaves_after_three(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "ZONE_LIMIT_S", 0.05)
+    zones, _ = await ready(Zone("bl.example"), Zone("dead.example"))
+    dns = Hanging("dead.example")
+    dns.add(LISTED, "A", "127.0.0.2")
+    for _ in range(MAX_SILENCES):
+        assert told(await check_dnsbl(IP, zones, dns)) == [FAIL, UNTOLD]
+    assert zones.health == {"bl.example": Health.GOOD, "dead.example": Health.SILENT}
+    assert told(await check_dnsbl(IP, zones, dns)) == [FAIL]  # nobody waits for it any more
+
+
+async def test_list_that_answers_now_and_then_stays() -> None:
+    zones, dns = await ready(Zone("bl.example"))
+    for _ in range(5):
+        dns.time_out(LISTED, "A")
+        assert told(await check_dnsbl(IP, zones, dns)) == [UNTOLD]
+        dns.add(LISTED, "A", status=Status.NO_NAME)
+        assert told(await check_dnsbl(IP, zones, dns)) == [PASS]
+    assert zones.health == {"bl.example": Health.GOOD}
+
+
+async def test_what_a_list_says_of_an_entry_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "REASON_LIMIT_S", 0.05)
+
+    class Quiet(FakeResolver):
+        async def ask(self, question: Question, *, foreign_ok: bool = True) -> Answer:
+            if question.type == "TXT":
+                await asyncio.Event().wait()
+            return await super().ask(question, foreign_ok=foreign_ok)
+
+    zones, _ = await ready(Zone("bl.example"))
+    dns = Quiet()
+    dns.add(LISTED, "A", "127.0.0.2")
+    assert told(await check_dnsbl(IP, zones, dns)) == [FAIL]
+
+
+async def test_names_are_the_senders_the_clients_own_word_and_its_reverse_names() -> None:
+    dns = zone()
+    dns.add("24.100.51.198.in-addr.arpa", "PTR", "mail.tea.example", "a b")
+    client = seen(helo="Srv.Offers.Example.")
+    assert await names_of(client, dns) == [
+        "tea.example", "srv.offers.example", "mail.tea.example",
+    ]  # fmt: skip
+    assert await names_of(seen(helo="[198.51.100.24]", mail_from=None), FakeResolver()) == []

@@ -1,6 +1,7 @@
 import pytest
 from tests.policy.checks.asking import seen, told, zone
 
+from postern.mail.dns import Status
 from postern.mail.finding import Result
 from postern.policy.checks.helo import check_helo
 
@@ -58,3 +59,13 @@ async def test_name_is_shown_short_and_harmless(helo: str) -> None:
     found = await check_helo(seen(helo=helo), zone())
     assert told(found) == [("helo.invalid", Result.FAIL)]
     assert len(found.findings[0].text) < 200
+
+
+async def test_a_name_that_one_resolver_alone_misses_is_there() -> None:
+    dns = zone()
+    dns.add_second("new.tea.example", "A", "192.0.2.1")
+    found = await check_helo(seen(helo="new.tea.example"), dns)
+    assert told(found) == [("helo.unresolvable", Result.PASS)]
+    dns.add_second("new.tea.example", "A", status=Status.SERVER_FAILURE)
+    found = await check_helo(seen(helo="new.tea.example"), dns)
+    assert told(found) == [("helo.couldnt-tell", Result.COULDNT_TELL)]

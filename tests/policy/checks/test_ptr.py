@@ -74,3 +74,25 @@ async def test_record_that_is_no_host_name_is_a_mismatch_and_not_missing() -> No
     dns = zone()
     dns.add(REVERSE, "PTR", "a b\r\nX: y", "_" * 300)
     assert told(await check_ptr(seen(), dns)) == [("ptr.mismatch", Result.FAIL)]
+
+
+async def test_a_name_that_one_resolver_alone_misses_is_not_missing() -> None:
+    dns = zone()
+    dns.add(REVERSE, "PTR", status=Status.NO_NAME)
+    dns.add_second(REVERSE, "PTR", status=Status.NO_NAME)
+    assert told(await check_ptr(seen(), dns)) == [("ptr.missing", Result.FAIL)]
+    dns.add_second(REVERSE, "PTR", status=Status.TIMEOUT)
+    found = await check_ptr(seen(), dns)
+    assert told(found) == [("ptr.couldnt-tell", Result.COULDNT_TELL)]
+    assert "fake found nothing, and second could not confirm that" in found.findings[0].text
+    dns.add_second(REVERSE, "PTR", "mail.tea.example")
+    found = await check_ptr(seen(), dns)
+    assert found.ptr == "mail.tea.example"
+    assert found.findings[0].text.endswith("fake found nothing there")
+
+
+async def test_a_way_back_that_one_resolver_alone_misses_is_there() -> None:
+    dns = zone()
+    dns.add("mail.tea.example", "A", status=Status.NO_NAME)
+    dns.add_second("mail.tea.example", "A", IP)
+    assert (await check_ptr(seen(), dns)).ptr == "mail.tea.example"

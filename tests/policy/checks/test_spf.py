@@ -1,6 +1,7 @@
 import pytest
-from tests.policy.checks.asking import seen, told, zone
+from tests.policy.checks.asking import IP, seen, told, zone
 
+from postern.mail.dns import Status
 from postern.mail.finding import Result, Whose
 from postern.policy.checks import spf as module
 from postern.policy.checks.spf import check_spf
@@ -79,10 +80,24 @@ async def test_null_sender_is_asked_for_the_server_name_once() -> None:
     dns.add("mail.tea.example", "TXT", "v=spf1 -all")
     found = await check_spf(seen(mail_from=None), dns)
     assert told(found) == [("spf.fail", Result.FAIL)]
-    assert len(dns.queries) == 1
+    assert [question.name for question in dns.queries].count("mail.tea.example") == 1
 
 
 async def test_check_that_takes_too_long_is_couldnt_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LIMIT_S", 0.0)
     found = await check_spf(seen(), zone())
     assert told(found)[-1] == ("spf.couldnt-tell", Result.COULDNT_TELL)
+
+
+@pytest.mark.parametrize("status", [Status.OK, Status.TIMEOUT], ids=["published", "not-told"])
+async def test_fail_waits_for_dmarc_where_it_may_have_the_last_word(status: Status) -> None:
+    dns = publishing("v=spf1 -all")
+    assert (await check_spf(seen(), dns)).waits == frozenset()
+    dns.add("_dmarc.tea.example", "TXT", "v=DMARC1; p=none", status=status)
+    assert (await check_spf(seen(), dns)).waits == {"spf.fail"}
+
+
+async def test_dmarc_is_asked_for_only_where_spf_fails() -> None:
+    dns = publishing(f"v=spf1 ip4:{IP} -all")
+    await check_spf(seen(), dns)
+    assert not [question for question in dns.queries if question.name.startswith("_dmarc")]

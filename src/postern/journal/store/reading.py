@@ -164,8 +164,19 @@ class DayReading:
                 self._close()
                 self._open()
                 return self._read(otherwise, read)
-            self._note(error)
+            if not self._is_being_made():
+                self._note(error)
             return otherwise
+
+    def _is_being_made(self) -> bool:
+        """True in the moment between a new file and its tables: there is nothing in it yet."""
+        if self._connection is None:
+            return False
+        try:
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        except sqlite3.Error:
+            return False
+        return bool(version == 0)
 
     def _collect(
         self, connection: sqlite3.Connection, query: Query, found: list[Conversation]

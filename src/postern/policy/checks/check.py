@@ -47,6 +47,8 @@ class Found:
         proven: domains that the client was shown to speak for.
         identifiers: what DMARC compares with the author's domain.
         results: what is reported in Authentication-Results.
+        sealer: who sealed the message's ARC chain last, where the chain holds; empty: nobody.
+        waits: checks whose fail refuses nobody before the whole message is there.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -54,11 +56,18 @@ class Found:
     proven: frozenset[str] = frozenset()
     identifiers: tuple[Identifier, ...] = ()
     results: tuple[MethodResult, ...] = ()
+    sealer: str = ""
+    waits: frozenset[str] = frozenset()
 
 
 async def ask_all(lookup: Lookup, questions: Iterable[Question]) -> Sequence[Answer]:
     """The answers to all, asked at the same time, in the order of the questions."""
     return await asyncio.gather(*(lookup.ask(question) for question in questions))
+
+
+async def confirm_all(lookup: Lookup, answers: Iterable[Answer]) -> Sequence[Answer]:
+    """What stands of all of them once those that say "nothing there" were asked for elsewhere."""
+    return await asyncio.gather(*(lookup.confirm(answer) for answer in answers))
 
 
 async def conduct(inquiry: Inquiry[T], lookup: Lookup) -> T:
@@ -77,6 +86,12 @@ def passed(check: str, text: str) -> Found:
     return Found((Finding(check, Result.PASS, text),))
 
 
+def denied(answers: Iterable[Answer]) -> str:
+    """``; home found nothing there`` where resolvers do not agree, to be put behind a text."""
+    names = dict.fromkeys(answer.denied_by for answer in answers if answer.denied_by)
+    return f"; {', '.join(names)} found nothing there" if names else ""
+
+
 def failed(check: str, text: str, whose: Whose = Whose.SENDER) -> Found:
     """A fact that speaks against it; ``text`` is one sentence without a full stop."""
     return Found((Finding(check, Result.FAIL, text, whose),))
@@ -92,6 +107,8 @@ def couldnt_tell(check: str, answer: Answer, what: str, could_be: tuple[str, ...
         Status.SERVER_FAILURE: "the name servers failed",
         Status.TIMEOUT: "the name servers did not answer in time",
     }.get(answer.status, "there was no answer")
+    if answer.denied_by:
+        why = f"{answer.denied_by} found nothing, and {answer.resolver} could not confirm that"
     text = f"{what} could not be looked up: {why} ({answer.question.name} {answer.question.type})"
     finding = Finding(
         check,

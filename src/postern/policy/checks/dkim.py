@@ -49,6 +49,7 @@ async def check_dkim(letter: Letter, lookup: Lookup) -> Found:
         proven=frozenset(one.domain for one in report.passed if one.covers is None),
         identifiers=identifiers,
         results=(*_reported(report), *_reported_chain(chain)),
+        sealer=chain.sealers[-1].domain.lower() if chain.result is ArcResult.PASS else "",
     )
 
 

@@ -8,14 +8,19 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from postern.mail.dns import Answer, Question, reversed_ip
+from postern.mail.address import to_a_labels
+from postern.mail.dns import Answer, Question, Status, reversed_ip
 from postern.mail.finding import Finding, Result, Whose
 from postern.mail.message.text import clean_text
-from postern.policy.checks.check import Found
+from postern.policy.checks.check import Found, Seen
 from postern.policy.checks.zones import About, Health, Zone, Zones, is_refusal
 from postern.runtime.resolver.lookup import Lookup
 
 MAX_NAMES = 5
+ZONE_LIMIT_S = 2.5
+"""For one list's answer: what the others said is known by then, and it is one hint of many."""
+REASON_LIMIT_S = 1.0
+"""For what a list says of an entry: good to know, and nothing to wait for."""
 MAX_REASON_CHARS = 200
 
 
@@ -42,6 +47,19 @@ async def check_names(
     return await _check(About.NAMES, {name: name for name in some}, zones, lookup, threshold)
 
 
+async def names_of(seen: Seen, lookup: Lookup) -> list[str]:
+    """The domains of a client and its sender: the sender's, its own word, its reverse DNS names.
+
+    The last need not be confirmed: whoever has such a name put into DNS speaks against himself.
+    """
+    answer = await _ask(lookup, Question.reverse(seen.ip), ZONE_LIMIT_S, foreign_ok=True)
+    said = [seen.helo, *answer.records]
+    if seen.mail_from is not None and not seen.mail_from.is_literal:
+        said.insert(0, seen.mail_from.domain)
+    names = (to_a_labels(name.removesuffix(".")) for name in said)
+    return [name for name in names if name is not None and "." in name]
+
+
 async def _check(
     about: About, asked: dict[str, str], zones: Zones, lookup: Lookup, threshold: float
 ) -> Found:
@@ -49,7 +67,7 @@ async def _check(
     pairs = [(what, zone) for zone in in_use for what in asked]
     answers = await asyncio.gather(
         *(
-            lookup.ask(Question.of(f"{asked[what]}.{zone.name}", "A"), foreign_ok=False)
+            _ask(lookup, Question.of(f"{asked[what]}.{zone.name}", "A"), ZONE_LIMIT_S)
             for what, zone in pairs
         )
     )
@@ -62,6 +80,7 @@ async def _check(
             zones.distrust(zone, trouble)
             findings.append(_untold(what, zone, answer))
         else:
+            zones.trust(zone)
             answered.add(zone.name)
             entries += _entries(what, zone, answer)
     # What a list says of it is asked only where it is held against somebody.
@@ -69,6 +88,17 @@ async def _check(
     if is_listed:
         entries = await _with_reasons(entries, asked, lookup)
     return Found((*_findings(entries, answered, is_listed=is_listed), *findings))
+
+
+async def _ask(
+    lookup: Lookup, question: Question, limit_s: float, *, foreign_ok: bool = False
+) -> Answer:
+    """What one list says within its limit; the question goes on, for whoever asks the same next."""
+    try:
+        async with asyncio.timeout(limit_s):
+            return await lookup.ask(question, foreign_ok=foreign_ok)
+    except TimeoutError:
+        return Answer(question, Status.TIMEOUT, resolver=lookup.home, seconds=limit_s)
 
 
 def _trouble(answer: Answer) -> Health | None:
@@ -88,11 +118,12 @@ def _entries(what: str, zone: Zone, answer: Answer) -> list[Entry]:
     """What the answer says; one whose meaning nobody wrote down counts only if none was."""
     if not answer.records:
         return []
-    known = [zone.meanings[code] for code in answer.records if code in zone.meanings]
-    if zone.meanings and not known:
+    known = [code for code in answer.records if code in zone.meanings or code in zone.weights]
+    if (zone.meanings or zone.weights) and not known:
         return [Entry(what, zone, f"{', '.join(sorted(answer.records))}: unknown here", 0.0)]
-    weight = -zone.weight if zone.allow else zone.weight
-    return [Entry(what, zone, ", ".join(known), weight)]
+    weight = max((zone.weights.get(code, zone.weight) for code in known), default=zone.weight)
+    meaning = ", ".join(zone.meanings[code] for code in known if code in zone.meanings)
+    return [Entry(what, zone, meaning, -weight if zone.allow else weight)]
 
 
 async def _with_reasons(entries: list[Entry], asked: dict[str, str], lookup: Lookup) -> list[Entry]:
@@ -100,7 +131,7 @@ async def _with_reasons(entries: list[Entry], asked: dict[str, str], lookup: Loo
     bare = [entry for entry in entries if not entry.meaning and entry.counts > 0]
     answers = await asyncio.gather(
         *(
-            lookup.ask(Question.of(f"{asked[e.what]}.{e.zone.name}", "TXT"), foreign_ok=False)
+            _ask(lookup, Question.of(f"{asked[e.what]}.{e.zone.name}", "TXT"), REASON_LIMIT_S)
             for e in bare
         )
     )

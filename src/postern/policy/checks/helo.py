@@ -10,7 +10,16 @@ from postern.mail.address import canonical_literal, to_a_labels
 from postern.mail.dns import Question, Status
 from postern.mail.finding import Finding, Result
 from postern.mail.message.text import clean_text
-from postern.policy.checks.check import Found, Seen, ask_all, couldnt_tell, failed, passed
+from postern.policy.checks.check import (
+    Found,
+    Seen,
+    ask_all,
+    confirm_all,
+    couldnt_tell,
+    denied,
+    failed,
+    passed,
+)
 from postern.runtime.resolver.lookup import Lookup
 
 MAX_SHOWN_CHARS = 100
@@ -28,8 +37,11 @@ async def check_helo(seen: Seen, lookup: Lookup) -> Found:
     if name == seen.hostname.lower():
         return failed("helo.own-name", f"your mail server calls itself {said}: that is our name")
     answers = await ask_all(lookup, [Question.of(name, "A"), Question.of(name, "AAAA")])
+    if not any(answer.status is Status.OK for answer in answers):
+        answers = await confirm_all(lookup, answers)
     if any(answer.status is Status.OK for answer in answers):
-        return passed("helo.unresolvable", f"{name} is a name with an address")
+        text = f"{name} is a name with an address{denied(answers)}"
+        return passed("helo.unresolvable", text)
     silent = next((answer for answer in answers if not answer.status.is_known), None)
     if silent is not None:
         what = f"the name {name} that it gives itself"

@@ -13,7 +13,9 @@ from postern.policy.checks.check import (
     Found,
     Seen,
     ask_all,
+    confirm_all,
     couldnt_tell,
+    denied,
     failed,
     passed,
 )
@@ -33,7 +35,7 @@ async def check_ptr(seen: Seen, lookup: Lookup) -> Found:
 
 
 async def _check(seen: Seen, lookup: Lookup) -> Found:
-    answer = await lookup.ask(Question.reverse(seen.ip))
+    answer = await lookup.confirm(await lookup.ask(Question.reverse(seen.ip)))
     if not answer.status.is_known:
         what = f"the reverse DNS name of {seen.ip}"
         return couldnt_tell("ptr.couldnt-tell", answer, what, ("ptr.missing", "ptr.mismatch"))
@@ -46,9 +48,12 @@ async def _check(seen: Seen, lookup: Lookup) -> Found:
     type_ = "AAAA" if ":" in seen.ip else "A"
     names = list(dict.fromkeys(names))[:MAX_NAMES]
     back = await ask_all(lookup, [Question.of(name, type_) for name in names])
+    if not any(seen.ip in found.records for found in back):
+        back = await confirm_all(lookup, back)
     for name, found in zip(names, back, strict=True):
         if seen.ip in found.records:
-            return Found(passed("ptr.missing", f"{seen.ip} is {name}").findings, ptr=name)
+            text = f"{seen.ip} is {name}{denied([answer, found])}"
+            return Found(passed("ptr.missing", text).findings, ptr=name)
     # One name that leads back would be enough, so a silent one may have been it.
     silent = next((found for found in back if not found.status.is_known), None)
     if silent is not None:

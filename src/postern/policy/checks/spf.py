@@ -8,6 +8,7 @@ import asyncio
 from postern.mail.authres import methods
 from postern.mail.authres.results import MethodResult
 from postern.mail.dmarc.alignment import Identifier, Method, Proof
+from postern.mail.dmarc.tree import Tree
 from postern.mail.finding import Finding, Result, Whose
 from postern.mail.spf.evaluate import check_host
 from postern.mail.spf.identity import Claim, Identity, identities
@@ -17,6 +18,8 @@ from postern.runtime.resolver.lookup import Lookup
 
 LIMIT_S = 20.0
 """For each identity; whoever runs this check gives it a little more."""
+DMARC_LIMIT_S = 2.0
+"""On top: whether the domain publishes DMARC; who is silent about that might."""
 MAX_EXPLANATION_CHARS = 200
 
 
@@ -32,8 +35,10 @@ async def check_spf(seen: Seen, lookup: Lookup) -> Found:
         if result.code is SpfCode.PASS
     )
     pairs = list(zip(claims, results, strict=True))
+    findings = tuple(_finding(claim, result) for claim, result in pairs)
+    failed = [claim for claim, one in zip(claims, findings, strict=True) if _is_fail(one)]
     return Found(
-        tuple(_finding(claim, result) for claim, result in pairs),
+        findings,
         proven=proven,
         identifiers=tuple(
             Identifier(Method.SPF, claim.domain, _proof(result))
@@ -41,7 +46,24 @@ async def check_spf(seen: Seen, lookup: Lookup) -> Found:
             if claim.identity is Identity.MAIL_FROM
         ),
         results=tuple(_reported(claim, result) for claim, result in pairs),
+        waits=await _waits(failed[0].domain, lookup) if failed else frozenset(),
     )
+
+
+def _is_fail(finding: Finding) -> bool:
+    return finding.check == "spf.fail" and finding.result is Result.FAIL
+
+
+async def _waits(domain: str, lookup: Lookup) -> frozenset[str]:
+    """``spf.fail`` where DMARC has, or might have, the last word on that domain."""
+    name = domain.lower().removesuffix(".")
+    try:
+        async with asyncio.timeout(DMARC_LIMIT_S):
+            organisation = await conduct(Tree().walk(name), lookup)
+    except TimeoutError:
+        return frozenset({"spf.fail"})
+    has_word = organisation.policy is not None or organisation.doubts
+    return frozenset({"spf.fail"}) if has_word else frozenset()
 
 
 _PROOFS = {SpfCode.PASS: Proof.PASS, SpfCode.TEMPERROR: Proof.COULDNT_TELL}

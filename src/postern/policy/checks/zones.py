@@ -22,6 +22,8 @@ GOOD_S = 3600.0
 """How long a test that went well holds."""
 BAD_S = 300.0
 """How soon a list that failed is tested again."""
+MAX_SILENCES = 3
+"""Questions in a row without an answer before a list leaves, until its next test goes well."""
 
 
 class About(Enum):
@@ -40,6 +42,8 @@ class Zone:
         weight: what an entry counts.
         meanings: what an answer means, by its address; where there are any, others do not count.
         allow: a white list: an entry speaks for the client.
+        weights: what an entry counts by its address, in place of ``weight``; of several addresses
+            the highest counts.
     """
 
     name: str
@@ -47,6 +51,7 @@ class Zone:
     weight: float = 1.0
     meanings: Mapping[str, str] = field(default_factory=dict, hash=False)
     allow: bool = False
+    weights: Mapping[str, float] = field(default_factory=dict, hash=False)
 
 
 class Health(Enum):
@@ -72,6 +77,7 @@ _WORDS = {
 class _State:
     health: Health = Health.UNTESTED
     test_at: float = 0.0
+    silences: int = 0
 
 
 class Zones:
@@ -79,7 +85,8 @@ class Zones:
 
     def __init__(self, zones: Iterable[Zone], clock: Clock) -> None:
         self._clock = clock
-        self._states = {zone: _State() for zone in {zone.name: zone for zone in zones}.values()}
+        once = {(zone.name, zone.about): zone for zone in zones}
+        self._states = {zone: _State() for zone in once.values()}
 
     def share(self, others: "Zones") -> None:
         """Have one state with ``others`` for each list that both have: one learns for both."""
@@ -96,6 +103,10 @@ class Zones:
         """The health of each list, by its name."""
         return {zone.name: state.health for zone, state in self._states.items()}
 
+    def has(self, about: About) -> bool:
+        """True when any list is of that kind, in use or not."""
+        return any(zone.about is about for zone in self._states)
+
     def in_use(self, about: About) -> list[Zone]:
         """The lists that can be asked now."""
         return [
@@ -108,12 +119,22 @@ class Zones:
         """An answer in daily use showed that the list is not well.
 
         One that refuses leaves at once. One that was silent is tested at the next occasion, and
-        leaves if it is silent then: a single packet that was lost is no reason.
+        leaves if it is silent then, or again and again until then: a single packet that was lost is
+        no reason, and no more than a few messages wait for a list that hangs.
         """
-        if health is Health.SILENT:
-            self._states[zone].test_at = 0.0
-        else:
+        state = self._states[zone]
+        if health is not Health.SILENT:
             self._note(zone, health)
+            return
+        state.silences += 1
+        if state.silences >= MAX_SILENCES and state.health is Health.GOOD:
+            self._note(zone, health)
+        elif state.health is Health.GOOD:
+            state.test_at = 0.0
+
+    def trust(self, zone: Zone) -> None:
+        """The list answered: it was not silent again and again."""
+        self._states[zone].silences = 0
 
     async def test_due(self, lookup: Lookup) -> None:
         """Test every list whose last test is too old; call it every minute or so."""
@@ -132,6 +153,7 @@ class Zones:
             elif state.health is not Health.UNTESTED:
                 log.info("dnsbl.back", zone=zone.name)
         state.health = health
+        state.silences = 0
         state.test_at = self._clock.monotonic() + (GOOD_S if health is Health.GOOD else BAD_S)
 
 

@@ -1,10 +1,12 @@
 """Answers kept for as long as their zones allow, and not more of them than fit."""
 
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from postern.mail.dns import Answer, Question
 from postern.runtime.clock import Clock
+from postern.runtime.resolver.forward import is_below
 
 _ENTRY_BYTES = 500
 """Rough cost of an entry beside its texts: values, keys, dictionary slot."""
@@ -66,6 +68,11 @@ class AnswerCache:
         self._bytes += size_bytes
         while len(self._entries) > self._max_entries or self._bytes > self._max_bytes:
             self._drop(next(iter(self._entries)))
+
+    def forget_below(self, zones: Collection[str]) -> None:
+        """Forget what is known of these zones and of all names in them."""
+        for question in [known for known in self._entries if is_below(known.name, zones)]:
+            self._drop(question)
 
     def clear(self) -> None:
         """Forget everything."""

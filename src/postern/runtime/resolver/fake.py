@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from postern.mail.dns import Answer, Question, Status
+from postern.runtime.resolver.second import weigh
 
 
 class FakeResolver:
@@ -15,7 +16,9 @@ class FakeResolver:
     def __init__(self, answers: Iterable[Answer] = ()) -> None:
         self._answers = {answer.question: answer for answer in answers}
         self._kept: set[Question] = set()
+        self._seconds: dict[Question, Answer] = {}
         self._outage: Status | None = None
+        self.home = "fake"
         self.queries: list[Question] = []
 
     def add(
@@ -35,6 +38,12 @@ class FakeResolver:
         ttl_s = ttl_s if status.is_known else 0
         self._answers[question] = Answer(question, status, records, ttl_s, authentic, "fake")
         self._kept.discard(question)
+
+    def add_second(self, name: str, type_: str, *records: str, status: Status = Status.OK) -> None:
+        """What a second resolver, ``second``, says when it is asked to confirm."""
+        question = Question.of(name, type_)
+        ttl_s = 300 if status.is_known else 0
+        self._seconds[question] = Answer(question, status, records, ttl_s, resolver="second")
 
     def fail(self, name: str, type_: str) -> None:
         """The servers say SERVFAIL to this question."""
@@ -62,6 +71,13 @@ class FakeResolver:
         if answer.ttl_s > 0:
             self._kept.add(question)
         return answer
+
+    async def confirm(self, answer: Answer) -> Answer:
+        """What ``add_second`` said, weighed as in truth; without it there is no second."""
+        second = self._seconds.get(answer.question)
+        if second is None or not answer.is_negative:
+            return answer
+        return weigh(answer, second)
 
     def _answer(self, question: Question) -> Answer:
         if self._outage is not None:

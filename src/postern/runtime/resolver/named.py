@@ -22,6 +22,8 @@ class NamedResolver:
         self._settings = settings
         self._clock = clock
         self._shunned_until: dict[Server, float] = {}
+        self._knew_nothing_since: float | None = None
+        self._asked_at = 0.0
         self._tls: ssl.SSLContext | None = None
         if settings.transport is Transport.TLS:
             self._tls = ssl.create_default_context(cafile=settings.tls_ca_file or None)
@@ -31,17 +33,46 @@ class NamedResolver:
         """Time limit of the first try: what another resolver must leave it to be of use."""
         return self._settings.tries_s[0] if self._settings.tries_s else 0.0
 
-    async def ask(self, query: Query, budget_s: float) -> Answer:
+    def has_known_nothing_for(self, seconds: float) -> bool:
+        """True when it was asked, and has not known anything for so long."""
+        since = self._knew_nothing_since
+        return since is not None and self._clock.monotonic() - since >= seconds
+
+    def was_asked_within(self, seconds: float) -> bool:
+        """True when it was asked so lately."""
+        since = self._knew_nothing_since
+        return since is not None and self._clock.monotonic() - self._asked_at < seconds
+
+    async def ask(
+        self, query: Query, budget_s: float, *, first: int = 0, last: int | None = None
+    ) -> Answer:
         """An answer within ``budget_s``: a fact, or why none was had.
 
         A server that said it failed, or where nobody listens, is not asked twice; a silent one is,
         in the next round. Silence everywhere is a time-out, anything else a server failure.
+
+        Args:
+            query: what is asked.
+            budget_s: for all of it.
+            first: the round to begin with.
+            last: the round before which to stop; None: all there are.
         """
+        self._asked_at = self._clock.monotonic()
+        answer = await self._ask_in_rounds(query, budget_s, self._settings.tries_s[first:last])
+        if answer.status.is_known:
+            self._knew_nothing_since = None
+        elif self._knew_nothing_since is None:
+            self._knew_nothing_since = self._asked_at
+        return answer
+
+    async def _ask_in_rounds(
+        self, query: Query, budget_s: float, tries_s: tuple[float, ...]
+    ) -> Answer:
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + budget_s
         waiting = self._in_order()
         failed = not waiting
-        for try_s in self._settings.tries_s:
+        for try_s in tries_s:
             for server in tuple(waiting):
                 left_s = ends_at - loop.time()
                 if left_s <= 0:

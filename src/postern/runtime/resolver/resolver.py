@@ -1,13 +1,15 @@
 """The resolver: cache first, one query for all who ask the same, home first, then the others."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from postern.mail.dns import Answer, Question, Status
-from postern.runtime.clock import Clock
+from postern.runtime.clock import Clock, Instant
 from postern.runtime.resolver.cache import AnswerCache
+from postern.runtime.resolver.forward import ForwardZones
 from postern.runtime.resolver.named import NamedResolver
+from postern.runtime.resolver.second import DEAD_S, weigh
 from postern.runtime.resolver.settings import ResolverLimits, ResolverSettings, system_resolver
 from postern.runtime.resolver.wire import Query, query_for
 
@@ -15,6 +17,12 @@ FOREIGN_TYPES = frozenset({"MX", "A", "AAAA", "TXT", "PTR"})
 """What another resolver may be asked. Not TLSA: DANE rests on the AD bit of our own resolver."""
 MAX_FAILURE_TTL_S = 300.0
 """RFC 2308 §7.1."""
+CONFIRM_S = 5.0
+"""How long another resolver may take to confirm."""
+PROBE_S = 30.0
+"""How often one that is out of order is asked to confirm all the same."""
+
+_Flight = tuple[Question, bool, int]
 
 
 class Resolver:
@@ -42,8 +50,38 @@ class Resolver:
         # not push out the MX records that the queue lives on.
         self._all_cache = AnswerCache(clock, entries, size_bytes)
         self._home_cache = AnswerCache(clock, entries, size_bytes)
-        self._flying: dict[tuple[Question, bool], asyncio.Task[Answer]] = {}
+        self._doubts = AnswerCache(clock, entries, size_bytes)  # what could not be confirmed
+        self._flying: dict[_Flight, asyncio.Task[Answer]] = {}
+        self._confirming: dict[_Flight, asyncio.Task[Answer]] = {}
         self._slots = asyncio.Semaphore(self._limits.max_queries)
+        self._forwards = ForwardZones()
+        self._forward_uses: dict[str, tuple[int, Instant]] = {}
+        self._generation = 0
+
+    @property
+    def home(self) -> str:
+        """Name of the resolver that is asked first."""
+        return self._named[0].name
+
+    def forward(self, zones: ForwardZones) -> bool:
+        """Look up names in ``zones`` through theirs first; forget what was known of any changed.
+
+        Returns:
+            False when nothing changed.
+        """
+        changed = zones.differing(self._forwards)
+        if not changed:
+            return False
+        self._forwards = zones
+        self._generation += 1  # what is under way was asked in the old way
+        for cache in (self._all_cache, self._doubts):
+            cache.forget_below(changed)
+        return True
+
+    def take_forward_uses(self) -> Mapping[str, tuple[int, Instant]]:
+        """By the id of a forward zone, how often names in it were asked for since the last call."""
+        uses, self._forward_uses = self._forward_uses, {}
+        return uses
 
     def cached(self, question: Question, *, foreign_ok: bool = True) -> Answer | None:
         """The answer if it is known without asking anyone, else None. Never blocks."""
@@ -54,18 +92,25 @@ class Resolver:
         known = self.cached(question, foreign_ok=foreign_ok)
         if known is not None:
             return known
-        key = (question, foreign_ok)
-        task = self._flying.get(key)
-        if task is None:
-            task = asyncio.create_task(self._find(question, foreign_ok=foreign_ok))
-            self._flying[key] = task
-            task.add_done_callback(lambda _: self._flying.pop(key, None))
-        # One who asks and leaves must not take the answer from the others who wait for it.
-        return await asyncio.shield(task)
+        key = (question, foreign_ok, self._generation)
+        return await _shared(self._flying, key, lambda: self._find(question, foreign_ok=foreign_ok))
+
+    async def confirm(self, answer: Answer) -> Answer:
+        """See ``Lookup.confirm``; within some seconds, whatever happens."""
+        question = answer.question
+        if not answer.is_negative or answer.confirmed_by or question.type not in FOREIGN_TYPES:
+            return answer
+        if len(self._named) == 1 or isinstance(query := query_for(question), Answer):
+            return answer
+        doubt = self._doubts.get(question)
+        if doubt is not None:
+            return doubt
+        key = (question, True, self._generation)
+        return await _shared(self._confirming, key, lambda: self._confirm(answer, query))
 
     async def aclose(self) -> None:
         """End the queries that are under way; those who wait for them are cancelled."""
-        tasks = tuple(self._flying.values())
+        tasks = (*self._flying.values(), *self._confirming.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -74,35 +119,103 @@ class Resolver:
         query = query_for(question)
         if isinstance(query, Answer):
             return query
+        generation = self._generation
         began = self._clock.monotonic()
         ends_at = asyncio.get_running_loop().time() + self._limits.limit_s
-        answer = Answer(question, Status.TIMEOUT, resolver=self._named[0].name)
+        answer = Answer(question, Status.TIMEOUT, resolver=self.home)
         try:
             async with asyncio.timeout_at(ends_at), self._slots:
                 answer = await self._ask_in_turn(query, ends_at, foreign_ok=foreign_ok)
         except TimeoutError:
             pass  # all slots busy until the end: nothing was learnt
         answer = replace(answer, seconds=self._clock.monotonic() - began)
-        keep_s = float(answer.ttl_s) if answer.status.is_known else self._failure_ttl_s
-        (self._all_cache if foreign_ok else self._home_cache).put(answer, keep_s)
+        if generation == self._generation:
+            keep_s = float(answer.ttl_s) if answer.status.is_known else self._failure_ttl_s
+            (self._all_cache if foreign_ok else self._home_cache).put(answer, keep_s)
         return answer
 
     async def _ask_in_turn(self, query: Query, ends_at: float, *, foreign_ok: bool) -> Answer:
         """Home's answer, or another's where home couldn't tell and another could.
 
-        Each leaves time for one try of each that follows, so that a silent home does not use up
-        the whole limit.
+        Each is asked one round, and those that were silent the rest of theirs once all were asked:
+        who knows must not wait until home has been silent twice. Each leaves time for one try of
+        each that follows, so that a silent home does not use up the whole limit.
         """
         loop = asyncio.get_running_loop()
-        abroad = foreign_ok and query.question.type in FOREIGN_TYPES
-        named = self._named if abroad else self._named[:1]
-        first: Answer | None = None
-        for position, resolver in enumerate(named):
-            later_s = sum(other.first_try_s for other in named[position + 1 :])
+        order = self._order(query.question, foreign_ok=foreign_ok)
+        if len(order) == 1:
+            return await order[0].ask(query, ends_at - loop.time())
+        first: dict[str, Answer] = {}
+        for position, resolver in enumerate(order):
+            later_s = sum(other.first_try_s for other in order[position + 1 :])
             left_s = ends_at - loop.time()
-            answer = await resolver.ask(query, max(left_s - later_s, left_s / 2))
+            answer = await resolver.ask(query, max(left_s - later_s, left_s / 2), last=1)
             if answer.status.is_known:
                 return answer
-            first = first or answer
-        assert first is not None
-        return first
+            first[resolver.name] = answer
+        for resolver in order:
+            left_s = ends_at - loop.time()
+            if left_s <= 0 or first[resolver.name].status is not Status.TIMEOUT:
+                continue
+            answer = await resolver.ask(query, left_s, first=1)
+            if answer.status.is_known:
+                return answer
+        return first[order[0].name]
+
+    def _order(self, question: Question, *, foreign_ok: bool) -> Sequence[NamedResolver]:
+        """Who is asked, one after the other."""
+        if not foreign_ok or question.type not in FOREIGN_TYPES:
+            return self._named[:1]
+        now = self._clock.now()
+        forward = self._forwards.of(question.name, now)
+        if forward is None:
+            return self._named
+        ahead = [one for one in self._named if one.name == forward.via]
+        if ahead:
+            hits, _ = self._forward_uses.get(forward.id, (0, now))
+            self._forward_uses[forward.id] = (hits + 1, now)
+        return (*ahead, *(one for one in self._named if one.name != forward.via))
+
+    async def _confirm(self, answer: Answer, query: Query) -> Answer:
+        generation = self._generation
+        doubt: Answer | None = None
+        for other in self._named:
+            is_dead = other.has_known_nothing_for(DEAD_S)
+            if other.name == answer.resolver or (is_dead and other.was_asked_within(PROBE_S)):
+                continue
+            second = await self._ask_second(other, query)
+            if second.status.is_known:
+                stands = weigh(answer, second)
+                if generation == self._generation:
+                    self._all_cache.put(stands, float(stands.ttl_s))
+                return stands
+            if not is_dead and doubt is None:
+                doubt = weigh(answer, second)
+        if doubt is None:
+            return answer
+        if generation == self._generation:
+            self._doubts.put(doubt, self._failure_ttl_s)
+        return doubt
+
+    async def _ask_second(self, other: NamedResolver, query: Query) -> Answer:
+        began = self._clock.monotonic()
+        second = Answer(query.question, Status.TIMEOUT, resolver=other.name)
+        try:
+            async with asyncio.timeout(CONFIRM_S), self._slots:
+                second = await other.ask(query, CONFIRM_S)
+        except TimeoutError:
+            pass  # all slots busy until the end: nothing was learnt
+        return replace(second, seconds=self._clock.monotonic() - began)
+
+
+async def _shared(
+    flying: dict[_Flight, asyncio.Task[Answer]], key: _Flight, find: Callable[[], Awaitable[Answer]]
+) -> Answer:
+    """What ``find`` comes to, once for all who ask the same at the same time."""
+    task = flying.get(key)
+    if task is None:
+        task = asyncio.ensure_future(find())
+        flying[key] = task
+        task.add_done_callback(lambda _: flying.pop(key, None))
+    # One who asks and leaves must not take the answer from the others who wait for it.
+    return await asyncio.shield(task)

@@ -1,0 +1,1 @@
+"""Zones whose names are looked up through another resolver first, and until when."""
