@@ -18,6 +18,7 @@ from postern.mail.envelope import Sender
 from postern.mail.finding import Effect, Finding, Result, Verdict, Whose
 from postern.policy.checks.check import Seen
 from postern.policy.checks.letter import Letter
+from postern.policy.docket import Docket
 from postern.policy.examiner import examine
 from postern.policy.judge import Judgement
 from postern.policy.panel import Examination, Known
@@ -51,6 +52,7 @@ class Hearing:
         "_clock",
         "_defers",
         "_directory",
+        "_docket",
         "_examination",
         "_facts",
         "_first_rules",
@@ -82,6 +84,7 @@ class Hearing:
         self._facts = Facts(clock.now(), parse_ip(ip))
         self._known: Known | None = None
         self._is_told = False
+        self._docket = Docket()
 
     def hello(self, name: str) -> None:
         """The client said who it is."""
@@ -96,6 +99,7 @@ class Hearing:
         self._is_told = False
         self._first_rules = None
         self._has_one_answer = not sender.prdr
+        self._docket = Docket(is_apart=sender.prdr)
         self._examination.mail(address)
 
     def end(self) -> None:
@@ -122,6 +126,7 @@ class Hearing:
     async def decide(self, recipient: Address, decision: Decision, record: Record) -> Decision:
         """``decision``, or why this recipient takes nothing of the sort."""
         await self.listen(record)
+        record.docket = self._docket
         verdict = self._verdict(recipient, decision.destinations, decision.verdict)
         if verdict.effect is Effect.ACCEPT and self._defers and self._has_one_answer:
             verdict = self._with_same_rules(recipient, decision.destinations, verdict)
@@ -136,6 +141,7 @@ class Hearing:
         refusing = at_rcpt(judgements)
         if refusing is None:
             return accepted
+        self._docket.turned_away(recipient)
         self._policy.uses.note([refusing], self._facts.at)
         return verdict_of(refusing)
 
@@ -207,12 +213,20 @@ class Hearing:
         """
         known = self._known
         assert known is not None
-        return judge_for(named, known.findings, facts, self._book(named, destination))
+        owner = self._owner(destination)
+        domain = named.domain or owner.domain
+        judgement = judge_for(named, known.findings, facts, self._policy.books.of(owner, domain))
+        self._docket.note(named, owner, domain, facts, known.findings, judgement)
+        return judgement
 
     def _book(self, named: Address, destination: Address) -> Book:
-        mailbox = self._directory.mailbox_of(destination)
-        owner = key_of(destination) if mailbox is None else mailbox.address
+        owner = self._owner(destination)
         return self._policy.books.of(owner, named.domain or owner.domain)
+
+    def _owner(self, destination: Address) -> Address:
+        """Whose rules count at a place: a tag is no other mailbox."""
+        mailbox = self._directory.mailbox_of(destination)
+        return key_of(destination) if mailbox is None else mailbox.address
 
 
 def begin_hearing(services: Services, client: Client) -> Hearing | None:
