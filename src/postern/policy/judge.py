@@ -190,7 +190,8 @@ def _awaited(
     awaited: Rule | None = None
     if blocking is not None:
         # Only what lets everything through, and decides before it, overrules a rule that blocks.
-        candidates = [rule for rule in candidates if rank(rule) < rank(blocking)]
+        limit = rank(blocking)
+        candidates = [rule for rule in candidates if rank(rule) < limit]
         awaited = next((rule for rule in candidates if not rule.waives), None)
         if awaited is None:
             return None
