@@ -94,14 +94,15 @@ def _finding(word: str) -> Finding:
 
 @lru_cache(maxsize=8_192)
 def bits_of(text: str) -> tuple[int, int]:
-    """The bits of what failed, and of what might have where nobody could tell."""
+    """The bits of what failed; and of what nobody could tell, with what might have failed there."""
     failed = unknown = 0
     for finding in findings_of(text):
         if finding.result is Result.FAIL:
             failed |= bit_of(finding.check)
-        elif finding.could_be:
-            for check in finding.could_be:
-                unknown |= bit_of(check)
-        else:
+            continue
+        unknown |= bit_of(finding.check)
+        if not finding.could_be:
             unknown |= bits_of_family(finding.family)
+        for check in finding.could_be:
+            unknown |= bit_of(check)
     return failed, unknown

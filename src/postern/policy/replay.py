@@ -10,16 +10,17 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from postern.journal.decided import DecisionRow
-from postern.journal.findings import bit_of, bits_of, findings_of
+from postern.journal.findings import findings_of
 from postern.journal.record import APART
 from postern.mail.address import Address
+from postern.mail.finding import Result
 from postern.policy.docket import facts_of, named_of, owner_of
 from postern.policy.judge import Gravity, Judgement
 from postern.policy.recipient import at_end, at_rcpt, judge_for
 from postern.policy.rules.book import Book
 from postern.policy.rules.change import Amended, BookSource, Change, Treated
 from postern.policy.rules.match import Facts, Fit, fit
-from postern.policy.rules.rule import Rule, Scope
+from postern.policy.rules.rule import Rule, Scope, checks_of
 from postern.policy.rules.shelf import Shelf, keys_of
 from postern.policy.store import Inventory
 
@@ -222,9 +223,13 @@ class Replay:
 
     def _finds(self, row: DecisionRow) -> bool:
         assert isinstance(self._change, Treated)
-        bit = bit_of(self._change.check)
-        early, late = bits_of(row.early), bits_of(row.found or "")
-        return bool((early[0] | early[1] | late[0] | late[1]) & bit)
+        check = self._change.check
+        return any(
+            one.check == check or check in (one.could_be or checks_of(one.family))
+            for text in (row.early, row.found or "")
+            for one in findings_of(text)
+            if one.check == check or one.result is Result.COULDNT_TELL
+        )
 
 
 _FACTS = slice(DecisionRow._fields.index("ip"), DecisionRow._fields.index("early"))
