@@ -15,6 +15,7 @@ from pathlib import Path
 from bench.disk import full_disk
 from bench.flood import refused_flood
 from bench.memory import weigh
+from bench.preview import previews
 from bench.prompt import at_the_prompt
 from bench.reached import Reached, table
 from bench.restarts import fewer_workers, killed_under_load
@@ -89,6 +90,14 @@ PARTS = (
         "Whole commands, start of Python included, the server not running; medians, in the last"
         " column the fastest and slowest.",
         at_the_prompt,
+    ),
+    Part(
+        "preview",
+        "What would this rule have done?",
+        "Whole commands (`--dry-run --json`), start of Python included, the server not running;"
+        " medians, in the last column the fastest and slowest. Half of the decisions are to one"
+        " domain, a third have something against them.",
+        previews,
     ),
 )
 

@@ -18,7 +18,7 @@ from tests.queue.stage import ScriptedRouter, ScriptedTidings
 from tests.spool.mail import message, settings
 
 from postern.delivery.job import JobResult
-from postern.journal.record import ChangeRecord, Conversation
+from postern.journal.record import ChangeRecord, Conversation, HeardRecord
 from postern.mail.outcome import Delivered
 from postern.mail.reply import reply
 from postern.queue.groups import Work
@@ -74,7 +74,9 @@ class Journal:
         self._path = folder / "journaled"
         self._fault = fault
 
-    def append(self, conversations: Sequence[Conversation]) -> None:
+    def append(
+        self, conversations: Sequence[Conversation], heard: Sequence[HeardRecord] = ()
+    ) -> None:
         if self._fault == "before-journal":
             die()
         for conversation in conversations:

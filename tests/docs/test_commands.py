@@ -11,7 +11,7 @@ PROMISED = [
     "domain remove", "mailbox add", "mailbox list", "mailbox show", "mailbox set",
     "mailbox remove", "alias add", "alias list", "alias show", "alias set", "alias remove",
     "queue", "queue hold", "queue release", "queue retry", "queue cancel", "queue reroute", "why",
-    "trace", "doctor", "sendmail", "mailq",
+    "trace", "doctor", "sendmail", "mailq", "temporary list",
 ]  # fmt: skip
 
 

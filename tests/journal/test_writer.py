@@ -128,7 +128,7 @@ def test_commits_of_records_are_synced_and_the_schema_is_numbered(
     (store,) = writer._days.values()
     assert store._connection.execute("PRAGMA synchronous").fetchone() == (2,)
     assert store._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert store._connection.execute("PRAGMA user_version").fetchone() == (1,)
+    assert store._connection.execute("PRAGMA user_version").fetchone() == (2,)
     assert folder.joinpath("20260519-0.db").exists()
 
 

@@ -20,7 +20,7 @@ from postern.directory.reader import Directory
 from postern.directory.store.correspondents import CorrespondentStore
 from postern.directory.store.site import FILE_NAME, SiteStore
 from postern.directory.trace import TraceCounter
-from postern.journal.record import ChangeRecord, Conversation
+from postern.journal.record import ChangeRecord, Conversation, HeardRecord
 from postern.mail.address import Address
 from postern.mail.envelope import Recipient
 from postern.mail.outcome import Cause, Deferred, Delivered, Outcome, Refused
@@ -74,10 +74,16 @@ def make_site(folder: Path) -> None:
 
 
 class Journal:
-    """Keeps nothing: what is told is caught on its way there."""
+    """Keeps decisions alone: what else is told is caught on its way there."""
 
-    def append(self, conversations: Sequence[Conversation]) -> None:
+    def __init__(self) -> None:
+        self.heard: list[HeardRecord] = []
+
+    def append(
+        self, conversations: Sequence[Conversation], heard: Sequence[HeardRecord] = ()
+    ) -> None:
         """Take them."""
+        self.heard += heard
 
     def append_change(self, change: ChangeRecord) -> None:
         """Take it."""
@@ -261,7 +267,8 @@ class Rig:
             reserve_extra_bytes=0,
             ballast_bytes=4096,
         )
-        self.spool = RecordingSpool(spool_settings, 0, 1, Journal(), self.clock)
+        self.journal = Journal()
+        self.spool = RecordingSpool(spool_settings, 0, 1, self.journal, self.clock)
         self.spool.told = []
         self.patience: Patience | None = None
         self.services = Services(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from postern.journal.record import ChangeRecord, Conversation, RecipientRecord
+from postern.journal.record import ChangeRecord, Conversation, HeardRecord, RecipientRecord
 from postern.journal.store.writer import JournalUnavailableError
 from postern.mail.address import Address
 from postern.mail.content import BytesContent, Content
@@ -28,13 +28,17 @@ class MemoryJournal:
         self.changes: list[ChangeRecord] = []
         self.trouble: Exception | None = None
         self.poison: set[int] = set()
+        self.heard: list[HeardRecord] = []
         self.is_closed = False
 
-    def append(self, conversations: Sequence[Conversation]) -> None:
+    def append(
+        self, conversations: Sequence[Conversation], heard: Sequence[HeardRecord] = ()
+    ) -> None:
         if self.trouble is not None:
             raise self.trouble
-        if self.poison.intersection(c.id for c in conversations):
+        if self.poison.intersection([*(c.id for c in conversations), *(h.id for h in heard)]):
             raise ValueError("a conversation that can't be written")
+        self.heard += heard
         for conversation in conversations:
             self.kept[conversation.id] = conversation
             self.times[conversation.id] = self.times.get(conversation.id, 0) + 1

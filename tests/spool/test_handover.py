@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 from tests.spool.mail import MemoryJournal
 
-from postern.journal.record import Conversation
+from postern.journal.record import Conversation, HeardRecord
 from postern.spool import handover
 from postern.spool.handover import Handover
 
@@ -103,3 +103,52 @@ def test_stopping_writes_what_is_pending(hand: Handover, journal: MemoryJournal)
     hand.join(10)
     assert len(journal.kept) == 100
     assert journal.is_closed
+
+
+def test_decisions_about_mail_that_waits_are_written_without_it(
+    hand: Handover, journal: MemoryJournal, spool: Spool
+) -> None:
+    hand.add_heard(HeardRecord(1, 1.0, "198.51.100.24", []))
+    hand._turn()
+    assert [heard.id for heard in journal.heard] == [1]
+    assert journal.kept == {}
+    assert spool.forgotten == []
+
+
+def test_decisions_are_kept_while_the_journal_can_not_write(
+    hand: Handover, journal: MemoryJournal
+) -> None:
+    journal.fail()
+    for number in (1, 2):
+        hand.add_heard(HeardRecord(number, 1.0, "", []))
+    hand._turn()
+    assert journal.heard == []
+    journal.trouble = None
+    hand._turn()
+    assert [heard.id for heard in journal.heard] == [1, 2]
+    hand._turn()
+    assert len(journal.heard) == 2
+
+
+def test_decisions_that_can_not_be_written_hold_nothing_up(
+    hand: Handover, journal: MemoryJournal
+) -> None:
+    journal.poison = {2}
+    for number in (1, 2, 3):
+        hand.add_heard(HeardRecord(number, 1.0, "", []))
+    hand.add(Conversation(4, 1.0), spooled=False)
+    hand._turn()
+    assert [heard.id for heard in journal.heard] == [1, 3]
+    assert list(journal.kept) == [4]
+    assert hand.dropped == 1
+
+
+def test_decisions_beyond_what_memory_takes_are_dropped_and_counted(
+    hand: Handover, journal: MemoryJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handover, "MAX_PENDING", 2)
+    for number in (1, 2, 3):
+        hand.add_heard(HeardRecord(number, 1.0, "", []))
+    hand._turn()
+    assert [heard.id for heard in journal.heard] == [1, 2]
+    assert hand.dropped == 1

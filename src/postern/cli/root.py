@@ -45,6 +45,7 @@ COMMANDS = {
     "mailbox": Command("mailbox", "mailboxes: add, list, show, set, remove"),
     "alias": Command("alias", "aliases: add, list, show, set, remove"),
     "rule": Command("rule", "what becomes of mail: allow, block, hold, junk, system, explain"),
+    "temporary": Command("temporary", "every exception, and whether it is still needed"),
     "quarantine": Command("quarantine", "mail held by rules: list, show, release, delete"),
     "greylist": Command("greylist", "mail asked to come again: list, pass, forget"),
     "resolver": Command("resolver", "zones looked up through another resolver: add, list, end"),

@@ -18,16 +18,19 @@ from postern.cli.output import (
     say,
 )
 from postern.cli.rule_explain import explain_rules
+from postern.cli.rule_preview import Tried, ask_first, show_preview
 from postern.cli.site import address_of, author, granted, open_site
 from postern.directory.names import key_of, read_domain
 from postern.directory.store.site import SiteStore
 from postern.measures.temporary import Standing
-from postern.policy.explain import overlap
 from postern.policy.rules.book import Book
-from postern.policy.rules.draft import Draft
+from postern.policy.rules.change import Added, Ended, Treated
+from postern.policy.rules.draft import Draft, treatment_flaw
 from postern.policy.rules.match import Match, MatchFlaw, parse_match
 from postern.policy.rules.rule import Action, Scope, Treatment
 from postern.policy.rules.store import Books, RuleStore, StoredRule
+from postern.policy.shadow import shadows
+from postern.policy.store import tried as tried_rule
 from postern.policy.wording import TREATMENTS, place_in_words, rule_in_words
 from postern.runtime.clock import SystemClock, rfc3339
 
@@ -55,17 +58,23 @@ Unproven = Annotated[
 For = Annotated[str, typer.Option("--for", metavar="TIME", help="Ends by itself: 24h, 14d, 2w.")]
 Label = Annotated[str, typer.Argument(metavar="ID", help="As listed: D2.")]
 Reason = Annotated[str, typer.Option(help="Why, for whoever finds it in a year.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only show what it would have done to the last 30 days.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask, also when much changes.")]
 
 
 @app.command()
 def allow(
     match: About,
-    reason: Reason,
+    reason: Reason = "",
     domain: DomainOption = "",
     mailbox: MailboxOption = "",
     waive: Waive = "",
     unproven: Unproven = False,
     lasts: For = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Let mail through that checks would stop.
@@ -74,7 +83,8 @@ def allow(
     """
     names = frozenset(name.strip() for name in waive.split(",") if name.strip())
     draft = _draft(Action.ALLOW, match, reason, domain, mailbox, lasts)
-    _add(replace(draft, waives=names, unproven=unproven), as_json=as_json)
+    wanted = replace(draft, waives=names, unproven=unproven)
+    _add(wanted, lasts, dry_run=dry_run, yes=yes, as_json=as_json)
 
 
 def _offer(action: Action, text: str) -> None:
@@ -82,13 +92,16 @@ def _offer(action: Action, text: str) -> None:
 
     def command(
         match: About,
-        reason: Reason,
+        reason: Reason = "",
         domain: DomainOption = "",
         mailbox: MailboxOption = "",
         lasts: For = "",
+        dry_run: DryRun = False,
+        yes: Yes = False,
         as_json: JsonFlag = False,
     ) -> None:
-        _add(_draft(action, match, reason, domain, mailbox, lasts), as_json=as_json)
+        draft = _draft(action, match, reason, domain, mailbox, lasts)
+        _add(draft, lasts, dry_run=dry_run, yes=yes, as_json=as_json)
 
     app.command(action.value, help=text)(command)
 
@@ -138,10 +151,17 @@ def list_(
 @app.command()
 def end(
     label: Annotated[str, typer.Argument(metavar="ID", help="As listed: D2.")],
+    dry_run: DryRun = False,
     as_json: JsonFlag = False,
 ) -> None:
     """End a rule, such as D2; it stays on record."""
     with open_site() as site:
+        if dry_run:
+            stored = _store(site).labelled(label)
+            if stored is None:
+                fail(ExitCode.NOT_FOUND, f"there is no rule {label}; see: postern rule list")
+            show_preview(site, Tried(Ended(stored.rule)), as_json=as_json)
+            return
         ended = granted(_store(site).end(label))
     if as_json:
         print_json({"action": "ended", "rule": _fields(ended)})
@@ -154,6 +174,8 @@ def system(
     check: Annotated[str, typer.Argument(metavar="CHECK", help="Such as ptr.missing.")],
     treatment: Annotated[Treatment, typer.Argument(help="What its fail leads to.")],
     domain: DomainOption = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Set what a check's fail leads to, for everybody or one domain.
@@ -161,6 +183,11 @@ def system(
     postern rule system spf.fail refuse --domain harbour.example
     """
     with open_site() as site:
+        tried = Tried(_treated(site, check, treatment, domain))
+        if dry_run:
+            show_preview(site, tried, as_json=as_json)
+            return
+        ask_first(site, tried, yes=yes)
         name = granted(_store(site).treat(check, treatment, domain))
     if as_json:
         print_json(
@@ -198,13 +225,32 @@ def _draft(action: Action, about: str, reason: str, domain: str, mailbox: str, l
     return Draft(action, _match(about), scope, place, reason, lasts_s=lasts_s)
 
 
-def _add(draft: Draft, *, as_json: bool) -> None:
+def _treated(site: SiteStore, check: str, treatment: Treatment, domain: str) -> Treated:
+    """The change, or the end of the command where it cannot be had."""
+    flaw = treatment_flaw(check, treatment)
+    if flaw:
+        fail(ExitCode.PROBLEM, flaw)
+    return Treated(check, treatment, granted(site.domain(domain)).domain.name if domain else "")
+
+
+def _add(draft: Draft, lasts: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:
+    reason = draft.reason
+    if dry_run and not reason:
+        draft = replace(draft, reason="a dry run")  # nothing is made that anybody might find
+    elif not reason:
+        fail(ExitCode.USAGE, "a rule needs a reason, for whoever finds it in a year: --reason TEXT")
     with open_site() as site:
         clock = SystemClock()
-        made = granted(RuleStore(site.database, clock, author()).add(draft))
-        beside = overlap(made.rule, _book_without(site, made), clock.now())
-    if beside:
-        note(f"{made.rule.label}: {beside}")
+        store = _store(site)
+        tried = Tried(Added(granted(tried_rule(site.database, draft, clock.now()))), reason, lasts)
+        if dry_run:
+            show_preview(site, tried, as_json=as_json)
+            return
+        ask_first(site, tried, yes=yes)
+        made = granted(store.add(draft))
+        beside = shadows(made.rule, _book_without(site, made), clock.now())
+    for text in beside:
+        note(f"{made.rule.label}: {text}")
     if as_json:
         print_json({"action": "added", "rule": _fields(made)})
         return

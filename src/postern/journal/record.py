@@ -76,6 +76,61 @@ class Line(msgspec.Struct, array_like=True, frozen=True):
     text: str
 
 
+class DecisionRecord(msgspec.Struct, array_like=True):
+    """The judge's verdict for one place that a recipient leads to, and what it was made of.
+
+    ``owner`` is whose rules counted (an address in lower case), ``domain`` the one written to,
+    ``named`` what RCPT said where that is another address. ``early`` is what was found by RCPT,
+    ``found`` once the message had come (None: it never came), both as ``findings_text`` of
+    ``postern.journal.findings`` has it. ``flags``: ``KNOWN_EARLY``, ``KNOWN``, ``POSTMASTER``,
+    ``APART``.
+    ``gravity`` is the verdict (a number of ``postern.policy.judge.Gravity``), ``rule`` the label
+    of the rule that decided or let through.
+    """
+
+    owner: str
+    domain: str
+    named: str = ""
+    early: str = ""
+    found: str | None = None
+    flags: int = 0
+    gravity: int = 0
+    rule: str = ""
+
+
+class HeardRecord(msgspec.Struct, array_like=True, frozen=True):
+    """What a transaction's verdicts rest on, so that other rules can judge it again.
+
+    ``id`` and ``at`` are its conversation's. Names are in lower case, addresses as
+    ``Address.key``. ``mail_from`` None: the null sender. ``authors``: each address of every From,
+    a line each; None: the message never came. ``proven``: domains, blanks between them;
+    ``proven_early``: those that were proven by RCPT.
+    """
+
+    id: int
+    at: float
+    client_ip: str
+    decisions: list[DecisionRecord]
+    helo: str = ""
+    ptr: str = ""
+    mail_from: str | None = None
+    proven_early: str = ""
+    authors: str | None = None
+    list_id: str = ""
+    proven: str = ""
+    subject: str = ""
+
+
+KNOWN_EARLY = 1
+"""At RCPT already it was proven to come from somebody this recipient has written to."""
+KNOWN = 2
+"""Once the message had come it was."""
+POSTMASTER = 4
+"""It was for ``postmaster``, who takes nearly everything."""
+APART = 8
+"""Each recipient had an answer of its own after the message (PRDR)."""
+
+
 class Conversation(msgspec.Struct, array_like=True):
     """One SMTP transaction (or a connection that ended before MAIL), whole.
 
@@ -83,6 +138,7 @@ class Conversation(msgspec.Struct, array_like=True):
     ``in`` for mail from outside and ``out`` for mail our own users (or Postern) send; ``related``
     are ids of siblings on the same connection and of the message a notice is about.
     ``from_header`` is the visible From address. ``kind`` is ``smtp``, ``notice`` or ``sendmail``.
+    ``heard`` is there only on the way to the journal, which keeps it in a table of its own.
     """
 
     id: int
@@ -110,6 +166,7 @@ class Conversation(msgspec.Struct, array_like=True):
     transcript: list[Line] = msgspec.field(default_factory=list)
     ended_at: float = 0.0
     worker: int = 0
+    heard: HeardRecord | None = None
 
 
 class ChangeRecord(msgspec.Struct, array_like=True, frozen=True):

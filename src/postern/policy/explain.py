@@ -1,18 +1,17 @@
-"""What a recipient's rules come to, before any mail: for whoever asks, and for whoever adds a rule.
+"""What a recipient's rules come to, before any mail, for whoever asks.
 
 Nothing is reckoned here: ``judge`` is asked, as it is for mail, with one finding at a time.
 """
 
-from dataclasses import dataclass, replace
-from ipaddress import ip_network
+from dataclasses import dataclass
 
-from postern.mail.address import Address, parse_address
+from postern.mail.address import Address
 from postern.mail.finding import Finding, Result
 from postern.policy.judge import Gravity, Judgement
 from postern.policy.recipient import is_postmaster, judge_for
-from postern.policy.rules.book import Book, Setting, nearness, rank
-from postern.policy.rules.match import Facts, Match, MatchKind
-from postern.policy.rules.rule import DEFAULTS, Action, Rule, family_of, is_locked
+from postern.policy.rules.book import Book, Setting
+from postern.policy.rules.match import Facts
+from postern.policy.rules.rule import DEFAULTS, Rule, family_of, is_locked
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,55 +67,3 @@ def _line(
     gravity = Gravity.ACCEPT if weighed is None else weighed.gravity
     waived_by = None if weighed is None else weighed.waived_by
     return CheckLine(check, book.setting(check), gravity, waived_by, elsewhere)
-
-
-def overlap(rule: Rule, book: Book, now: float) -> str:
-    """Which other rule ``rule`` stands in the way of, or the other way round; empty: none.
-
-    Asked with the plainest mail that the rule is about. ``book``: as it is without the rule.
-    """
-    facts = replace(typical(rule.match), at=now)
-    before = _deciding(book, facts)
-    if rule.waives or before is None or before.action is rule.action:
-        return ""
-    if rank(rule) < rank(before):
-        return f"it decides from now on where {before.label} ({before.match}) decided"
-    nearer = nearness(before.scope) < nearness(rule.scope)
-    why = "nearer" if nearer else "more particular"
-    return f"{before.label} ({before.match}) still decides, for it is {why}"
-
-
-def _deciding(book: Book, facts: Facts) -> Rule | None:
-    """The rule that decides about mail nothing else is known of."""
-    for rule in book.fitting(facts):
-        if not (rule.action is Action.ALLOW and rule.waives):
-            return rule
-    return None
-
-
-def typical(match: Match) -> Facts:
-    """The plainest mail that ``match`` names, proven and with its header."""
-    facts = Facts(0.0, header_from=(), list_id="")
-    value = match.value
-    match match.kind:
-        case MatchKind.ADDRESS:
-            address = parse_address(value)
-            return facts if address is None else _from(facts, address)
-        case MatchKind.DOMAIN | MatchKind.BELOW:
-            return _from(facts, Address("anybody", value))
-        case MatchKind.NETWORK:
-            return replace(facts, ip=ip_network(value).network_address)
-        case MatchKind.PTR:
-            return replace(facts, ptr=value)
-        case MatchKind.HELO:
-            return replace(facts, helo=value, proven=frozenset({value}))
-        case MatchKind.LIST_ID:
-            return replace(facts, list_id=value, proven=frozenset({value}))
-        case MatchKind.KNOWN:
-            return replace(facts, is_known=True)
-        case MatchKind.ALL:
-            return facts
-
-
-def _from(facts: Facts, address: Address) -> Facts:
-    return replace(facts, mail_from=address, proven=frozenset({address.domain}))

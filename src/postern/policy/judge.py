@@ -61,6 +61,7 @@ class Judgement:
         rule: the rule that decided, or that let through what would not have been accepted.
         awaits: a rule that could still lift the refusal once the header is there.
         weighed: every finding, in the order it was found, for whoever explains.
+        is_known: its recipient has written to the sender, who is proven.
         awaits_proof: its recipient has written to the sender, whom DKIM could still prove.
     """
 
@@ -70,6 +71,7 @@ class Judgement:
     awaits: Rule | None
     weighed: tuple[Weighed, ...]
     awaits_proof: bool = False
+    is_known: bool = False
 
     @property
     def waits(self) -> bool:
@@ -197,7 +199,8 @@ def _awaited(
     awaited: Rule | None = None
     if blocking is not None:
         # Only what lets everything through, and decides before it, overrules a rule that blocks.
-        candidates = [rule for rule in candidates if rank(rule) < rank(blocking)]
+        limit = rank(blocking)
+        candidates = [rule for rule in candidates if rank(rule) < limit]
         awaited = next((rule for rule in candidates if not rule.waives), None)
         if awaited is None:
             return None

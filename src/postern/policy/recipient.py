@@ -45,7 +45,7 @@ def judge_for(
     if not is_refused and not book.asks_known:
         return judged
     if is_from_known(facts, has_written):
-        return judge(findings, replace(facts, is_known=True), book)
+        return replace(judge(findings, replace(facts, is_known=True), book), is_known=True)
     if is_refused and not judged.waits and may_be_from_known(facts, has_written):
         lifted = judge(findings, replace(facts, is_known=True), book)
         if lifted.gravity < Gravity.REFUSE_FOR_NOW or lifted.waits:

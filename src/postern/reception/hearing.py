@@ -18,6 +18,7 @@ from postern.mail.envelope import Sender
 from postern.mail.finding import Effect, Finding, Result, Verdict, Whose
 from postern.policy.checks.check import Seen
 from postern.policy.checks.letter import Depth, Letter
+from postern.policy.docket import Docket
 from postern.policy.examiner import examine
 from postern.policy.greylist.greylist import TRIAL
 from postern.policy.judge import Judgement
@@ -59,6 +60,7 @@ class Hearing:
         "_clock",
         "_defers",
         "_directory",
+        "_docket",
         "_examination",
         "_facts",
         "_first_rules",
@@ -100,6 +102,7 @@ class Hearing:
         self._is_told = False
         self._patient = patient
         self._talked_early = False
+        self._docket = Docket()
         self.greeting_wait_s = greeting_wait_s
 
     def greeted(self, *, talked_early: bool) -> None:
@@ -122,6 +125,7 @@ class Hearing:
         self._is_told = False
         self._first_rules = None
         self._has_one_answer = not sender.prdr
+        self._docket = Docket(is_apart=sender.prdr)
         self._examination.mail(address)
 
     def end(self) -> None:
@@ -178,6 +182,7 @@ class Hearing:
     async def decide(self, recipient: Address, decision: Decision, record: Record) -> Decision:
         """``decision``, or why this recipient takes nothing of the sort."""
         await self.listen(record)
+        record.docket = self._docket
         rates = self._policy.rates
         if rates is not None and (exceeded := rates.of_recipient(recipient, self._facts)):
             self._found_of(recipient, exceeded, record)
@@ -232,6 +237,7 @@ class Hearing:
         refusing = at_rcpt(judgements)
         if refusing is None:
             return accepted
+        self._docket.turned_away(recipient)
         self._policy.memory.uses.note([refusing], self._facts.at)
         self._kept_waiting([refusing])
         return verdict_of(refusing, self._policy.help_url)
@@ -244,7 +250,7 @@ class Hearing:
         Places that one recipient leads to may differ all the same; ``settle`` knows what to do.
         """
         rules = frozenset(
-            key_of_rules(recipient, self._facts, *self._owner(recipient, place)) for place in places
+            key_of_rules(recipient, self._facts, *self._rules(recipient, place)) for place in places
         )
         if self._first_rules is None:
             self._first_rules = rules
@@ -334,18 +340,27 @@ class Hearing:
         known = self._known
         assert known is not None
         findings = known.findings if facts.has_header else before_message(known)
-        findings += self._own.get(named, ()) + trial
-        book, has_written = self._owner(named, destination)
-        return judge_for(named, findings, facts, book, has_written)
+        if own := self._own.get(named, ()) + trial:
+            findings += own
+        owner, has_written = self._owner(destination)
+        domain = named.domain or owner.domain
+        book = self._policy.memory.books.of(owner, domain)
+        judgement = judge_for(named, findings, facts, book, has_written)
+        if not trial:
+            self._docket.note(named, owner, domain, facts, findings, judgement)
+        return judgement
 
-    def _owner(self, named: Address, destination: Address) -> tuple[Book, HasWritten]:
+    def _rules(self, named: Address, destination: Address) -> tuple[Book, HasWritten]:
         """The rules that count there, and whom whoever gets the mail has written to."""
+        owner, has_written = self._owner(destination)
+        return self._policy.memory.books.of(owner, named.domain or owner.domain), has_written
+
+    def _owner(self, destination: Address) -> tuple[Address, HasWritten]:
+        """Whose rules count at a place, and whom he has written to: a tag is no other mailbox."""
         mailbox = self._directory.mailbox_of(destination)
-        owner = key_of(destination) if mailbox is None else mailbox.address
-        book = self._policy.memory.books.of(owner, named.domain or owner.domain)
         if mailbox is None:
-            return book, has_written_to_nobody
-        return book, functools.partial(self._policy.memory.knows, mailbox.id)
+            return key_of(destination), has_written_to_nobody
+        return mailbox.address, functools.partial(self._policy.memory.knows, mailbox.id)
 
 
 def begin_hearing(services: Services, client: Client) -> Hearing | None:

@@ -6,6 +6,7 @@ from postern.journal.record import Because, Conversation, Line, RecipientRecord,
 from postern.mail.finding import Finding, Result, Whose
 from postern.mail.message.summary import Summary
 from postern.mail.smtp import replies
+from postern.policy.docket import Docket
 from postern.reception.client import Client
 from postern.reception.tally import Tally
 
@@ -39,6 +40,7 @@ class Record:
         "_steps",
         "_tally",
         "because",
+        "docket",
         "helo",
         "related",
     )
@@ -49,6 +51,7 @@ class Record:
         self._tally = tally
         self._common: list[Step] = []
         self.because: Because | None = None
+        self.docket: Docket | None = None
         self._steps: list[Step] = []
         self._noted: set[Finding] = set()
         self.helo = ""
@@ -117,6 +120,7 @@ class Record:
         self._steps = []
         self._noted = set()
         self.because = None
+        self.docket = None
 
     def conversation(
         self,
@@ -162,6 +166,9 @@ class Record:
             ended_at=at,
             worker=worker,
         )
+        if self.docket is not None:
+            subject = conversation.subject
+            conversation.heard = self.docket.heard(number, at, client.ip, subject)
         self.related.append(number)
         del self.related[:-MAX_RELATED]
         return conversation

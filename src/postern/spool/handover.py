@@ -14,7 +14,7 @@ from typing import Protocol
 
 import structlog
 
-from postern.journal.record import ChangeRecord, Conversation
+from postern.journal.record import ChangeRecord, Conversation, HeardRecord
 from postern.journal.store.writer import JournalUnavailableError
 
 log = structlog.get_logger("postern.journal")
@@ -29,7 +29,9 @@ MAX_PAUSE_S = 10.0
 class Journal(Protocol):
     """What the hand-over needs of the journal; its one thread calls nothing else."""
 
-    def append(self, conversations: Sequence[Conversation]) -> None:
+    def append(
+        self, conversations: Sequence[Conversation], heard: Sequence[HeardRecord] = ()
+    ) -> None:
         """Write all of them durably, each id once."""
         ...
 
@@ -69,6 +71,7 @@ class Handover(threading.Thread):
         self._on_full = on_full
         self._period_s = period_s
         self._pending: deque[tuple[Conversation, bool]] = deque()
+        self._heard: deque[HeardRecord] = deque()
         self._changes: deque[ChangeRecord] = deque()
         self._ending = threading.Event()
         self._are_left = False
@@ -87,6 +90,17 @@ class Handover(threading.Thread):
             self._pending.append((conversation, spooled))
         elif spooled:
             self._are_left = True
+        else:
+            self.dropped += 1
+
+    def add_heard(self, heard: HeardRecord) -> None:
+        """Queue the decisions about mail that was taken. Called from the loop.
+
+        They do not wait for its end: mail may be held for weeks, and rules be asked about it. A
+        kill may lose those of the last ``period_s``; the mail itself is safe in the spool.
+        """
+        if len(self._heard) < MAX_PENDING:
+            self._heard.append(heard)
         else:
             self.dropped += 1
 
@@ -117,7 +131,7 @@ class Handover(threading.Thread):
         """Write all that is pending; when that is done, ask for what the spool still has."""
         try:
             self._flush_changes()
-            while self._pending and self._flush():
+            while (self._pending or self._heard) and self._flush():
                 pass
             if self._are_left and not self._pending and not self._ending.is_set():
                 self._are_left = False
@@ -140,10 +154,12 @@ class Handover(threading.Thread):
         """Write one batch; True when the disk took it."""
         count = min(len(self._pending), MAX_BATCH)
         batch = [self._pending.popleft() for _ in range(count)]
+        heard = [self._heard.popleft() for _ in range(min(len(self._heard), MAX_BATCH))]
         try:
-            self._append(batch)
+            self._append(batch, heard)
         except Exception as error:  # noqa: BLE001 - kept, and tried again
             self._pending.extendleft(reversed(batch))
+            self._heard.extendleft(reversed(heard))
             self._fail(error)
             return False
         self.is_writable = True
@@ -153,14 +169,16 @@ class Handover(threading.Thread):
             self._forget(ids)
         return True
 
-    def _append(self, batch: Sequence[tuple[Conversation, bool]]) -> None:
+    def _append(
+        self, batch: Sequence[tuple[Conversation, bool]], heard: Sequence[HeardRecord]
+    ) -> None:
         """Write a batch; a conversation that can't be written must not hold up the others.
 
         Raises:
             JournalUnavailableError, OSError: the disk said no; again later.
         """
         try:
-            self._journal.append([conversation for conversation, _ in batch])
+            self._journal.append([conversation for conversation, _ in batch], heard)
         except (JournalUnavailableError, OSError):
             raise
         except Exception:
@@ -168,13 +186,20 @@ class Handover(threading.Thread):
         else:
             return
         for conversation, _ in batch:
-            try:
-                self._journal.append([conversation])
-            except (JournalUnavailableError, OSError):
-                raise
-            except Exception as error:  # noqa: BLE001 - the mail is done; only its story is lost
-                log.error("journal.unwritable", conversation=conversation.id, error=repr(error))  # noqa: TRY400 - the batch's trace is logged above
-                self.dropped += 1
+            self._append_one(conversation.id, [conversation], ())
+        for one in heard:
+            self._append_one(one.id, (), [one])
+
+    def _append_one(
+        self, number: int, conversations: Sequence[Conversation], heard: Sequence[HeardRecord]
+    ) -> None:
+        try:
+            self._journal.append(conversations, heard)
+        except (JournalUnavailableError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001 - the mail is done; only its story is lost
+            log.error("journal.unwritable", conversation=number, error=repr(error))  # noqa: TRY400 - the batch's trace is logged above
+            self.dropped += 1
 
     def _fail(self, error: Exception) -> None:
         """Say so, and wait longer from failure to failure."""

@@ -125,6 +125,10 @@ class Spool:
     def accept(self, message: Message, done: Done) -> None:
         """Make a message durable; ``done(None)`` means it may be answered 250."""
         assert self._gathering is not None
+        conversation = message.conversation
+        if conversation.heard is not None:
+            self._handover.add_heard(conversation.heard)
+            conversation.heard = None
         self._gathering.add(Accept(message, done))
 
     def transaction_begun(self) -> None:

@@ -10,8 +10,8 @@ import msgspec
 from postern.journal.days import DayFile
 from postern.journal.flood import client_of
 from postern.journal.keys import ip_bytes, keys_of
-from postern.journal.record import ChangeRecord, Conversation, Line
-from postern.journal.store import index, schema
+from postern.journal.record import ChangeRecord, Conversation, HeardRecord, Line
+from postern.journal.store import decisions, index, schema
 
 MAX_FOLDED_ROWS = 20_000
 """Clients with a row of their own in ``folded``; all others share one row per check."""
@@ -24,6 +24,10 @@ _WORTH_MERGING = 2_000
 _EVERYONE = b""
 
 _Record = TypeVar("_Record", bound=msgspec.Struct)
+
+_Rows = tuple[
+    list[tuple[int, float, bytes | None, bytes]], list[bytes], list[tuple[decisions.Value, ...]]
+]
 
 _Tally = dict[tuple[bytes, str], tuple[int, float, float]]
 
@@ -38,9 +42,16 @@ class DayStore:
         self._waiting_entries = index.waiting_entries(self._connection)
         self._folded_rows: set[tuple[bytes, str]] | None = None
 
-    def write(self, whole: Sequence[Conversation], folded: Sequence[Conversation]) -> None:
-        """Commit conversations and counts; ``sqlite3.Error`` leaves the file as it was."""
-        rows, entries = self._rows(whole)
+    def write(
+        self,
+        whole: Sequence[Conversation],
+        folded: Sequence[Conversation],
+        heard: Sequence[HeardRecord] = (),
+    ) -> None:
+        """Commit conversations, counts and decisions; ``sqlite3.Error`` leaves all as it was."""
+        rows, entries, decided = self._rows(whole)
+        for one in heard:
+            decided += decisions.rows_of(one)
         execute = self._connection.executemany
         with _transaction(self._connection):
             execute(
@@ -49,6 +60,8 @@ class DayStore:
             )
             if entries:
                 index.add(self._connection, entries)
+            if decided:
+                decisions.add(self._connection, decided)
             if folded:
                 execute(
                     'INSERT INTO folded (client_ip, "check", count, first_at, last_at)'
@@ -94,28 +107,27 @@ class DayStore:
             index.merge(self._connection)
         self._waiting_entries = 0
 
-    def _rows(
-        self, whole: Sequence[Conversation]
-    ) -> tuple[list[tuple[int, float, bytes | None, bytes]], list[bytes]]:
-        encode = self._encoder.encode
+    def _rows(self, whole: Sequence[Conversation]) -> _Rows:
         rows: list[tuple[int, float, bytes | None, bytes]] = []
         entries: list[bytes] = []
+        decided: list[tuple[decisions.Value, ...]] = []
         for conversation in whole:
             number = conversation.id
-            record = (
-                msgspec.structs.replace(conversation, transcript=[])
-                if conversation.transcript
-                else conversation
-            )
-            try:
-                blob = encode(record)
-            except ValueError:  # a lone surrogate
-                record = scrubbed(record)
-                blob = encode(record)
+            record, blob = self._encoded(conversation)
             rows.append((number, record.at, ip_bytes(record.client_ip) or None, blob))
             tail = index.entry_tail(number)
             entries += [key + tail for key in keys_of(record)]
-        return rows, entries
+            if record.heard is not None:
+                decided += decisions.rows_of(record.heard)
+        return rows, entries, decided
+
+    def _encoded(self, conversation: Conversation) -> tuple[Conversation, bytes]:
+        """The record as it can be stored, and its blob: without what has a table of its own."""
+        try:
+            return conversation, self._encoder.encode(_bare(conversation))
+        except ValueError:  # a lone surrogate
+            record = scrubbed(conversation)
+            return record, self._encoder.encode(_bare(record))
 
     def _tally(self, folded: Iterable[Conversation]) -> _Tally:
         known = self._known_folded_rows()
@@ -167,6 +179,12 @@ class TranscriptStore:
             lines = [scrubbed(line) for line in lines]
             blob = self._encoder.encode(lines)
         return blob if len(blob) <= MAX_TRANSCRIPT_BYTES else self._encoder.encode(_cut(lines))
+
+
+def _bare(record: Conversation) -> Conversation:
+    if record.transcript or record.heard is not None:
+        return msgspec.structs.replace(record, transcript=[], heard=None)
+    return record
 
 
 def scrubbed(record: _Record) -> _Record:

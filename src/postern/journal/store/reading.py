@@ -11,13 +11,14 @@ from typing import TypeVar
 import msgspec
 
 from postern.journal.days import DayFile
+from postern.journal.decided import DecisionQuery
 from postern.journal.keys import ip_bytes, ip_text
 from postern.journal.match import matches
 from postern.journal.query import Kind, Network, Query
 from postern.journal.record import ChangeRecord, Conversation, FoldedRecord, Line
-from postern.journal.store import index
+from postern.journal.store import decisions, index
 from postern.journal.store.ranges import is_narrow, ranges_of
-from postern.journal.store.schema import is_at_rest, open_for_reading
+from postern.journal.store.schema import decisions_came_late, is_at_rest, open_for_reading
 
 MAX_CANDIDATES = 20_000
 """Conversations of one file that the index offers and that are looked at before giving up."""
@@ -43,6 +44,18 @@ class Span:
 
     first_at: float
     last_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionsKept:
+    """How many decisions of a file fit, and when its first was kept (None: it has none).
+
+    ``is_whole`` False: on that day decisions were not kept, or not from its beginning.
+    """
+
+    count: int
+    first_at: float | None
+    is_whole: bool
 
 
 class DayReading:
@@ -136,6 +149,29 @@ class DayReading:
                 connection.execute("SELECT coalesce(sum(count), 0) FROM folded").fetchone()[0]
             ),
         )
+
+    def decisions_kept(self, query: DecisionQuery) -> DecisionsKept:
+        """What there is of the query's place and time."""
+
+        def read(connection: sqlite3.Connection) -> DecisionsKept:
+            is_whole = not decisions_came_late(connection)
+            if not decisions.is_kept(connection):
+                return DecisionsKept(0, None, is_whole)
+            first = decisions.first_at(connection)
+            return DecisionsKept(decisions.count(connection, query), first, is_whole)
+
+        return self._read(DecisionsKept(0, None, is_whole=True), read)
+
+    def decisions(self, query: DecisionQuery, before: int | None) -> decisions.Turn:
+        """The next transactions with a decision that fits; ``before`` None: the newest."""
+        nothing = decisions.Turn([], None)
+
+        def read(connection: sqlite3.Connection) -> decisions.Turn:
+            if not decisions.is_kept(connection):
+                return nothing
+            return decisions.candidates(connection, query, before)
+
+        return self._read(nothing, read)
 
     def span(self) -> Span | None:
         """From when to when this file tells, by its first and last number; None when empty."""

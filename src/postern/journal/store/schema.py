@@ -2,9 +2,8 @@
 
 The schema of a new day file is this page's; old files keep theirs. It only ever grows: columns and
 tables are added, never changed, so an older or newer Postern reads every file of the last thirty
-days. That is also where bitmasks of failed and unknown checks go (``ALTER TABLE`` is not needed:
-tomorrow's file simply has them, beside ``at`` and ``client_ip`` and before ``blob``, so that a scan
-of decisions never reads the blobs).
+days. Version 2 added the decisions; a file that got its table only later says so
+(``decisions_came_late``).
 
 ``synchronous=FULL`` for the records: the spool deletes its row once the day file's commit has
 returned, so that commit is the only copy from then on and must have reached the disk.
@@ -16,15 +15,18 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import quote
 
-from postern.journal.store import index
+from postern.journal.store import decisions, index
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 TRANSCRIPT_SCHEMA_VERSION = 1
+DECISIONS_SINCE = 2
+"""The version that brought the table of decisions."""
 
 _RECORDS = f"""
 CREATE TABLE IF NOT EXISTS conversation (
     id INTEGER PRIMARY KEY, at REAL NOT NULL, client_ip BLOB, blob BLOB NOT NULL);
 {index.TABLES}
+{decisions.TABLE}
 CREATE TABLE IF NOT EXISTS folded (
     client_ip BLOB NOT NULL, "check" TEXT NOT NULL, count INTEGER NOT NULL,
     first_at REAL NOT NULL, last_at REAL NOT NULL,
@@ -39,6 +41,9 @@ _TRANSCRIPTS = """
 CREATE TABLE IF NOT EXISTS transcript (
     id INTEGER PRIMARY KEY, at REAL NOT NULL, blob BLOB NOT NULL);
 """
+
+GREW = 1
+"""SQLite's ``application_id`` of a file that an older Postern began."""
 
 _BUSY_TIMEOUT_S = 5.0
 _PAGE_BYTES = 4096
@@ -55,6 +60,13 @@ def open_records(path: Path, log_bytes: int) -> sqlite3.Connection:
 def open_transcripts(path: Path, log_bytes: int) -> sqlite3.Connection:
     """Open a transcript file for writing, made if it is not there."""
     return _open(path, _TRANSCRIPTS, TRANSCRIPT_SCHEMA_VERSION, log_bytes, synchronous="NORMAL")
+
+
+def decisions_came_late(connection: sqlite3.Connection) -> bool:
+    """True for a file that was begun when decisions were not kept yet."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (grew,) = connection.execute("PRAGMA application_id").fetchone()
+    return bool(version < DECISIONS_SINCE or grew == GREW)
 
 
 def is_at_rest(path: Path) -> bool:
@@ -91,8 +103,9 @@ def _open(
         connection.execute("PRAGMA temp_store=MEMORY")
         (found,) = connection.execute("PRAGMA user_version").fetchone()
         if found < version:
+            grew = f"PRAGMA application_id={GREW};" if found else ""
             connection.executescript(
-                f"BEGIN IMMEDIATE;{tables}PRAGMA user_version={version};COMMIT"
+                f"BEGIN IMMEDIATE;{tables}{grew}PRAGMA user_version={version};COMMIT"
             )
     except BaseException:
         connection.close()

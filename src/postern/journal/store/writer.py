@@ -9,7 +9,7 @@ from types import TracebackType
 
 from postern.journal.days import day_file, day_of, filed_day, list_files
 from postern.journal.flood import FloodGate, Pressure
-from postern.journal.record import ChangeRecord, Conversation
+from postern.journal.record import ChangeRecord, Conversation, HeardRecord
 from postern.journal.retention import CORRUPT_FOLDER
 from postern.journal.settings import JournalSettings
 from postern.journal.store.day import DayStore, TranscriptStore
@@ -52,8 +52,12 @@ class JournalWriter:
         """Damaged files this writer moved to ``corrupt/`` since it started, to be told loudly."""
         return tuple(self._set_aside)
 
-    def append(self, conversations: Sequence[Conversation]) -> None:
+    def append(
+        self, conversations: Sequence[Conversation], heard: Sequence[HeardRecord] = ()
+    ) -> None:
         """Make all of them durable, one transaction per day file (nearly always: one in all).
+
+        ``heard``: decisions about mail that was taken, whose conversation comes once it is done.
 
         A conversation already there is replaced: after a crash between this commit and the
         spool's delete the same batch simply comes again.
@@ -61,14 +65,18 @@ class JournalWriter:
         Raises:
             JournalUnavailableError: nothing, or whole days' parts of the batch, were written.
         """
-        if not conversations:
+        if not conversations and not heard:
             return
         by_day: dict[int, list[Conversation]] = {}
+        heard_by_day: dict[int, list[HeardRecord]] = {}
         for conversation in conversations:
             by_day.setdefault(filed_day(conversation), []).append(conversation)
+        for one in heard:
+            heard_by_day.setdefault(day_of(one.at), []).append(one)
         today = day_of(self._clock.now())
-        for day, batch in by_day.items():
-            self._append_day(day, batch, is_today=day == today)
+        for day in by_day | heard_by_day:
+            batch, decided = by_day.get(day, []), heard_by_day.get(day, [])
+            self._append_day(day, batch, decided, is_today=day == today)
         self._tidy(today)
 
     def append_change(self, change: ChangeRecord) -> None:
@@ -97,7 +105,9 @@ class JournalWriter:
             self._close_day(next(iter(self._days)))
         self._close_transcripts()
 
-    def _append_day(self, day: int, batch: list[Conversation], *, is_today: bool) -> None:
+    def _append_day(
+        self, day: int, batch: list[Conversation], heard: list[HeardRecord], *, is_today: bool
+    ) -> None:
         store = self._opened(day)
         pressure = self._gate.pressure(self._day_bytes(store)) if is_today else Pressure.NONE
         folded: list[Conversation] = []
@@ -108,7 +118,7 @@ class JournalWriter:
                 (folded if folds else whole).append(conversation)
             batch = whole
         self._write_transcripts(day, batch)
-        self._write(day, lambda: self._store(day).write(batch, folded))
+        self._write(day, lambda: self._store(day).write(batch, folded, heard))
 
     def _tidy(self, today: int) -> None:
         """One step of bringing order into the files of days that are over.

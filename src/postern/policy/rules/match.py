@@ -30,6 +30,9 @@ class MatchKind(Enum):
     KNOWN = "known"
     ALL = "all"
 
+    # Enum's own hash is a Python function of the name; shelves look up by kind for every mail.
+    __hash__ = object.__hash__
+
 
 SENDER_KINDS = frozenset({MatchKind.ADDRESS, MatchKind.DOMAIN, MatchKind.BELOW})
 """About who the mail says it is from."""

@@ -76,6 +76,9 @@ class Treatment(Enum):
     REFUSE = "refuse"
 
 
+MILD = frozenset({Treatment.OFF, Treatment.NOTE})
+"""What a check's fail leads to where it leads to nothing."""
+
 LOCKED = frozenset({"virus", "rcpt", "quota", "size", "loop"})
 """Families that no rule can waive, nor any setting make milder."""
 

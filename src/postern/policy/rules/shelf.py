@@ -1,6 +1,6 @@
 """The rules of one scope, indexed: what could fit a message is found without trying the others."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from ipaddress import ip_network
 
 from postern.mail.address import Address
@@ -62,7 +62,7 @@ class Shelf:
         """Rules that may fit, the most particular first; ``fit`` has the last word on each."""
         found: list[Rule] = []
         if self._named:
-            found += [rule for key in _keys(facts) for rule in self._named.get(key, ())]
+            found += [rule for key in keys_of(facts) for rule in self._named.get(key, ())]
         found += self._by_network(facts)
         found += self._everyone
         # A message has one or two rules about it as a rule; then there is nothing to sort.
@@ -85,6 +85,17 @@ class Shelf:
             if rule.match.kind in _CLIENT_KINDS and not rule.is_over(facts.at)
         ]
         return (*self._about_content, *about_client)
+
+    @property
+    def has_names(self) -> bool:
+        """True when a rule here is about some mail only, told by a name or an address."""
+        return bool(self._named or self._networks)
+
+    def names(self, facts: Facts, keys: Collection[tuple[MatchKind, str]]) -> bool:
+        """Whether a rule that names some mail may fit; ``keys`` are ``keys_of(facts)``."""
+        if not self._named.keys().isdisjoint(keys):
+            return True
+        return bool(self._networks) and next(self._by_network(facts), None) is not None
 
     def _by_network(self, facts: Facts) -> Iterator[Rule]:
         ip = facts.ip
@@ -116,7 +127,7 @@ def _meaning(rule: Rule) -> tuple[object, ...]:
     return rule.match, rule.action, rule.waives, rule.unproven
 
 
-def _keys(facts: Facts) -> Iterator[tuple[MatchKind, str]]:
+def keys_of(facts: Facts) -> Iterator[tuple[MatchKind, str]]:
     """What a rule that fits must be filed under."""
     senders: list[Address] = [] if facts.mail_from is None else [facts.mail_from]
     senders += facts.header_from or ()

@@ -60,7 +60,8 @@ treatment_table = sa.Table(
     sa.Column("set_at", sa.Double, nullable=False),
 )
 
-_JOINED = rule_table.join(measures.temporary, rule_table.c.id == measures.temporary.c.id)
+JOINED = rule_table.join(measures.temporary, rule_table.c.id == measures.temporary.c.id)
+"""Rules with their reason, end and use."""
 
 T = TypeVar("T")
 
@@ -118,6 +119,11 @@ class RuleStore:
         """What is set for a domain, or for all."""
         with self._database.read() as connection:
             return _treatments(connection, domain)
+
+    def labelled(self, label: str) -> StoredRule | None:
+        """The rule of that label that was not ended yet."""
+        with self._database.read() as connection:
+            return _labelled(connection, label)
 
     def count_uses(self, uses: Mapping[str, tuple[int, Instant]]) -> None:
         """Add to how often rules, by their ``id``, changed what became of mail."""
@@ -193,7 +199,7 @@ class Books:
 
 def _add(writing: Writing, draft: Draft) -> StoredRule | Refused:
     connection = writing.connection
-    place = _place_of(connection, draft)
+    place = place_of(connection, draft)
     if isinstance(place, Refused):
         return place
     now = writing.clock.now()
@@ -239,7 +245,7 @@ def _add(writing: Writing, draft: Draft) -> StoredRule | Refused:
     return StoredRule(rule, made)
 
 
-def _place_of(connection: sa.Connection, draft: Draft) -> str | Refused:
+def place_of(connection: sa.Connection, draft: Draft) -> str | Refused:
     """The one spelling of whose rule it is; that mailbox or domain must be here."""
     if draft.scope is Scope.SYSTEM:
         return ""
@@ -297,17 +303,22 @@ def _active(
     connection: sa.Connection, scope: Scope | None, place: str, now: Instant
 ) -> list[StoredRule]:
     """Rules that were not ended and whose time has not passed, as they were made."""
-    until = measures.temporary.c.until
-    conditions = [measures.temporary.c.ended_at.is_(None), sa.or_(until.is_(None), until > now)]
+    conditions = holding(now)
     if scope is not None:
         conditions += [rule_table.c.place == place, rule_table.c.scope == scope.value]
     return _select(connection, *conditions)
 
 
+def holding(now: Instant) -> list[sa.ColumnElement[bool]]:
+    """The conditions on ``JOINED`` of what was not ended and whose time has not passed."""
+    until = measures.temporary.c.until
+    return [measures.temporary.c.ended_at.is_(None), sa.or_(until.is_(None), until > now)]
+
+
 def _select(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[StoredRule]:
     rows = connection.execute(
         sa.select(rule_table, *measures.COLUMNS)
-        .select_from(_JOINED)
+        .select_from(JOINED)
         .where(*conditions)
         .order_by(rule_table.c.serial)
     )

@@ -1,0 +1,160 @@
+"""``postern temporary``: every exception anybody made, and whether it is still needed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import typer
+
+from postern.cli.output import JsonFlag, JsonObject, print_json_list, print_table
+from postern.cli.site import author, open_site
+from postern.config.load import load
+from postern.directory.store.site import SiteStore
+from postern.journal.days import DAY_S
+from postern.journal.decisions import DecisionReader
+from postern.measures.temporary import IDLE_S, Standing, Temporary
+from postern.policy.needed import StillNeeded, still_needed
+from postern.policy.preview import DAYS
+from postern.policy.replay import Replay
+from postern.policy.rules.change import Ended
+from postern.policy.rules.rule import Action
+from postern.policy.rules.store import Books, RuleStore, StoredRule
+from postern.policy.store import inventory
+from postern.policy.wording import place_in_words, rule_in_words
+from postern.runtime.clock import Clock, SystemClock, rfc3339
+
+app = typer.Typer(
+    help="Exceptions that somebody made: why, until when, and whether they are still needed.",
+    no_args_is_help=True,
+)
+
+TESTS_S = 10.0
+"""So long the mail of the last days is judged again; what is left then is not tested this time."""
+IDLE_DAYS = int(IDLE_S // DAY_S)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One exception. ``proposal``: why it could be ended, in words; empty: nothing speaks for it.
+
+    ``undo`` is the command that ends it; ``needed`` None: it was not tested.
+    """
+
+    id: str
+    what: str
+    place: str
+    temporary: Temporary
+    needed: StillNeeded | None
+    proposal: str
+    undo: str
+
+
+@app.callback()
+def temporary() -> None:
+    """Exceptions that somebody made: why, until when, and whether they are still needed."""
+
+
+@app.command("list")
+def list_(as_json: JsonFlag = False) -> None:
+    """All that hold now, with what speaks for ending them."""
+    with open_site() as site:
+        lines = list(_rules(site))
+    if as_json:
+        print_json_list("temporaries", map(_fields, lines))
+        return
+    print_table(
+        ("ID", "KIND", "WHAT", "FOR", "UNTIL", "USED", "LAST", "BY", "REASON", "STILL NEEDED?"),
+        (
+            (
+                line.id,
+                line.temporary.kind.value,
+                line.what,
+                line.place,
+                _day(line.temporary.until, "no end"),
+                str(line.temporary.hits),
+                _day(line.temporary.last_used_at, "never"),
+                line.temporary.author,
+                line.temporary.reason,
+                _still_needed(line),
+            )
+            for line in lines
+        ),
+    )
+
+
+# --- rules ----------------------------------------------------------------------------------------
+
+
+def _rules(site: SiteStore) -> Iterator[_Line]:
+    clock = SystemClock()
+    now = clock.now()
+    books = Books(site.database, clock)
+    stock = inventory(site.database, now)
+    reader = DecisionReader(load(None).data_dir / "journal")
+    deadline = clock.monotonic() + TESTS_S
+    for stored in RuleStore(site.database, clock, author()).all():
+        needed = None
+        if stored.rule.action is Action.ALLOW and clock.monotonic() < deadline:
+            replay = Replay(books, Ended(stored.rule), stock, now)
+            needed = still_needed(reader, replay, stored.rule, now - DAYS * DAY_S)
+        yield _line(stored, needed, clock)
+
+
+def _line(stored: StoredRule, needed: StillNeeded | None, clock: Clock) -> _Line:
+    rule, made = stored.rule, stored.temporary
+    proposal = ""
+    if made.standing(clock.now()) is Standing.IDLE:
+        proposal = f"not used in {IDLE_DAYS} days"
+    elif needed is not None and needed.can_end:
+        proposal = f"{_anyway(needed)} would have passed anyway"
+    return _Line(
+        rule.label,
+        rule_in_words(rule),
+        place_in_words(rule),
+        made,
+        needed,
+        proposal,
+        f"postern rule end {rule.label}",
+    )
+
+
+def _anyway(needed: StillNeeded) -> str:
+    return f"{needed.anyway} of the last {needed.mails}"
+
+
+# --- showing --------------------------------------------------------------------------------------
+
+
+def _still_needed(line: _Line) -> str:
+    if line.proposal:
+        return f"{line.proposal}: end it? {line.undo}"
+    needed = line.needed
+    if needed is None or not needed.mails:
+        return ""
+    if needed.anyway == needed.mails:
+        return f"perhaps not: {_anyway(needed)} would have passed anyway"
+    return f"yes: {needed.mails - needed.anyway} of the last {needed.mails} needed it"
+
+
+def _fields(line: _Line) -> JsonObject:
+    made, needed = line.temporary, line.needed
+    return {
+        "id": line.id,
+        "kind": made.kind.value,
+        "what": line.what,
+        "place": line.place,
+        "reason": made.reason,
+        "owner": made.author,
+        "created_at": rfc3339(made.created_at),
+        "until": None if made.until is None else rfc3339(made.until),
+        "hits": made.hits,
+        "last_hit": None if made.last_used_at is None else rfc3339(made.last_used_at),
+        "needed": None
+        if needed is None
+        else {"mails": needed.mails, "would_have_passed": needed.anyway},
+        "proposal": line.proposal or None,
+        "undo": line.undo,
+    }
+
+
+def _day(moment: float | None, otherwise: str) -> str:
+    return otherwise if moment is None else rfc3339(moment)[:10]
