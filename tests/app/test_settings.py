@@ -7,6 +7,7 @@ from postern.app import settings as wired
 from postern.config.load import load
 from postern.config.settings import Config
 from postern.mail.route import TlsPolicy
+from postern.policy.scanners.settings import Kind as Kind_
 from postern.reception.settings import Kind
 
 FILE = """
@@ -59,6 +60,24 @@ reserve_bytes = 1000
 [journal]
 disk_budget_mb = 3
 keep_days = 4
+
+[scanner.clamd]
+socket = "run/clamd.ctl"
+
+[scanner.rspamd]
+socket = "http://[::1]:11333/"
+score = 8.5
+slots = 1
+queue = 9
+
+[scanner.spamd]
+socket = "localhost:783"
+
+[scanner.ours]
+kind = "command"
+command = ["/bin/true", "--quiet", "{file}"]
+timeout_s = 5
+found = [1, 3]
 """
 
 
@@ -132,3 +151,17 @@ def test_a_resolver_is_asked_twice_within_its_time(config: Config) -> None:
     assert made.name == "home"
     assert sum(made.tries_s) == pytest.approx(config.resolvers[0].timeout_s)
     assert [(server.ip, server.port) for server in made.servers] == [("127.0.0.1", 5353)]
+
+
+def test_scanners_get_this_workers_part_and_their_kinds_own_limits(config: Config) -> None:
+    clamd, rspamd, spamd, ours = wired.scanner_settings(config, 1, 2)
+    assert (clamd.kind, clamd.family, clamd.timeout_s) == (Kind_.CLAMD, "virus", 60)
+    assert str(clamd.place) == str(config.source.parent / "run/clamd.ctl")
+    assert (clamd.slots, clamd.queue, clamd.max_bytes) == (10, 100, 0)
+    assert (str(rspamd.place), rspamd.score, rspamd.timeout_s) == ("[::1]:11333", 8.5, 10)
+    assert (rspamd.slots, rspamd.queue) == (1, 4)
+    assert (str(spamd.place), spamd.max_bytes) == ("localhost:783", 512 * 1024)
+    assert (ours.place, ours.argv[0], ours.timeout_s) == (None, "/bin/true", 5)
+    assert ours.clean == {0}
+    assert ours.found == {1, 3}
+    assert ours.folder == config.run_dir / "scan-1"

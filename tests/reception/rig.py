@@ -29,6 +29,7 @@ from postern.mail.route import Egress, Route, SmtpRoute, Target
 from postern.mail.tracecode import TraceCodes
 from postern.policy.policy import Policy
 from postern.policy.rules.store import Books, RuleStore
+from postern.policy.scanners.settings import ScannerSettings
 from postern.policy.uses import Uses
 from postern.reception.callahead import CallAhead
 from postern.reception.codes import Numbers
@@ -228,7 +229,9 @@ class Rig:
         clock: Clock | None = None,
         *,
         examines: bool = False,
+        scanners: Sequence[ScannerSettings] = (),
     ) -> None:
+        self._scanners = scanners
         self.clock = clock or SystemClock()
         self.certificates = certificates
         self.resolver = FakeResolver()
@@ -260,7 +263,7 @@ class Rig:
             self.authenticator,
             Numbers(1, TraceCounter(self.site.reserve_counters), TraceCodes(b"k" * 16)),
             self.clock,
-            policy=self._policy() if examines else None,
+            policy=self._policy() if examines or scanners else None,
         )
         self.rules = RuleStore(self.site.database, self.clock, "test")
         self.reception = Reception(self.services, certificates, Headcount(1))
@@ -271,7 +274,8 @@ class Rig:
         books = Books(self._database, self.clock)
         self.directory.on_change(books.forget)
         knows = self.correspondents.knows
-        return Judging((), self.resolver, books, Uses(), self.clock, knows).policy
+        made = Judging((), self.resolver, books, Uses(), self.clock, knows, self._scanners)
+        return made.policy
 
     @property
     def told(self) -> list[Conversation]:
@@ -342,6 +346,7 @@ class Make:
         with_tls: bool = True,
         settings: Mapping[str, float] | None = None,
         examines: bool = False,
+        scanners: Sequence[ScannerSettings] = (),
         **limits: float,
     ) -> AsyncIterator[Rig]:
         """A rig with these listeners (one ``mx`` when none is named) and limits."""
@@ -350,7 +355,7 @@ class Make:
         known |= settings or {}
         reception = ReceptionSettings(**known)  # type: ignore[arg-type]  # names of its own fields
         certificates = Certificates((self.files,) if with_tls else ())
-        rig = Rig(self.folder, reception, certificates, clock, examines=examines)
+        rig = Rig(self.folder, reception, certificates, clock, examines=examines, scanners=scanners)
         try:
             await rig.open(listeners or (listener(),))
             yield rig

@@ -1,7 +1,7 @@
 """What one worker judges by: the checks that the configuration asks for, over its resolvers."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
@@ -22,6 +22,8 @@ from postern.policy.examiner import LetterCheck
 from postern.policy.panel import Check, Known, Stage
 from postern.policy.policy import Policy
 from postern.policy.rules.store import Books, RuleStore
+from postern.policy.scanners.scanners import Scanners
+from postern.policy.scanners.settings import ScannerSettings
 from postern.policy.uses import Uses
 from postern.runtime.clock import Clock
 from postern.runtime.resolver.lookup import Lookup
@@ -35,7 +37,7 @@ MORE_S = 2.0
 
 
 class Judging:
-    """The checks of one configuration, and the block lists that they ask."""
+    """The checks of one configuration, the block lists that they ask, and the scanners."""
 
     def __init__(
         self,
@@ -45,14 +47,18 @@ class Judging:
         uses: Uses,
         clock: Clock,
         knows: Callable[[str, Address], bool],
+        scanners: Sequence[ScannerSettings] = (),
     ) -> None:
         self._lookup = lookup
         self.zones = Zones(zones, clock)
-        self.policy = Policy(self._checks(), self._letter_checks(), books, uses, knows)
+        self.scanners = Scanners(scanners, clock)
+        asked = self.scanners if scanners else None
+        self.policy = Policy(self._checks(), self._letter_checks(), books, uses, knows, asked)
 
     def take_over(self, before: "Judging") -> None:
         """Go on with what is known of the block lists, and let the old ones learn as well."""
         self.zones.share(before.zones)
+        self.scanners.take_over(before.scanners)
 
     def _checks(self) -> tuple[Check, ...]:
         lookup, zones = self._lookup, self.zones
@@ -98,7 +104,7 @@ class Judging:
         return (
             LetterCheck("standards", standards),
             LetterCheck("dkim", dkim),
-            LetterCheck("dmarc", dmarc),
+            LetterCheck("dmarc", dmarc, weighs=True),
         )
 
     async def test_zones(self) -> None:

@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
-from postern.config.settings import Config, Egress, Resolver
+from postern.config.places import parse_host_port
+from postern.config.settings import Config, Egress, Resolver, Scanner
 from postern.delivery.settings import DeliverySettings
 from postern.journal.settings import JournalSettings
 from postern.mail.route import TlsPolicy
 from postern.notices.settings import NoticeSettings
 from postern.policy.checks.zones import Zone
+from postern.policy.scanners.place import Place
+from postern.policy.scanners.settings import Kind as ScannerKind
+from postern.policy.scanners.settings import ScannerSettings
 from postern.queue.settings import QueueSettings
 from postern.reception.settings import Kind, ListenerSettings, ReceptionSettings
 from postern.reception.tls import CertificateFiles
@@ -166,6 +170,62 @@ def blocklist_zones(config: Config) -> list[Zone]:
         Zone(one.zone, weight=one.weight, meanings=one.meanings, allow=one.allow)
         for one in config.blocklists
     ]
+
+
+def scanner_settings(config: Config, worker: int, workers: int) -> tuple[ScannerSettings, ...]:
+    """``[scanner.NAME]``, in its order, and this worker's part of each."""
+    return tuple(
+        _scanner(config, name, scanner, worker, workers)
+        for name, scanner in config.scanners.items()
+    )
+
+
+def _scanner(
+    config: Config, name: str, scanner: Scanner, worker: int, workers: int
+) -> ScannerSettings:
+    kind = scanner_kind(name, scanner)
+    is_command = kind is ScannerKind.COMMAND
+    return ScannerSettings(
+        name,
+        kind,
+        None if is_command else scanner_place(config, scanner.socket),
+        scanner.command,
+        scanner.timeout_s or _SCAN_S[kind],
+        _SCAN_BYTES.get(kind, 0) if scanner.max_bytes is None else scanner.max_bytes,
+        max(1, scanner.slots // workers),
+        max(1, scanner.queue // workers),
+        scanner.failures,
+        scanner.retry_s,
+        scanner.score,
+        frozenset(scanner.clean),
+        frozenset(scanner.found),
+        config.run_dir / f"scan-{worker}",
+    )
+
+
+_SCAN_S = {
+    ScannerKind.CLAMD: 60.0,
+    ScannerKind.COMMAND: 60.0,
+    ScannerKind.RSPAMD: 10.0,
+    ScannerKind.SPAMD: 10.0,
+}
+"""A score is one hint of many, and nobody waits long for it."""
+_SCAN_BYTES = {ScannerKind.SPAMD: 512 * 1024}
+"""SpamAssassin's own client sends it no more: a large message keeps it busy for minutes."""
+
+
+def scanner_kind(name: str, scanner: Scanner) -> ScannerKind:
+    """What is at the other end; a configuration that was checked says so by word or by name."""
+    return ScannerKind(name if scanner.kind == "auto" else scanner.kind)
+
+
+def scanner_place(config: Config, text: str) -> Place:
+    """Where a scanner listens: a path from the configuration's folder on, or a host and port."""
+    bare = text.removeprefix("unix:").removeprefix("http://").removesuffix("/")
+    if "/" in bare:
+        return Place(str(config.source.parent / bare))
+    host, port = parse_host_port(bare)
+    return Place("", host, port)
 
 
 def maildir_root(config: Config) -> Path:

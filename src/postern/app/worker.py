@@ -19,6 +19,7 @@ from postern.app.settings import (
     journal_settings,
     listener_settings,
     reception_settings,
+    scanner_settings,
     spool_settings,
 )
 from postern.app.status import StatusWriter
@@ -34,6 +35,8 @@ from postern.journal.retention import sweep
 from postern.journal.store.writer import JournalWriter
 from postern.mail.tracecode import TraceCodes
 from postern.policy.rules.store import Books, RuleStore
+from postern.policy.scanners.command import sweep as sweep_copies
+from postern.policy.scanners.gate import GateStatus
 from postern.policy.uses import Uses
 from postern.queue.commands import Commands
 from postern.queue.contacts import SentMail
@@ -109,6 +112,7 @@ class Worker:
         self._directory.on_change(self._books.forget)
         self._uses = Uses()
         self._rules = RuleStore(self._site.database, self._clock, f"worker-{setup.number}")
+        sweep_copies(config.run_dir / f"scan-{setup.number}")
         self._judging = self._judging_of(config)
         self._queue = QueueWorker(
             self._spool, out.router, out.courier, out.tidings, out.queue_settings, self._clock,
@@ -137,7 +141,14 @@ class Worker:
     def _judging_of(self, config: Config) -> Judging:
         zones = blocklist_zones(config)
         knows = self._acquaintances.store.knows
-        return Judging(zones, self._outward.resolver, self._books, self._uses, self._clock, knows)
+        scanners = scanner_settings(config, self._setup.number, self._setup.of)
+        return Judging(
+            zones, self._outward.resolver, self._books, self._uses, self._clock, knows, scanners
+        )
+
+    def _scanner_statuses(self) -> list[GateStatus]:
+        """Of the scanners that are asked now: a reload makes others."""
+        return self._judging.scanners.statuses()
 
     def _outward_of(self, config: Config) -> Outward:
         ports, workers = _ports(self._setup), self._setup.of
@@ -156,7 +167,13 @@ class Worker:
         loop = asyncio.get_running_loop()
         reception = Reception(self._services, certificates, self._setup.headcount)
         status = StatusWriter(
-            self._config, self._setup, self._services, self._queue, reception.counts, self._clock
+            self._config,
+            self._setup,
+            self._services,
+            self._queue,
+            reception.counts,
+            self._clock,
+            self._scanner_statuses,
         )
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, self._stop.set)

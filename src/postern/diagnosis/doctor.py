@@ -7,6 +7,7 @@ from postern.diagnosis.doctor_data import examine_data, examine_user, examine_wo
 from postern.diagnosis.doctor_machine import examine_clock, examine_disk, examine_limits
 from postern.diagnosis.doctor_network import examine_ports, examine_resolvers
 from postern.diagnosis.doctor_results import Result, Site, couldnt_tell
+from postern.diagnosis.doctor_scanners import examine_scanners
 from postern.runtime.clock import Clock
 
 
@@ -24,6 +25,7 @@ def examine(site: Site, clock: Clock) -> list[Result]:
         ("limits", lambda: examine_limits(site)),
         ("clock", lambda: examine_clock(clock.now())),
         ("certificate", lambda: examine_certificates(site, clock.now())),
+        ("scanner", lambda: examine_scanners(site, clock)),
         ("resolver", lambda: examine_resolvers(site, clock)),
     ]
     results: list[Result] = []

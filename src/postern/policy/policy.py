@@ -7,6 +7,7 @@ from postern.mail.address import Address
 from postern.policy.examiner import LetterCheck
 from postern.policy.panel import Check
 from postern.policy.rules.store import Books
+from postern.policy.scanners.scanners import Scanners
 from postern.policy.uses import Uses
 
 
@@ -16,7 +17,10 @@ def _knows_nobody(_mailbox_id: str, _address: Address) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One for each worker and configuration; ``books`` and ``uses`` outlive a reload."""
+    """One for each worker and configuration; ``books`` and ``uses`` outlive a reload.
+
+    ``scanners`` None: none is configured.
+    """
 
     checks: tuple[Check, ...]
     letter_checks: tuple[LetterCheck, ...]
@@ -24,3 +28,4 @@ class Policy:
     uses: Uses
     knows: Callable[[str, Address], bool] = _knows_nobody
     """Whether a mailbox, by its id, has written to an address."""
+    scanners: Scanners | None = None

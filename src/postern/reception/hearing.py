@@ -19,14 +19,16 @@ from postern.mail.envelope import Sender
 from postern.mail.finding import Effect, Finding, Result, Verdict, Whose
 from postern.policy.checks.check import Seen
 from postern.policy.checks.letter import Letter
-from postern.policy.examiner import examine
+from postern.policy.examiner import Scanned, examine
 from postern.policy.judge import Judgement
 from postern.policy.known import HasWritten, has_written_to_nobody
 from postern.policy.panel import Examination, Known
 from postern.policy.policy import Policy
-from postern.policy.recipient import at_rcpt, judge_for, key_of_rules
+from postern.policy.recipient import at_rcpt, judge_for, key_of_rules, need_of
 from postern.policy.rules.book import Book
 from postern.policy.rules.match import Facts, is_proven
+from postern.policy.scanners.scanners import Scanners
+from postern.policy.scanners.settings import Need
 from postern.reception import replies
 from postern.reception.client import Client
 from postern.reception.limits import parse_ip
@@ -34,9 +36,10 @@ from postern.reception.recipients import Decision
 from postern.reception.record import Record
 from postern.reception.services import Services
 from postern.reception.settings import Kind
-from postern.reception.settlement import Settlement, settle, verdict_of
+from postern.reception.settlement import Settlement, named_by, settle, verdict_of
 from postern.reception.transaction import Transaction
 from postern.runtime.clock import Clock
+from postern.spool.message import Delivery
 
 _OTHER_RULES = Finding(
     "rule.mixed",
@@ -160,12 +163,24 @@ class Hearing:
 
     # --- once the message is there ---------------------------------------------------------------
 
-    async def read(self, letter: Letter, record: Record) -> None:
-        """Have the checks look at the whole message, and note what they find."""
+    def need(self, scanners: Scanners, deliveries: Iterable[Delivery]) -> Need:
+        """Which scanners the message must be shown to, for its recipients."""
+        books = (
+            (named, self._owner(named, delivery.recipient.address)[0])
+            for delivery in deliveries
+            for named in [named_by(delivery)]
+        )
+        return need_of(books, scanners.families)
+
+    async def read(self, letter: Letter, record: Record, scanned: Scanned | None = None) -> None:
+        """Have the checks look at the whole message, and note what they find.
+
+        ``scanned``: waits for what the scanners say, who look at it at the same time.
+        """
         await self.listen(record)
         assert self._known is not None
         self._known = known = await examine(
-            self._policy.letter_checks, letter, self._known, self._clock
+            self._policy.letter_checks, letter, self._known, self._clock, scanned
         )
         for finding in known.findings:
             record.found(finding)

@@ -48,7 +48,7 @@ def settle(transaction: Transaction, judge: Judge) -> Settlement:
     if len(transaction.promises) > 1:
         return _settle_each(transaction, judge)
     judged = [
-        (delivery, judge(_named(delivery), delivery.recipient.address))
+        (delivery, judge(named_by(delivery), delivery.recipient.address))
         for delivery in transaction.deliveries
     ]
     refusing = at_end([judgement for _, judgement in judged])
@@ -126,7 +126,7 @@ def _mark(delivery: Delivery, judgement: Judgement, records: Sequence[RecipientR
         delivery.held_for = finding.check
 
 
-def _named(delivery: Delivery) -> Address:
+def named_by(delivery: Delivery) -> Address:
     """What RCPT called the recipient of a delivery."""
     if delivery.original.lower() == "postmaster":
         return Address("postmaster", "")

@@ -13,6 +13,7 @@ from postern.mail.message.submission import fix_submission
 from postern.mail.message.summary import Summary, summarise
 from postern.mail.reply import Reply
 from postern.policy.checks.letter import Letter, LetterReader
+from postern.policy.scanners.marks import OUR_MARKS, OUR_PREFIX
 from postern.spool.body import BodyWriter
 from postern.spool.message import Delivery
 
@@ -248,7 +249,7 @@ class Transaction:
             self._inspect()
 
     def _inspect(self) -> None:
-        """Take out what claims to be our own findings; from here on the body is read as well."""
+        """Take out what claims to be ours; from here on the body is read as well."""
         assert self.body is not None
         assert self._inspection is not None
         head = self._head.head
@@ -256,7 +257,10 @@ class Transaction:
         if summary.is_overlong:
             return  # nothing in it can be told from a forgery: the message is refused at its end
         self._reader = LetterReader(head, summary.header_end, self._inspection.now)
-        forged = forged_fields(HeaderScan(head), self._inspection.authserv_ids)
+        scan = HeaderScan(head)
+        forged = forged_fields(scan, self._inspection.authserv_ids)
+        if OUR_PREFIX in head.lower():  # a seventh of what it costs to look for the fields
+            forged = sorted(forged + scan.remove(OUR_MARKS))
         self._inspection = None
         self.body.write(self._received)
         self.body.write(without(head, forged) if forged else head)
