@@ -47,8 +47,9 @@ def examine_limits(site: Site) -> Iterator[Result]:
     # A running server has limits of its own, which need not be ours.
     pid = pids[0] if pids else None
     wanted = 0 if pids else (site.workers + 1) * THREADS_PER_PROCESS
-    yield judge_room("limits.processes", process_limit(uid, pid=pid), wanted)
-    yield judge_defunct(population(uid))
+    there = population(uid)
+    yield judge_room("limits.processes", process_limit(uid, pid=pid, there=there), wanted)
+    yield judge_defunct(there)
     member_of = Path("/proc/self/cgroup" if pid is None else f"/proc/{pid}/cgroup")
     for limit in cgroup_limits(membership=member_of):
         if limit.name == "memory":

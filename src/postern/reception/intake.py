@@ -50,6 +50,7 @@ class Intake:
         "_opened",
         "_prefix",
         "_record",
+        "_screening",
         "_services",
         "_transaction",
         "is_committing",
@@ -75,6 +76,7 @@ class Intake:
         self._answered: Answered | None = None
         self._prefix = b""
         self._apart: tuple[Refusal | None, ...] = ()
+        self._screening: Screening | None = None
         self.is_committing = False
         self.is_over = False
         self.size_bytes = 0
@@ -130,13 +132,12 @@ class Intake:
         elif self._hearing is not None:
             spawn(self._hear(self._hearing, summary))
         elif scanners is not None and scanners.look_at_everybody:
-            spawn(self._screen(self._screening(), scanners, summary))
+            spawn(self._screen(scanners, summary))
         else:
             self._store(summary)
 
     async def _hear(self, hearing: Hearing, summary: Summary) -> None:
         """Have the whole message looked at and judged before it is taken."""
-        screening: Screening | None = None
         try:
             letter = self._transaction.letter()
             assert letter is not None
@@ -144,8 +145,9 @@ class Intake:
             if scanners is not None:
                 need = hearing.need(scanners, self._transaction.deliveries)
                 if need.families:
-                    screening = self._screening()
-                    await screening.begin(scanners, need, hearing.ptr)
+                    self._screening = self._new_screening()
+                    await self._screening.begin(scanners, need, hearing.ptr)
+            screening = self._screening
             scanned = None if screening is None else screening.scanned
             await hearing.read(letter, self._record, scanned)
             if self.is_over:
@@ -159,12 +161,12 @@ class Intake:
         except Exception as error:  # noqa: BLE001 - answered 451 and journaled
             self._not_stored(error)
         finally:
-            if screening is not None:
-                screening.end()
+            self._end_screening()
 
-    async def _screen(self, screening: Screening, scanners: Scanners, summary: Summary) -> None:
+    async def _screen(self, scanners: Scanners, summary: Summary) -> None:
         """Have a message that nobody else looks at shown to the scanners before it is taken."""
         try:
+            self._screening = screening = self._new_screening()
             findings = await screening.look(scanners)
             if self.is_over:
                 return
@@ -175,7 +177,7 @@ class Intake:
         except Exception as error:  # noqa: BLE001 - answered 451 and journaled
             self._not_stored(error)
         finally:
-            screening.end()
+            self._end_screening()
 
     def _is_taken(self, settled: Settlement) -> bool:
         """Note who refuses it; False when all do, and the client was told so."""
@@ -191,7 +193,12 @@ class Intake:
         policy = self._services.policy
         return None if policy is None else policy.scanners
 
-    def _screening(self) -> Screening:
+    def _end_screening(self) -> None:
+        """Nobody waits for the scanners any more; what still runs is given up."""
+        if self._screening is not None:
+            self._screening.end()
+
+    def _new_screening(self) -> Screening:
         policy = self._services.policy
         assert policy is not None
         return Screening(self._services, policy, self._client, self._record, self._transaction)
@@ -229,6 +236,7 @@ class Intake:
         """Throw away what came."""
         self.is_over = True
         self.is_committing = False
+        self._end_screening()
         body = self._transaction.body
         if body is None:
             return

@@ -40,10 +40,16 @@ def open_files_limit() -> Limit:
     return Limit("open files", None, _finite(hard), "LimitNOFILE=")
 
 
-def process_limit(uid: int, proc: Path = Path("/proc"), pid: int | None = None) -> Limit:
+def process_limit(
+    uid: int,
+    proc: Path = Path("/proc"),
+    pid: int | None = None,
+    there: "Population | None" = None,
+) -> Limit:
     """Most processes and threads of this user (RLIMIT_NPROC), and how many there are.
 
     The limit is ours, or that of the process ``pid``: each has its own, the count is the user's.
+    ``there``: the user's population, where it is known already.
     """
     if pid is None:
         limit = _finite(resource.getrlimit(resource.RLIMIT_NPROC)[0])
@@ -51,7 +57,8 @@ def process_limit(uid: int, proc: Path = Path("/proc"), pid: int | None = None) 
         limit = _limit_of(proc / str(pid) / "limits", "Max processes")
     folder = proc / ("self" if pid is None else str(pid))
     source = "LimitNPROC=" if _is_service(folder / "cgroup") else "LimitNPROC= or ulimit -u"
-    return Limit("processes of our user", population(uid, proc).tasks, limit, source)
+    there = there or population(uid, proc)
+    return Limit("processes of our user", there.tasks, limit, source)
 
 
 def _is_service(membership: Path) -> bool:

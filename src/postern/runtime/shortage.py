@@ -19,7 +19,7 @@ _MB = 1_000_000
 def no_process(error: OSError) -> str:
     """Why no process (or thread) could be started. Reads all of /proc: not for the loop.
 
-    ``EAGAIN: 2047 of 2047 processes for uid postern, 312 defunct, 96 of 4915 TasksMax=``.
+    ``EAGAIN: 2047 of 2047 processes for uid postern (LimitNPROC=), 312 defunct``.
     """
     if error.errno == errno.EAGAIN:
         return f"EAGAIN: {_processes()}"
@@ -60,8 +60,8 @@ def _text(name: str | bytes | object) -> str:
 
 def _processes() -> str:
     uid = os.getuid()
-    limit = process_limit(uid)
     there = population(uid)
+    limit = process_limit(uid, there=there)
     told = [
         f"{limit.used if limit.used is not None else '?'}"
         f"{'' if limit.limit is None else f' of {limit.limit}'} processes for uid {_user(uid)}"

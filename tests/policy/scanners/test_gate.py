@@ -12,9 +12,10 @@ from tests.policy.scanners.asking import Told, specimen
 from postern.policy.scanners.breaker import State
 from postern.policy.scanners.gate import LATE, Gate, scanner_of
 from postern.policy.scanners.place import Place
-from postern.policy.scanners.scan import Answer, Clean, Untold
+from postern.policy.scanners.scan import Answer, Clean, Specimen, Untold
 from postern.policy.scanners.settings import Kind, ScannerSettings
 from postern.runtime.clock import FakeClock, SystemClock
+from postern.spool.body import FileContent
 
 SETTINGS = ScannerSettings("clamd", Kind.CLAMD, Place("/nowhere"), timeout_s=30, failures=2)
 FULL = 30.0
@@ -123,6 +124,21 @@ async def test_message_that_is_too_large_is_not_given_to_it() -> None:
 async def test_bug_of_ours_is_no_clean_message() -> None:
     answer = untold(await gate(Told(ValueError("a bug"))).ask(specimen(), FULL))
     assert answer.text == "an error of our own: ValueError"
+
+
+async def test_message_that_is_not_there_any_more_does_not_speak_against_the_scanner() -> None:
+    class Gone(Told):
+        async def scan(self, specimen: Specimen) -> Answer:
+            async for _ in specimen.content.chunks():
+                pass
+            return Clean("fine")
+
+    door = gate(Gone(), failures=1)
+    gone = replace(specimen(), content=FileContent(Path("/nowhere/0000000001.part"), 100_000))
+    answer = untold(await door.ask(gone, FULL))
+    assert answer.cause == "our own disk could not read the message"
+    assert door.status.state is State.CLOSED
+    assert isinstance(await door.ask(specimen(), FULL), Clean)
 
 
 async def test_thread_that_cannot_be_had_names_the_limit() -> None:

@@ -7,7 +7,7 @@ for one that hangs than a ping may take.
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -15,7 +15,15 @@ from postern.policy.scanners.breaker import Breaker, State
 from postern.policy.scanners.clamd import Clamd
 from postern.policy.scanners.command import Command
 from postern.policy.scanners.rspamd import Rspamd
-from postern.policy.scanners.scan import Answer, Caught, Clean, Scanner, Specimen, Untold
+from postern.policy.scanners.scan import (
+    Answer,
+    Caught,
+    Clean,
+    ReadContent,
+    Scanner,
+    Specimen,
+    Untold,
+)
 from postern.policy.scanners.settings import Kind, ScannerSettings
 from postern.policy.scanners.spamd import Spamd
 from postern.policy.scanners.trouble import Troubles
@@ -141,7 +149,8 @@ class Gate:
                 self._waiting -= 1
                 self._running += 1
                 is_in = True
-                return await self._scanner.scan(specimen)
+                readable = replace(specimen, content=ReadContent(specimen.content))
+                return await self._scanner.scan(readable)
         except Exception as error:  # noqa: BLE001 - put into words
             if limit.expired():
                 return self._late(limit_s, was_in=is_in)

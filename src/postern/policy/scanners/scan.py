@@ -1,5 +1,6 @@
 """What a scanner is shown and what it says."""
 
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -71,6 +72,43 @@ class Untold:
 Answer = Clean | Caught | Untold
 
 
+class UnreadableError(Exception):
+    """The message could not be read from our own disk: no fault of the scanner's."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadContent:
+    """Content whose errors can be told from those of the connection that it is poured into."""
+
+    content: Content
+
+    @property
+    def size_bytes(self) -> int:
+        """Length in octets."""
+        return self.content.size_bytes
+
+    @property
+    def in_memory(self) -> bytes | None:
+        """The octets, where they are in memory."""
+        return self.content.in_memory
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The octets as they come.
+
+        Raises:
+            UnreadableError: the disk can't be read, or the message is not there any more.
+        """
+        chunks = self.content.chunks()
+        try:
+            async for chunk in chunks:
+                yield chunk
+        except OSError as error:
+            raise UnreadableError(error.strerror or str(error)) from error
+        finally:
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
+
+
 class Scanner(Protocol):
     """One program that looks at messages."""
 
@@ -78,7 +116,8 @@ class Scanner(Protocol):
         """Show it the message; whoever calls sets the time limit, and may give up any time.
 
         Raises:
-            OSError: it cannot be reached or started, or the message cannot be read.
+            OSError: it cannot be reached or started.
+            UnreadableError: the message cannot be read.
             EOFError: it hung up without an answer.
         """
         ...

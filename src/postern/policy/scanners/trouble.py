@@ -5,7 +5,7 @@ import errno
 
 import structlog
 
-from postern.policy.scanners.scan import Untold
+from postern.policy.scanners.scan import UnreadableError, Untold
 from postern.policy.scanners.settings import Kind, ScannerSettings
 from postern.runtime.clock import Clock
 from postern.runtime.shortage import no_connection, no_process
@@ -32,6 +32,8 @@ class Troubles:
         cause = "it could not be started" if is_command else "it could not be reached"
         if isinstance(error, EOFError):
             return Untold("it hung up without an answer", str(error))
+        if isinstance(error, UnreadableError):
+            return Untold("our own disk could not read the message", str(error), is_ailing=False)
         if isinstance(error, RuntimeError) and _OF_A_THREAD in str(error):
             no_thread = OSError(errno.EAGAIN, "")
             return Untold(cause, await self._detail(no_thread, is_of_processes=True))
