@@ -115,6 +115,7 @@ def test_limit_of_processes_is_named_no_mail_passes_and_mail_flows_when_it_is_li
             assert send().startswith("451 4.3.0 ")
         assert "scanner.down" in server.log()
         assert f"{dead} defunct" in server.log()
+        wait_until(lambda: server.status().scanners[0].state != "up", "the worker to say so")
         doctor = server.cli_json("doctor", codes=(0, 1, 2, 3))
         results = doctor["results"]
         assert isinstance(results, list)

@@ -1,10 +1,10 @@
 """Real scanners look at mail: what they find, and what becomes of mail that they could not see."""
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email import message_from_bytes
+from itertools import count
 
 import pytest
 from tests.journeys.told import Conversation, code_in, traced, wait_state
@@ -104,10 +104,13 @@ def site() -> Iterator[Site]:
             yield Site(server, clamd, rspamd)
 
 
+_numbers = count(1)
+
+
 @pytest.fixture
-def domain(site: Site, request: pytest.FixtureRequest) -> str:
+def domain(site: Site) -> str:
     """A domain of the test's own, whose settings are nobody else's."""
-    name = f"d{abs(hash(request.node.name)) % 10**8}.test"
+    name = f"domain{next(_numbers)}.test"
     site.server.domain_add(name)
     return name
 
@@ -119,7 +122,7 @@ def is_up(site: Site) -> bool:
 
 def recover(site: Site) -> None:
     """Have all scanners answer again, as far as the server knows."""
-    address = site.mailbox(f"probe{time.monotonic_ns()}")
+    address = site.mailbox(f"probe{next(_numbers)}")
 
     def is_taken() -> bool:
         return site.send(address).accepted and is_up(site)
@@ -267,10 +270,7 @@ def test_virus_scanner_that_hangs_is_given_its_time_and_then_left_alone(site: Si
             site.send(address)
         wait_until(lambda: not is_up(site), "the breaker to open")
         assert metric_line(site, 'postern_scanner_up{scanner="clamd"}') == 0
-        before = time.monotonic()
         assert site.send(address).reply_to(".").startswith("451 4.3.0 ")
-        took = time.monotonic() - before
-        del took  # a probe may be under way; how long it takes is the gate's own test
     finally:
         site.clamd.wake()
     recover(site)

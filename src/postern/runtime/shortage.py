@@ -90,7 +90,17 @@ def _memory() -> str:
         if group.name == "memory" and group.limit is not None:
             used = "?" if group.used is None else str(group.used // _MB)
             return f"{used} of {group.limit // _MB} MB of memory ({group.source})"
-    return "no memory left"
+    return f"{_available()} MB of memory are left on this machine"
+
+
+def _available() -> str:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return str(int(line.split()[1]) // 1000)
+    except (OSError, ValueError, IndexError):
+        pass
+    return "?"
 
 
 def _user(uid: int) -> str:
