@@ -32,7 +32,7 @@ def status(state: str, cause: str = "", waiting: int = 0) -> WorkerStatus:
 def test_what_answers_nobody_is_a_problem_with_its_cause() -> None:
     result = judge_scanner(CLAMD, Untold("it could not be reached", "ENOENT: there is none"), ())
     assert result.grade is Grade.PROBLEM
-    assert result.what == "clamd: it could not be reached: ENOENT: there is none"
+    assert result.what == "it could not be reached: ENOENT: there is none"
 
 
 def test_what_answers_us_but_not_the_workers_is_a_problem_too() -> None:

@@ -34,7 +34,7 @@ def judge_scanner(
     where = settings.argv[0] if settings.kind is Kind.COMMAND else str(settings.place)
     fix = f"look at {where}; until then mail that needs it waits (docs/checks.md, Scanners)"
     if answer is not None:
-        return problem(check, f"{name}: {answer.text}", fix)
+        return problem(check, answer.text, fix)
     for status in statuses:
         for scanner in status.scanners:
             if scanner.name == name and scanner.state != "up":
