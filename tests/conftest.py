@@ -28,6 +28,9 @@ PROGRAMS = {
     "unbound": "unbound",
     "openssl": "openssl",
     "exim4": "exim4-daemon-light, which scripts/peers unpacks beside Postfix",
+    "clamd": "clamav-daemon",
+    "rspamd": "rspamd",
+    "spamd": "spamd",
 }
 NEED_ROOT = {"postfix", "dovecot", "exim4"}
 SERVERS_PATH = os.pathsep.join(

@@ -10,6 +10,7 @@ from postern.config.settings import Config, Notices
 from postern.mail.route import TlsPolicy
 from postern.policy.greylist.settings import GreylistSettings, Mode
 from postern.policy.rates import RateSettings
+from postern.policy.scanners.settings import Kind as Kind_
 from postern.reception.settings import Kind
 
 FILE = """
@@ -87,6 +88,24 @@ archive_depth = 3
 [journal]
 disk_budget_mb = 3
 keep_days = 4
+
+[scanner.clamd]
+socket = "run/clamd.ctl"
+
+[scanner.rspamd]
+socket = "http://[::1]:11333/"
+score = 8.5
+slots = 1
+queue = 9
+
+[scanner.spamd]
+socket = "localhost:783"
+
+[scanner.ours]
+kind = "command"
+command = ["/bin/true", "--quiet", "{file}"]
+timeout_s = 5
+found = [1, 3]
 """
 
 
@@ -126,15 +145,15 @@ def test_new_clients_wait_for_the_greeting_as_long_as_it_says(config: Config) ->
 
 
 def test_greylisting_and_rates_are_as_it_says(config: Config) -> None:
-    made = wired.policy_settings(config).greylist
+    made = wired.policy_settings(config, 0, 1).greylist
     assert made == GreylistSettings(Mode.ALWAYS, 60, 3600, 864000, 0, 5000)
-    assert wired.policy_settings(config).rates == RateSettings(60, 1, 2, 3, 4, 5, 6)
+    assert wired.policy_settings(config, 0, 1).rates == RateSettings(60, 1, 2, 3, 4, 5, 6)
 
 
 def test_nobody_is_limited_and_only_the_suspicious_are_greylisted_by_default() -> None:
     config = Config()
-    assert wired.policy_settings(config).rates.is_off
-    assert wired.policy_settings(config).greylist == GreylistSettings()
+    assert wired.policy_settings(config, 0, 1).rates.is_off
+    assert wired.policy_settings(config, 0, 1).greylist == GreylistSettings()
 
 
 def test_slots_are_divided_among_workers(config: Config) -> None:
@@ -201,11 +220,25 @@ def test_a_resolver_is_asked_twice_within_its_time(config: Config) -> None:
 
 
 def test_what_is_not_taken_is_our_list_with_what_is_added_and_taken_out(config: Config) -> None:
-    made = wired.policy_settings(config).content
+    made = wired.policy_settings(config, 0, 1).content
     assert {"docm", "exe", "iso"} <= made.extensions
     assert "js" not in made.extensions
     assert "js" in made.watched  # invoice.pdf.js is not taken all the same
     assert "application/hta" not in made.types
     assert "message/partial" in made.types
     assert made.encrypted
-    assert wired.policy_settings(config).limits.archive_depth == 3
+    assert wired.policy_settings(config, 0, 1).limits.archive_depth == 3
+
+
+def test_scanners_get_this_workers_part_and_their_kinds_own_limits(config: Config) -> None:
+    clamd, rspamd, spamd, ours = wired.policy_settings(config, 1, 2).scanners
+    assert (clamd.kind, clamd.family, clamd.timeout_s) == (Kind_.CLAMD, "virus", 60)
+    assert str(clamd.place) == str(config.source.parent / "run/clamd.ctl")
+    assert (clamd.slots, clamd.queue, clamd.max_bytes) == (10, 100, 0)
+    assert (str(rspamd.place), rspamd.score, rspamd.timeout_s) == ("[::1]:11333", 8.5, 10)
+    assert (rspamd.slots, rspamd.queue) == (1, 4)
+    assert (str(spamd.place), spamd.max_bytes) == ("localhost:783", 512 * 1024)
+    assert (ours.place, ours.argv[0], ours.timeout_s) == (None, "/bin/true", 5)
+    assert ours.clean == {0}
+    assert ours.found == {1, 3}
+    assert ours.folder == config.run_dir / "scan-1"

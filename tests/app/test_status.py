@@ -41,6 +41,7 @@ class Life:
             self.counts_in,
             FakeClock(),
             lambda: HeldCounts(3, 4096, 1, FakeClock().now() - 60),
+            list,
         )
 
     def told(self) -> WorkerStatus:

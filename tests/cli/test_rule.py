@@ -124,3 +124,19 @@ def test_a_new_rule_that_another_overrides_says_so(harbour: Postern) -> None:
     assert same.err == "postern: M3: from now on M1 (li@tea.example) never decides\n"
     ignored = harbour("rule", "allow", "all", "--waive", "spf", "--reason", "x", "--mailbox", WANG)
     assert ignored.err == ""
+
+
+def test_what_becomes_of_unscanned_mail_is_set_and_shown(harbour: Postern) -> None:
+    shown = checks(harbour("rule", "explain", WANG, "--json"))["virus.couldnt-tell"]
+    assert (shown["effect"], shown["locked"]) == ("refuse-for-now", False)
+    held = harbour("rule", "system", "virus.couldnt-tell", "hold", "--domain", "harbour.example")
+    assert held.out.startswith("virus.couldnt-tell: held, for harbour.example;")
+    shown = checks(harbour("rule", "explain", WANG, "--json"))["virus.couldnt-tell"]
+    assert (shown["effect"], shown["set_by"]) == ("hold", "domain")
+    passed = harbour("rule", "system", "virus.couldnt-tell", "note")
+    assert passed.out.startswith("virus.couldnt-tell: passed on with a mark, for everybody;")
+    for word in ("off", "junk"):
+        refused = harbour("rule", "system", "virus.couldnt-tell", word)
+        assert refused.code == 2
+        assert "virus.couldnt-tell can be: note, hold, refuse" in refused.err
+    assert harbour("rule", "system", "virus.found", "note").code == 2

@@ -94,6 +94,23 @@ def test_password_that_everybody_reads_is_warned_of(tmp_path: Path) -> None:
         ('[[egress]]\nname = "a"\nhelo = "a b"', ("egress", 0, "helo")),
         ('[[resolver]]\nname = "a"\nservers = []', ("resolver", 0, "servers")),
         ('[[resolver]]\nname = "a"\nservers = ["127.0.0.1:0"]', ("resolver", 0, "servers", 0)),
+        ('[scanner.clam]\nsocket = "/run/clamd.ctl"', ("scanner", "clam")),
+        ("[scanner.clamd]", ("scanner", "clamd")),
+        ('[scanner.clamd]\nsocket = "clamd"', ("scanner", "clamd", "socket")),
+        ('[scanner.clamd]\nsocket = "/a/%s"' % ("x" * 120), ("scanner", "clamd", "socket")),
+        ('[scanner.clamd]\nsocket = "h:1"\nscore = 5', ("scanner", "clamd", "score")),
+        ('[scanner.spamd]\nsocket = "h:1"\ncommand = ["/x"]', ("scanner", "spamd", "command")),
+        ("[scanner.command]", ("scanner", "command")),
+        ('[scanner.command]\ncommand = ["scan"]', ("scanner", "command", "command")),
+        (
+            '[scanner.command]\ncommand = ["/bin/true"]\nsocket = "h:1"',
+            ("scanner", "command", "socket"),
+        ),
+        (
+            '[scanner.command]\ncommand = ["/bin/true"]\nfound = [0]',
+            ("scanner", "command", "found"),
+        ),
+        ('[scanner."a b"]\nkind = "clamd"\nsocket = "h:1"', ("scanner", "a b")),
         ('user = "no-such-user-here"', ("user",)),
         ('database = "postgresql://u:hunter2@db/x"', ("database",)),
     ],
@@ -145,3 +162,13 @@ def test_block_list_must_be_a_zone_and_its_codes_answers(tmp_path: Path) -> None
         text = f'[[blocklist]]\nzone = "bl.example"\n{table} = {{ "2" = {value} }}'
         assert only(tmp_path, text).key == ("blocklist", 0, table, "2")
         assert not told(tmp_path, text.replace('"2"', '"127.0.0.2"'))
+
+
+def test_scanner_says_by_its_name_or_its_kind_what_it_is(tmp_path: Path) -> None:
+    assert not told(tmp_path, '[scanner.clamd]\nsocket = "/run/clamav/clamd.ctl"')
+    assert not told(tmp_path, '[scanner.mine]\nkind = "rspamd"\nsocket = "127.0.0.1:11333"')
+    problem = only(tmp_path, '[scanner.rspam]\nsocket = "127.0.0.1:11333"')
+    assert problem.fix == "did you mean [scanner.rspamd]?"
+    gone = '[scanner.command]\ncommand = ["/nowhere/scan"]'
+    warnings = told(tmp_path, gone, Severity.WARNING)
+    assert any("/nowhere/scan is not a program" in warning.text for warning in warnings)

@@ -69,6 +69,12 @@ def test_slots_spool_and_build_are_told() -> None:
     assert any(name == "postern_build_info" for name, _ in found)
 
 
+def test_scanner_that_one_worker_leaves_alone_is_not_up() -> None:
+    up = metric_key("postern_scanner_up", {"scanner": "clamd"})
+    found = read(exposition([worker(0, {}, {up: 1}), worker(1, {}, {up: 0})], {0, 1}))
+    assert found["postern_scanner_up", "scanner=clamd"] == 0
+
+
 def test_durations_are_a_summary() -> None:
     labels = {"check": "ptr"}
     name = "postern_check_duration_seconds"

@@ -6,6 +6,8 @@ from postern.diagnosis.doctor_machine import (
     Disk,
     available_memory_bytes,
     examine_clock,
+    judge_defunct,
+    judge_files_in_use,
     judge_memory,
     judge_memory_limit,
     judge_open_files,
@@ -17,7 +19,7 @@ from postern.diagnosis.doctor_machine import (
     read_disk,
 )
 from postern.diagnosis.doctor_results import Grade
-from postern.runtime.limits import Limit
+from postern.runtime.limits import Limit, Population
 
 OK, WARNING, PROBLEM, UNKNOWN = Grade.OK, Grade.WARNING, Grade.PROBLEM, Grade.COULDNT_TELL
 
@@ -45,6 +47,33 @@ def test_room_for_processes_names_the_limit(
     if grade in {WARNING, PROBLEM}:
         assert f"{used} of {limit} processes" in result.what
         assert "LimitNPROC=" in result.fix
+
+
+def test_room_warns_before_the_limit_bites_and_names_it() -> None:
+    """Of a running server nothing more is wanted than what it has."""
+    for used, grade in ((79, OK), (80, WARNING), (96, WARNING), (97, PROBLEM), (100, PROBLEM)):
+        limit = Limit("processes", used, 100, "TasksMax=")
+        result = judge_room("limits.tasks", limit, 0)
+        assert result.grade is grade, used
+        assert (grade is OK) == ("TasksMax=" not in result.fix)
+
+
+def test_dead_children_are_counted_by_who_left_them() -> None:
+    assert judge_defunct(Population(None, {})).grade is UNKNOWN
+    assert judge_defunct(Population(50, {"scan (7)": 9})).grade is OK
+    result = judge_defunct(Population(50, {"simscan (42)": 312, "scan (7)": 9}))
+    assert result.grade is WARNING
+    assert "312 by simscan (42), 9 by scan (7)" in result.what
+    assert result.fix.startswith("restart simscan (42)")
+
+
+@pytest.mark.parametrize(
+    ("used", "limit", "grade"),
+    [(79, 100, OK), (80, 100, WARNING), (None, 100, UNKNOWN), (5, None, UNKNOWN)],
+)
+def test_files_that_a_worker_has_open(used: int | None, limit: int | None, grade: Grade) -> None:
+    result = judge_files_in_use(Limit("open files", used, limit, "LimitNOFILE="), 4711)
+    assert result.grade is grade
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from postern.policy.rules.rule import DEFAULTS, FOR_NOW, Treatment, is_locked
+from postern.policy.rules.rule import DEFAULTS, FOR_NOW, UNTOLD, Treatment, is_locked
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "checks.md").read_text("utf-8")
 ROWS = {
@@ -26,6 +26,11 @@ def test_every_check_is_there_with_its_treatment(check: str) -> None:
     several = [part.strip() for part in words.removesuffix(", locked").split(",")]
     assert several[min(place, len(several) - 1)] == word
     assert ("locked" in words) == is_locked(check)
+
+
+@pytest.mark.parametrize("check", sorted(UNTOLD))
+def test_what_scanners_could_not_tell_is_there_with_its_treatment(check: str) -> None:
+    assert f"| `{check}` | {UNTOLD[check].value} |" in PAGE
 
 
 def test_skeleton_of_a_check_is_a_check() -> None:

@@ -16,6 +16,7 @@ from tests.journeys.clients import send_large
 from tests.journeys.told import code_in, wait_state
 from tests.peers.postern_server import PosternServer, PosternSettings, postern
 from tests.peers.proctree import pss_bytes
+from tests.peers.scanners import clamd
 from tests.peers.sink import smtp_sink
 
 LARGE_BYTES = 50_000_000
@@ -77,6 +78,22 @@ def test_50_mb_come_in_and_go_out_in_little_memory(tmp_path: Path) -> None:
         assert list((server.data / "spool").glob("**/*.body")) == []
         print(f"{scales.above_idle / 1e6:.1f} MB above {scales.idle / 1e6:.1f} MB idle")
         assert scales.above_idle <= ALLOWED_BYTES, f"{scales.above_idle / 1e6:.0f} MB above idle"
+
+
+@pytest.mark.peers("clamd")
+def test_50_mb_are_scanned_in_little_memory() -> None:
+    with clamd() as scanner:
+        tables = (("scanner.clamd", f'socket = "{scanner.socket}"'),)
+        with here(PosternSettings(tables=tables)) as server:
+            send_large(server.port(), "first@far.test", ["bob@here.test"], 10_000)
+            wait_state(server, "first@far.test", bob="delivered")
+            with Scales(server.status().pid) as scales:
+                reply = send_large(server.port(), "li@far.test", ["bob@here.test"], LARGE_BYTES)
+                assert reply.startswith("250"), reply
+                told = wait_state(server, code_in(reply), bob="delivered")
+            assert "virus.found" in [step.step for step in told.steps if step.result == "pass"]
+            print(f"{scales.above_idle / 1e6:.1f} MB above {scales.idle / 1e6:.1f} MB idle")
+            assert scales.above_idle <= ALLOWED_BYTES
 
 
 def take_slowly(listening: socket.socket, taken: bytearray) -> None:

@@ -82,3 +82,36 @@ def test_ways_out_and_retry_times_are_taken_up_by_a_reload(tmp_path: Path) -> No
         wait_until(lambda: "worker.reloaded" in server.log(), "the reload")
         server.cli("queue", "retry", "--to", "a@out.test")
         sink.wait_for(1, within_s=30)
+
+
+def test_a_scanner_that_is_added_is_asked_from_then_on_and_its_counts_outlive_a_reload() -> None:
+    """Without it nobody looks at mail of this machine; then every message is shown to it."""
+    script = 'case "$(cat)" in *forbidden*) exit 1;; esac'
+    own = ("scanner.own", f"kind = \"command\"\ncommand = ['/bin/sh', '-c', '{script}']")
+    settings = PosternSettings(listeners=(MX,))
+    scans = 'postern_scans_total{result="found",scanner="own"}'
+
+    def answer(word: str) -> str:
+        with lines(server.port()) as talk:
+            talk.say_all(
+                "EHLO client.test", "MAIL FROM:<li@far.test>", "RCPT TO:<bob@here.test>", "DATA"
+            )
+            return talk.say(f"Subject: x\r\n\r\n{word}\r\n.")
+
+    def reload(fresh: PosternSettings, times: int) -> None:
+        server.write_config(fresh)
+        server.reload()
+        wait_until(lambda: server.log().count("worker.reloaded") == times, "the reload")
+
+    with postern(settings) as server:
+        server.domain_add("here.test")
+        server.mailbox_add("bob@here.test")
+        assert answer("forbidden").startswith("250")
+        reload(replace(settings, tables=(own,)), 1)
+        assert answer("forbidden").startswith("550")
+        assert answer("fine").startswith("250")
+        reload(replace(settings, tables=(own, ("log", 'level = "info"'))), 2)
+        assert answer("forbidden").startswith("550")
+        wait_until(lambda: server.status().counters.get(scans) == 2, "both to be counted")
+        reload(settings, 3)
+        assert answer("forbidden").startswith("250")

@@ -38,7 +38,8 @@ class Listening:
 class PosternSettings:
     """What one Postern is to be.
 
-    ``tables`` are whole TOML tables by their header line without brackets (``"queue"``,
+    ``wrapper`` are words in front of the server's own command, such as another program that becomes
+    it. ``tables`` are whole TOML tables by their header line without brackets (``"queue"``,
     ``"[egress]"`` for an array's item), each with its lines. ``top`` are lines of the root table.
     """
 
@@ -50,6 +51,7 @@ class PosternSettings:
     top: str = ""
     tables: Sequence[tuple[str, str]] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    wrapper: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class PosternServer:
         self.starts += 1
         self.server = Server(
             f"postern {self.settings.hostname}",
-            [*postern_command(), "--config", str(self.config), "serve"],
+            [*self.settings.wrapper, *postern_command(), "--config", str(self.config), "serve"],
             self.folder / f"postern-{self.starts}.log",
             environment=dict(self.settings.environment),
         ).start()

@@ -235,3 +235,48 @@ def test_correspondents_are_held_instead_of_refused_and_never_greylisted() -> No
     silent = unknown("mailfrom.dns-timeout")
     assert judge([silent], friend, book()).gravity is Gravity.ACCEPT
     assert judge([fail("standards.bare-lf")], friend, book()).gravity is Gravity.REFUSE
+
+
+# --- what scanners could not tell -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("check", "settings", "gravity"),
+    [
+        ("virus", "", Gravity.REFUSE_FOR_NOW),
+        ("virus", "virus.couldnt-tell=hold", Gravity.HOLD),
+        ("virus", "virus.couldnt-tell=note", Gravity.ACCEPT),
+        ("command", "", Gravity.REFUSE_FOR_NOW),
+        ("command", "command.found=off", Gravity.ACCEPT),
+        ("command", "command.found=junk", Gravity.ACCEPT),
+        ("command", "command.couldnt-tell=hold", Gravity.HOLD),
+        ("command", "command.found=off command.couldnt-tell=refuse", Gravity.ACCEPT),
+        ("spam", "", Gravity.ACCEPT),
+        ("spam", "spam.score=refuse", Gravity.ACCEPT),
+        ("spam", "spam.couldnt-tell=refuse", Gravity.REFUSE_FOR_NOW),
+        ("spam", "spam.couldnt-tell=hold", Gravity.HOLD),
+        ("spam", "spam.score=note spam.couldnt-tell=refuse", Gravity.ACCEPT),
+    ],
+)
+def test_unscanned_is_treated_as_somebody_said(check: str, settings: str, gravity: Gravity) -> None:
+    finding = unknown(f"{check}.couldnt-tell")
+    for book_ in (book(domain=settings), book(system=settings)):
+        judgement = judge([finding], WHOLE, book_)
+        assert judgement.gravity is gravity
+        assert (judgement.because is finding) == (gravity is not Gravity.ACCEPT)
+
+
+def test_domain_says_otherwise_than_the_system_of_what_is_unscanned() -> None:
+    both = book(system="virus.couldnt-tell=note", domain="virus.couldnt-tell=refuse")
+    assert judge([unknown("virus.couldnt-tell")], WHOLE, both).gravity is Gravity.REFUSE_FOR_NOW
+
+
+def test_no_rule_waives_what_was_not_scanned_for_viruses() -> None:
+    let = rule("all", unproven=True)
+    for settings, gravity in (
+        ("", Gravity.REFUSE_FOR_NOW),
+        ("virus.couldnt-tell=hold", Gravity.HOLD),
+    ):
+        judgement = judge([unknown("virus.couldnt-tell")], WHOLE, book(let, domain=settings))
+        assert judgement.gravity is gravity
+    assert judge([unknown("command.couldnt-tell")], WHOLE, book(let)).gravity is Gravity.ACCEPT

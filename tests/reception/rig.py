@@ -32,6 +32,7 @@ from postern.policy.greylist.settings import GreylistSettings, Mode
 from postern.policy.policy import Memory, Policy
 from postern.policy.rates import RateSettings
 from postern.policy.rules.store import Books, RuleStore
+from postern.policy.scanners.settings import ScannerSettings
 from postern.policy.settings import PolicySettings
 from postern.policy.untold.patience import Patience
 from postern.policy.uses import Uses
@@ -245,7 +246,9 @@ class Rig:
         examines: bool = False,
         rates: RateSettings | None = None,
         greylist: GreylistSettings | None = None,
+        scanners: Sequence[ScannerSettings] = (),
     ) -> None:
+        self._scanners = scanners
         self.clock = clock or SystemClock()
         self.certificates = certificates
         self.resolver = FakeResolver()
@@ -280,7 +283,7 @@ class Rig:
             self.authenticator,
             Numbers(1, TraceCounter(self.site.reserve_counters), TraceCodes(b"k" * 16)),
             self.clock,
-            policy=self._policy(rates, greylist) if examines else None,
+            policy=self._policy(rates, greylist) if examines or scanners else None,
         )
         self.rules = RuleStore(self.site.database, self.clock, "test")
         self.reception = Reception(self.services, certificates, Headcount(1))
@@ -300,7 +303,9 @@ class Rig:
             RateTable(),
         )
         settings = PolicySettings(
-            rates=rates or RateSettings(), greylist=greylist or GreylistSettings(Mode.OFF)
+            rates=rates or RateSettings(),
+            greylist=greylist or GreylistSettings(Mode.OFF),
+            scanners=tuple(self._scanners),
         )
         return Judging(settings, self.resolver, memory, self.clock).policy
 
@@ -378,6 +383,7 @@ class Make:
         examines: bool = False,
         rates: RateSettings | None = None,
         greylist: GreylistSettings | None = None,
+        scanners: Sequence[ScannerSettings] = (),
         **limits: float,
     ) -> AsyncIterator[Rig]:
         """A rig with these listeners (one ``mx`` when none is named) and limits."""
@@ -394,6 +400,7 @@ class Make:
             examines=examines,
             rates=rates,
             greylist=greylist,
+            scanners=scanners,
         )
         try:
             await rig.open(listeners or (listener(),))

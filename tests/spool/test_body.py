@@ -141,3 +141,20 @@ async def test_body_that_is_not_whole_on_disk_is_never_promised(
     with pytest.raises(OSError, match="4000 of 5000"):
         await writer.finish()
     assert not list(folder.folder.iterdir())
+
+
+@pytest.mark.parametrize("size", [INLINE, 100_000])
+async def test_it_can_be_read_before_it_is_durable_and_is_gone_when_it_is_abandoned(
+    folder: BodyFolder, executor: ThreadPoolExecutor, size: int
+) -> None:
+    writer = BodyWriter(folder, 7, executor, INLINE)
+    data = os.urandom(size)
+    for start in range(0, size, 999):
+        writer.write(data[start : start + 999])
+    content = await writer.content()
+    assert content.size_bytes == size
+    assert await octets(content) == data
+    assert await octets(content) == data
+    assert not folder.path_of(7).exists()
+    await writer.abandon()
+    assert list(folder.folder.iterdir()) == []

@@ -26,6 +26,7 @@ from postern.policy.panel import Check, Known, Stage
 from postern.policy.policy import Memory, Policy
 from postern.policy.rates import Rates, RateSettings
 from postern.policy.rules.store import RuleStore
+from postern.policy.scanners.scanners import Scanners
 from postern.policy.settings import PolicySettings
 from postern.runtime.clock import Clock, Instant
 from postern.runtime.resolver.lookup import Lookup
@@ -39,7 +40,7 @@ MORE_S = 4.0
 
 
 class Judging:
-    """The checks of one configuration, and the block lists that they ask."""
+    """The checks of one configuration, the block lists that they ask, and the scanners."""
 
     def __init__(
         self, settings: PolicySettings, lookup: Lookup, memory: Memory, clock: Clock
@@ -47,6 +48,7 @@ class Judging:
         self._lookup = lookup
         self._settings = settings
         self.zones = Zones(settings.zones, clock)
+        self.scanners = Scanners(settings.scanners, clock)
         if memory.patience is not None:
             memory.patience.wait_s = settings.dns_patience_s
         self.policy = Policy(
@@ -57,11 +59,13 @@ class Judging:
             _greylist(settings.greylist, memory, clock),
             Depth(settings.limits, settings.content.watched),
             settings.help_url,
+            self.scanners if settings.scanners else None,
         )
 
     def take_over(self, before: "Judging") -> None:
         """Go on with what is known of the block lists, and let the old ones learn as well."""
         self.zones.share(before.zones)
+        self.scanners.take_over(before.scanners)
 
     def _checks(self) -> tuple[Check, ...]:
         lookup, zones, threshold = self._lookup, self.zones, self._settings.dnsbl_threshold
@@ -130,7 +134,7 @@ class Judging:
             LetterCheck("standards", standards),
             LetterCheck("content", content, concerns=has_content),
             LetterCheck("dkim", dkim),
-            LetterCheck("dmarc", dmarc),
+            LetterCheck("dmarc", dmarc, weighs=True),
         )
 
     async def test_zones(self) -> None:

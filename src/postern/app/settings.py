@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from postern.config.inbound import Blocklist
+from postern.config.inbound import Blocklist, Scanner
+from postern.config.places import parse_host_port
 from postern.config.settings import Config, Egress, Resolver
 from postern.delivery.settings import DeliverySettings
 from postern.journal.settings import JournalSettings
@@ -18,6 +19,9 @@ from postern.policy.checks.dmarc import Believed
 from postern.policy.checks.zones import About, Zone
 from postern.policy.greylist.settings import GreylistSettings, Mode
 from postern.policy.rates import RateSettings
+from postern.policy.scanners.place import Place
+from postern.policy.scanners.settings import Kind as ScannerKind
+from postern.policy.scanners.settings import ScannerSettings
 from postern.policy.settings import PolicySettings
 from postern.queue.digests import DigestSettings
 from postern.queue.settings import QueueSettings
@@ -215,8 +219,8 @@ def _resolver(resolver: Resolver) -> ResolverSettings:
     return ResolverSettings(resolver.name, servers, Transport(resolver.transport), tries_s)
 
 
-def policy_settings(config: Config) -> PolicySettings:
-    """``[[blocklist]]``, in its order, ``[checks]``, ``[content]``, ``[rate]``, ``[greylist]``."""
+def policy_settings(config: Config, worker: int, workers: int) -> PolicySettings:
+    """The tables about mail from outside, and this worker's part of what they bound."""
     checks = config.checks
     return PolicySettings(
         tuple(_zone(blocklist) for blocklist in config.blocklists),
@@ -228,6 +232,7 @@ def policy_settings(config: Config) -> PolicySettings:
         _limits(config),
         _rates(config),
         _greylist(config),
+        scanners_of(config, worker, workers),
     )
 
 
@@ -302,6 +307,62 @@ def _limits(config: Config) -> Limits:
         archive_bytes=content.archive_bytes,
         inflated_bytes=content.inflated_bytes,
     )
+
+
+def scanners_of(config: Config, worker: int, workers: int) -> tuple[ScannerSettings, ...]:
+    """``[scanner.NAME]``, in its order, and this worker's part of each."""
+    return tuple(
+        _scanner(config, name, scanner, worker, workers)
+        for name, scanner in config.scanners.items()
+    )
+
+
+def _scanner(
+    config: Config, name: str, scanner: Scanner, worker: int, workers: int
+) -> ScannerSettings:
+    kind = scanner_kind(name, scanner)
+    is_command = kind is ScannerKind.COMMAND
+    return ScannerSettings(
+        name,
+        kind,
+        None if is_command else scanner_place(config, scanner.socket),
+        scanner.command,
+        scanner.timeout_s or _SCAN_S[kind],
+        _SCAN_BYTES.get(kind, 0) if scanner.max_bytes is None else scanner.max_bytes,
+        max(1, scanner.slots // workers),
+        max(1, scanner.queue // workers),
+        scanner.failures,
+        scanner.retry_s,
+        scanner.score,
+        frozenset(scanner.clean),
+        frozenset(scanner.found),
+        config.run_dir / f"scan-{worker}",
+    )
+
+
+_SCAN_S = {
+    ScannerKind.CLAMD: 60.0,
+    ScannerKind.COMMAND: 60.0,
+    ScannerKind.RSPAMD: 10.0,
+    ScannerKind.SPAMD: 10.0,
+}
+"""A score is one hint of many, and nobody waits long for it."""
+_SCAN_BYTES = {ScannerKind.SPAMD: 512 * 1024}
+"""SpamAssassin's own client sends it no more: a large message keeps it busy for minutes."""
+
+
+def scanner_kind(name: str, scanner: Scanner) -> ScannerKind:
+    """What is at the other end; a configuration that was checked says so by word or by name."""
+    return ScannerKind(name if scanner.kind == "auto" else scanner.kind)
+
+
+def scanner_place(config: Config, text: str) -> Place:
+    """Where a scanner listens: a path from the configuration's folder on, or a host and port."""
+    bare = text.removeprefix("unix:").removeprefix("http://").removesuffix("/")
+    if "/" in bare:
+        return Place(str(config.source.parent / bare))
+    host, port = parse_host_port(bare)
+    return Place("", host, port)
 
 
 def maildir_root(config: Config) -> Path:

@@ -7,11 +7,13 @@ of them crashed. The server forgets the files when it starts anew.
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 
 from postern.config.settings import Config
+from postern.policy.scanners.breaker import State
+from postern.policy.scanners.gate import GateStatus
 from postern.queue.keeper import HeldCounts
 from postern.queue.worker import QueueWorker
 from postern.reception.limits import ConnectionCounts
@@ -19,6 +21,7 @@ from postern.reception.services import Services
 from postern.runtime.clock import Clock
 from postern.runtime.processes import (
     PortStatus,
+    ScannerStatus,
     WorkerSetup,
     WorkerStatus,
     metric_key,
@@ -43,8 +46,10 @@ class StatusWriter:
         counts_in: ConnectionCounts,
         clock: Clock,
         held: Callable[[], HeldCounts],
+        scanners: Callable[[], Sequence[GateStatus]],
     ) -> None:
         self._held = held
+        self._scanners = scanners
         self._setup = setup
         self._services = services
         self._queue = queue
@@ -94,6 +99,9 @@ class StatusWriter:
             counters[metric_key("postern_check_unknown_total", {"check": check})] = count
         for result, count in self._queue.attempts.items():
             counters[metric_key("postern_delivery_attempts_total", {"result": result})] = count
+        scanners = self._scanners()
+        for scanner in scanners:
+            counters |= _scan_counters(scanner)
         for key, so_far in self._base.items():
             counters[key] = counters.get(key, 0.0) + so_far
         spool = self._services.spool
@@ -114,9 +122,19 @@ class StatusWriter:
                 **self._counts,
                 **self._held_gauges(),
                 "postern_smtp_connections": self._counts_in.open,
+                **{
+                    metric_key("postern_scanner_up", {"scanner": one.name}): float(
+                        one.state is State.CLOSED
+                    )
+                    for one in scanners
+                },
             },
             spool.is_writable and has_room,
             reason,
+            tuple(
+                ScannerStatus(one.name, one.state.value, one.cause, one.running, one.waiting)
+                for one in scanners
+            ),
         )
 
     def _held_gauges(self) -> dict[str, float]:
@@ -128,6 +146,19 @@ class StatusWriter:
             "postern_quarantine_oldest_age_seconds": max(0.0, now - (held.oldest_at or now)),
             "postern_quarantine_untold_age_seconds": max(0.0, now - (held.untold_at or now)),
         }
+
+
+def _scan_counters(scanner: GateStatus) -> dict[str, float]:
+    """What one scanner did: scans by result, and the seconds that messages spent on it."""
+    name, counts = {"scanner": scanner.name}, scanner.counts
+    return {
+        metric_key("postern_scan_duration_seconds_sum", name): counts.seconds,
+        metric_key("postern_scan_duration_seconds_count", name): counts.scans.total(),
+        **{
+            metric_key("postern_scans_total", {**name, "result": result}): count
+            for result, count in counts.scans.items()
+        },
+    }
 
 
 def port_statuses(config: Config, setup: WorkerSetup) -> Iterator[PortStatus]:

@@ -39,6 +39,8 @@ from postern.mail.tracecode import TraceCodes
 from postern.policy.greylist.keeper import GreylistKeeper
 from postern.policy.policy import Memory
 from postern.policy.rules.store import Books, RuleStore
+from postern.policy.scanners.command import sweep as sweep_copies
+from postern.policy.scanners.gate import GateStatus
 from postern.policy.untold.patience import open_patience
 from postern.policy.uses import Uses
 from postern.queue.commands import Commands
@@ -128,6 +130,7 @@ class Worker:
         )
         self._directory.on_change(self._memory.books.forget)
         self._rules = RuleStore(self._site.database, self._clock, f"worker-{setup.number}")
+        sweep_copies(config.run_dir / f"scan-{setup.number}")
         self._judging = self._judging_of(config)
         self._queue = QueueWorker(
             self._spool, out.router, out.courier, out.tidings, out.queue_settings, self._clock,
@@ -163,7 +166,12 @@ class Worker:
         )
 
     def _judging_of(self, config: Config) -> Judging:
-        return Judging(policy_settings(config), self._outward.resolver, self._memory, self._clock)
+        settings = policy_settings(config, self._setup.number, self._setup.of)
+        return Judging(settings, self._outward.resolver, self._memory, self._clock)
+
+    def _scanner_statuses(self) -> list[GateStatus]:
+        """Of the scanners that are asked now: a reload makes others."""
+        return self._judging.scanners.statuses()
 
     def _outward_of(self, config: Config) -> Outward:
         ports, workers = _ports(self._setup), self._setup.of
@@ -196,6 +204,7 @@ class Worker:
             reception.counts,
             self._clock,
             lambda: self._holding.counts,
+            self._scanner_statuses,
         )
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, self._stop.set)

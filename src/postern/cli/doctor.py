@@ -35,7 +35,7 @@ SPARE_FILES = 200
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> int:
-    """Look at limits, disk, clock, DNS, ports, workers, certificates and the data.
+    """Look at limits, disk, clock, DNS, ports, workers, scanners, certificates and the data.
 
     Exit: 0 ok, 1 warning, 2 problem, 3 couldn't tell.
     """
@@ -82,6 +82,8 @@ def summary(results: list[Result]) -> str:
 
 def site_of(config: Config) -> Site:
     """What the doctor needs to know of the configuration."""
+    from postern.app.settings import scanners_of  # noqa: PLC0415 - not for --help
+
     workers = worker_count(config.workers)
     files = config.limits.connections // workers + config.delivery.slots // workers + SPARE_FILES
     return Site(
@@ -100,6 +102,7 @@ def site_of(config: Config) -> Site:
         need_bytes=2 * config.limits.max_message_bytes + config.spool.reserve_bytes,
         need_files=files,
         has_ballast=config.spool.ballast_bytes > 0,
+        scanners=scanners_of(config, 0, 1),
         secrets=(
             *(c.key for c in config.certificates),
             *(e.password_file for e in config.egresses if e.password_file is not None),

@@ -31,7 +31,7 @@ from postern.policy.rules.rule import Action, Scope, Treatment
 from postern.policy.rules.store import Books, RuleStore, StoredRule
 from postern.policy.shadow import shadows
 from postern.policy.store import tried as tried_rule
-from postern.policy.wording import TREATMENTS, place_in_words, rule_in_words
+from postern.policy.wording import place_in_words, rule_in_words, treatment_in_words
 from postern.runtime.clock import SystemClock, rfc3339
 
 app = typer.Typer(
@@ -181,6 +181,7 @@ def system(
     """Set what a check's fail leads to, for everybody or one domain.
 
     postern rule system spf.fail refuse --domain harbour.example
+    postern rule system virus.couldnt-tell hold
     """
     with open_site() as site:
         tried = Tried(_treated(site, check, treatment, domain))
@@ -195,7 +196,7 @@ def system(
         )
     else:
         where = f"for {name}" if name else "for everybody"
-        say(f"{check}: {TREATMENTS[treatment]}, {where}; it holds from now on.")
+        say(f"{check}: {treatment_in_words(check, treatment)}, {where}; it holds from now on.")
 
 
 @app.command()

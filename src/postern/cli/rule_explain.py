@@ -18,7 +18,7 @@ from postern.policy.recipient import is_postmaster
 from postern.policy.rules.match import IP, Facts
 from postern.policy.rules.rule import Scope, Treatment
 from postern.policy.rules.store import Books
-from postern.policy.wording import GRAVITIES, TREATMENTS, rule_in_words
+from postern.policy.wording import GRAVITIES, rule_in_words, treatment_in_words
 from postern.runtime.clock import SystemClock, rfc3339
 
 
@@ -154,7 +154,7 @@ def _effect(line: CheckLine) -> str:
         return "waived"
     if line.gravity is Gravity.ACCEPT:
         is_off = line.setting.treatment is Treatment.OFF
-        return TREATMENTS[Treatment.OFF if is_off else Treatment.NOTE]
+        return treatment_in_words(line.check, Treatment.OFF if is_off else Treatment.NOTE)
     return GRAVITIES[line.gravity]
 
 

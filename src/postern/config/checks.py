@@ -4,14 +4,14 @@ import pwd
 import re
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from postern.config.doubts import Doubt, host_port_doubts, warning
 from postern.config.lines import Key
-from postern.config.places import MAX_SOCKET_PATH_BYTES, Bind, parse_host_port
-from postern.config.problems import Severity
+from postern.config.places import MAX_SOCKET_PATH_BYTES, Bind
+from postern.config.scanner_checks import scanner_doubts
 from postern.config.settings import Config, Egress, Listener
 from postern.mail.address import normalise_domain, parse_address, to_a_labels
 
@@ -22,34 +22,20 @@ _CODE = re.compile(r"127(\.\d{1,3}){3}")
 _PAGE = re.compile(r"https?://[!-~]{1,200}")
 
 
-@dataclass(frozen=True, slots=True)
-class Doubt:
-    """One thing that does not fit, at ``key``."""
-
-    key: Key
-    text: str
-    fix: str = ""
-    severity: Severity = Severity.ERROR
-
-
 def doubts(config: Config) -> list[Doubt]:
     """Everything that does not fit, errors and warnings, in the order of the file's tables."""
     every: list[Callable[[Config], Iterator[Doubt]]] = [
         _top, _listeners, _certificates, _resolvers, _egresses, _delivery, _queue, _notices,
-        _blocklists, _checks, _greylist, _content, _quarantine, _console,
+        _blocklists, _checks, _greylist, _content, _quarantine, _console, scanner_doubts,
     ]  # fmt: skip
     return [doubt for check in every for doubt in check(config)]
-
-
-def _warning(key: Key, text: str, fix: str = "") -> Doubt:
-    return Doubt(key, text, fix, Severity.WARNING)
 
 
 def _top(config: Config) -> Iterator[Doubt]:
     if not _HOSTNAME.fullmatch(config.hostname):
         yield Doubt(("hostname",), "expected a host name of letters, digits, hyphens and dots")
     elif "." not in config.hostname:
-        yield _warning(
+        yield warning(
             ("hostname",),
             f"{config.hostname!r} is not a full name, and many servers refuse such a HELO",
             'hostname = "mx.your-domain.example", the name your address resolves to',
@@ -69,7 +55,7 @@ def _top(config: Config) -> Iterator[Doubt]:
 
 def _listeners(config: Config) -> Iterator[Doubt]:
     if not config.listeners:
-        yield _warning((), "there is no [[listener]], so no mail can come in")
+        yield warning((), "there is no [[listener]], so no mail can come in")
     taken: dict[str, int] = {}
     for number, listener in enumerate(config.listeners):
         key: Key = ("listener", number)
@@ -93,7 +79,7 @@ def _needs_certificate(config: Config, listener: Listener, key: Key) -> Iterator
             "add [[certificate]] with cert and key",
         )
     else:
-        yield _warning(
+        yield warning(
             (*key, "kind"),
             "nobody can log in here: logins need STARTTLS, and there is no certificate",
             "add [[certificate]] with cert and key",
@@ -117,7 +103,7 @@ def _certificates(config: Config) -> Iterator[Doubt]:
             if _is_missing(path):
                 yield Doubt(("certificate", number, name), f"there is no file {path}")
         if _others_may_read(certificate.key):
-            yield _warning(
+            yield warning(
                 ("certificate", number, "key"),
                 f"everybody on this machine can read the private key {certificate.key}",
                 f"chmod o-rwx {certificate.key}",
@@ -151,7 +137,7 @@ def _egresses(config: Config) -> Iterator[Doubt]:
 
 def _egress_places(egress: Egress, key: Key) -> Iterator[Doubt]:
     if egress.relay:
-        yield from _host_port((*key, "relay"), egress.relay)
+        yield from host_port_doubts((*key, "relay"), egress.relay)
     if egress.helo and not _HOSTNAME.fullmatch(egress.helo):
         yield Doubt((*key, "helo"), "expected a host name")
     if egress.source:
@@ -172,7 +158,7 @@ def _egress_login(egress: Egress, key: Key) -> Iterator[Doubt]:
     if _is_missing(path):
         yield Doubt((*key, "password_file"), f"there is no file {path}")
     elif _others_may_read(path):
-        yield _warning(
+        yield warning(
             (*key, "password_file"),
             f"everybody on this machine can read {path}",
             f"chmod o-rwx {path}",
@@ -185,12 +171,12 @@ def _delivery(config: Config) -> Iterator[Doubt]:
         yield Doubt(("delivery", "egress"), f"there is no [[egress]] named {name!r}")
     lmtp = config.delivery.lmtp
     if lmtp and not lmtp.startswith("unix:/"):
-        yield from _host_port(("delivery", "lmtp"), lmtp)
+        yield from host_port_doubts(("delivery", "lmtp"), lmtp)
     status = config.delivery.quota_status
     if status and not status.startswith("unix:/"):
-        yield from _host_port(("delivery", "quota_status"), status)
+        yield from host_port_doubts(("delivery", "quota_status"), status)
     if status and not lmtp:
-        yield _warning(
+        yield warning(
             ("delivery", "quota_status"),
             "nobody is asked: our own Maildirs are measured here, without lmtp",
         )
@@ -274,13 +260,6 @@ def _console(config: Config) -> Iterator[Doubt]:
     bind: Bind = config.console.bind
     if bind.path is not None:
         yield Doubt(("console", "bind"), "expected 'ADDRESS:PORT'", 'bind = "127.0.0.1:8025"')
-
-
-def _host_port(key: Key, text: str) -> Iterator[Doubt]:
-    try:
-        parse_host_port(text)
-    except ValueError as error:
-        yield Doubt(key, str(error))
 
 
 def _is_missing(path: Path) -> bool:

@@ -167,3 +167,60 @@ class Checks(Struct, frozen=True, forbid_unknown_fields=True):
             " sender proven by SPF, is one of them or below"
         ),
     ] = ()
+
+
+class Scanner(Struct, frozen=True, forbid_unknown_fields=True):
+    """A virus or spam scanner, or a program of your own, by its name."""
+
+    kind: Annotated[
+        Literal["auto", "clamd", "rspamd", "spamd", "command"],
+        Meta(description="what it is; `auto`: what its name says"),
+    ] = "auto"
+    socket: Annotated[
+        str,
+        Meta(
+            description="path of its unix socket (with a slash in it), or `HOST:PORT`;"
+            " not for `command`"
+        ),
+    ] = ""
+    command: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="program and arguments, run for each message without a shell; the message"
+            " is its standard input, or a file where an argument has `{file}`"
+        ),
+    ] = ()
+    timeout_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=540,
+            description="longest time for one message, its wait included; 0: 60, for spam 10",
+        ),
+    ] = 0.0
+    max_bytes: Annotated[
+        int | None,
+        Meta(
+            ge=0,
+            description="larger messages are not given to it, and count as not scanned; 0: all are."
+            " Not set: all, but 524288 for `spamd`",
+        ),
+    ] = None
+    slots: Annotated[Count, Meta(description="messages it is given at a time, in all")] = 20
+    queue: Annotated[Count, Meta(description="messages that may wait for their turn, in all")] = 200
+    score: Annotated[
+        float | None,
+        Meta(description="of spam, from which on `spam.score` fails; not set: as it says itself"),
+    ] = None
+    clean: Annotated[
+        tuple[int, ...], Meta(description="exit codes of `command` that found nothing")
+    ] = (0,)
+    found: Annotated[
+        tuple[int, ...], Meta(description="exit codes of `command` that found something")
+    ] = (1,)
+    failures: Annotated[
+        Count, Meta(description="so many failures in a row, and it is left alone for a while")
+    ] = 5
+    retry_s: Annotated[
+        Seconds, Meta(description="after this it is tried again, then after longer, up to 60 s")
+    ] = 10.0

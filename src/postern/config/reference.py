@@ -120,6 +120,8 @@ def _default(info: msgspec.structs.FieldInfo) -> str:
         return f"`{int(default)}`"
     if isinstance(default, int | float):
         return f"`{default}`"
+    if isinstance(default, tuple) and default:
+        return f"`{list(default)}`"
     return "" if default in ((), {}) else f'`"{default}"`'
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from postern.config.content import Content
-from postern.config.inbound import Blocklist, Checks, Greylist, Quarantine, Rate
+from postern.config.inbound import Blocklist, Checks, Greylist, Quarantine, Rate, Scanner
 from postern.config.places import Bind
 from postern.config.values import MIB, Count, Fraction, Network, Port, Seconds, Text
 
@@ -246,13 +246,6 @@ class Notices(Struct, frozen=True, forbid_unknown_fields=True):
     timezone: Annotated[
         Text, Meta(description="whose times letters tell, and `digest_hour` is in: `Asia/Shanghai`")
     ] = "UTC"
-
-
-class Scanner(Struct, frozen=True, forbid_unknown_fields=True):
-    """A virus or spam scanner, by its name."""
-
-    socket: Annotated[str, Meta(description="path of its unix socket, or `HOST:PORT`")]
-    timeout_s: Annotated[Seconds, Meta(description="longest scan of one message")] = 60.0
 
 
 class Console(Struct, frozen=True, forbid_unknown_fields=True):

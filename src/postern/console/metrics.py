@@ -24,6 +24,7 @@ class Join(Enum):
 
     SUM = "sum"
     MAX = "max"
+    MIN = "min"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,9 @@ FAMILIES = {
     "postern_messages_accepted": Family("counter", Join.SUM, "Messages answered 250."),
     "postern_check_duration_seconds": Family("summary", Join.SUM, "Time that checks took."),
     "postern_check_unknown": Family("counter", Join.SUM, "Checks that couldn't tell."),
+    "postern_scanner_up": Family("gauge", Join.MIN, "0 while a worker leaves the scanner alone."),
+    "postern_scans": Family("counter", Join.SUM, "Messages shown to scanners, by result."),
+    "postern_scan_duration_seconds": Family("summary", Join.SUM, "Time that scans took."),
     "postern_queue_messages": Family("gauge", Join.SUM, "Deliveries in the spool, by state."),
     "postern_queue_oldest_age_seconds": Family("gauge", Join.MAX, "Age of the oldest delivery."),
     "postern_quarantine_messages": Family("gauge", Join.SUM, "Messages held for their owners."),
@@ -113,6 +117,8 @@ def metrics(
             joined[key] = sample.value
         elif family is not None and family.join is Join.MAX:
             joined[key] = max(present, sample.value)
+        elif family is not None and family.join is Join.MIN:
+            joined[key] = min(present, sample.value)
         else:
             joined[key] = present + sample.value
     yield from _grouped(joined)

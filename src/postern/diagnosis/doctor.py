@@ -8,6 +8,7 @@ from postern.diagnosis.doctor_machine import examine_clock, examine_disk, examin
 from postern.diagnosis.doctor_network import examine_ports, examine_resolvers
 from postern.diagnosis.doctor_quarantine import examine_quarantine
 from postern.diagnosis.doctor_results import Result, Site, couldnt_tell
+from postern.diagnosis.doctor_scanners import examine_scanners
 from postern.runtime.clock import Clock
 
 
@@ -26,6 +27,7 @@ def examine(site: Site, clock: Clock) -> list[Result]:
         ("limits", lambda: examine_limits(site)),
         ("clock", lambda: examine_clock(clock.now())),
         ("certificate", lambda: examine_certificates(site, clock.now())),
+        ("scanner", lambda: examine_scanners(site, clock)),
         ("resolver", lambda: examine_resolvers(site, clock)),
     ]
     results: list[Result] = []

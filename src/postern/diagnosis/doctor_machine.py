@@ -9,12 +9,25 @@ from pathlib import Path
 
 from postern.diagnosis.doctor_results import Result, Site, couldnt_tell, ok, problem, warning
 from postern.runtime.clock import Instant
-from postern.runtime.limits import Limit, cgroup_limits, open_files_limit, process_limit
+from postern.runtime.limits import (
+    Limit,
+    Population,
+    cgroup_limits,
+    open_files_limit,
+    open_files_of,
+    population,
+    process_limit,
+)
 from postern.runtime.privileges import find_account
+from postern.runtime.processes import is_alive, read_statuses
 
 THREADS_PER_PROCESS = 32
 LEAST_MEMORY_BYTES = 200_000_000
 LEAST_INODES = 10_000
+NEARLY = 0.8
+"""Of a limit: from here on somebody should know, for what fills it seldom stops there."""
+LEAST_ROOM = 4
+MANY_DEFUNCT = 10
 FIRST_YEAR = 2026
 """This program was not there before; a clock that says so is wrong."""
 
@@ -27,10 +40,18 @@ def examine_limits(site: Site) -> Iterator[Result]:
     """Open files, processes, control group and memory, against what we would use."""
     account = find_account(site.user) if site.user else None
     uid = account.uid if account else os.getuid()
+    pids = [status.pid for status in read_statuses(site.run_dir) if is_alive(status.pid)]
     yield judge_open_files(open_files_limit(), site.need_files)
-    wanted = (site.workers + 1) * THREADS_PER_PROCESS
-    yield judge_room("limits.processes", process_limit(uid), wanted)
-    for limit in cgroup_limits():
+    for worker in pids:
+        yield judge_files_in_use(open_files_of(worker), worker)
+    # A running server has limits of its own, which need not be ours.
+    pid = pids[0] if pids else None
+    wanted = 0 if pids else (site.workers + 1) * THREADS_PER_PROCESS
+    there = population(uid)
+    yield judge_room("limits.processes", process_limit(uid, pid=pid, there=there), wanted)
+    yield judge_defunct(there)
+    member_of = Path("/proc/self/cgroup" if pid is None else f"/proc/{pid}/cgroup")
+    for limit in cgroup_limits(membership=member_of):
         if limit.name == "memory":
             yield judge_memory_limit(limit)
         else:
@@ -50,6 +71,34 @@ def judge_open_files(limit: Limit, need: int) -> Result:
     )
 
 
+def judge_files_in_use(limit: Limit, pid: int) -> Result:
+    """How near one worker is to its limit of open files."""
+    check = "limits.open-files"
+    if limit.used is None or limit.limit is None:
+        return couldnt_tell(check, f"how many files worker {pid} has open is not told")
+    told = f"worker {pid} has {limit.used} of {limit.limit} files open"
+    if limit.used >= NEARLY * limit.limit:
+        fix = f"raise {limit.source}, or lower [limits] connections and [delivery] slots"
+        return warning(check, told, fix)
+    return ok(check, told)
+
+
+def judge_defunct(there: Population) -> Result:
+    """Whether somebody leaves dead children about: they count until they are reaped."""
+    check, count = "limits.defunct", there.defunct_in_all
+    if there.tasks is None:
+        return couldnt_tell(check, "the system does not tell who runs")
+    if count < MANY_DEFUNCT:
+        return ok(check, f"{count} defunct processes of our user")
+    parents = ", ".join(f"{number} by {name}" for name, number in there.defunct.items())
+    name = next(iter(there.defunct))
+    return warning(
+        check,
+        f"{count} defunct processes of our user count against its limit: {parents}",
+        f"restart {name}, which does not reap its children",
+    )
+
+
 def judge_room(check: str, limit: Limit, wanted: int) -> Result:
     """Whether so many more processes and threads can be started."""
     if limit.limit is None:
@@ -59,8 +108,10 @@ def judge_room(check: str, limit: Limit, wanted: int) -> Result:
     told = f"{limit.used} of {limit.limit} {limit.name}"
     room = limit.limit - limit.used
     fix = f"raise {limit.source}, or end what fills it"
-    if room < wanted // 4:
-        return problem(check, f"{told}: no room to start", fix)
+    if room < max(wanted // 4, LEAST_ROOM):
+        return problem(check, f"{told}: no room to start anything", fix)
+    if limit.used >= NEARLY * limit.limit:
+        return warning(check, f"{told}: {room} left", fix)
     if room < wanted:
         return warning(check, f"{told}: {room} left, {wanted} wanted", fix)
     return ok(check, told)
@@ -74,7 +125,7 @@ def judge_memory_limit(limit: Limit) -> Result:
     if limit.used is None:
         return couldnt_tell(check, f"{limit.limit // _MB} MB allowed; how much is used is not told")
     told = f"{limit.used // _MB} of {limit.limit // _MB} MB"
-    if limit.used > 0.9 * limit.limit:
+    if limit.used > 0.9 * limit.limit:  # what files take of it can be had back
         return warning(check, f"{told} of memory are used", f"raise {limit.source}")
     return ok(check, f"{told} of memory")
 

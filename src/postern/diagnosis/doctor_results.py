@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from postern.policy.scanners.settings import ScannerSettings
+
 
 class Grade(Enum):
     """How bad it is; "couldn't tell" is never a problem."""
@@ -113,3 +115,4 @@ class Site:
     need_files: int
     has_ballast: bool
     secrets: tuple[Path, ...] = ()
+    scanners: tuple[ScannerSettings, ...] = ()

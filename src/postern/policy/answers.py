@@ -30,6 +30,9 @@ _CODES = {
     "standards.header": "6.0",
     "standards.long-line": "6.0",
     "standards.bare-lf": "6.0",
+    "virus.couldnt-tell": "3.0",
+    "spam.couldnt-tell": "3.0",
+    "command.couldnt-tell": "3.0",
     "quota.full": "2.2",
     "size.too-big": "3.4",
 }
@@ -50,8 +53,15 @@ _MENDERS = {
     "greylist": "Your server will try again by itself; there is nothing to do.",
     "rate": "Your server will try again by itself; there is nothing to do.",
     "content": "Its sender can send it in another form, or put it where it can be fetched.",
+    "virus": "Look at the machine it was sent from: without that part it will be taken.",
     "rule": "The recipient decided so. postmaster@ that domain can be written to.",
 }
+_UNSCANNED = {
+    "virus.couldnt-tell": "the message could not be checked for viruses",
+    "spam.couldnt-tell": "the message could not be checked for spam",
+    "command.couldnt-tell": "the message could not be checked by this server's own scanner",
+}
+"""Why, stands in our own record: the state of our machine is no stranger's business."""
 _OURS = "This is our trouble, not yours: your server will try again by itself."
 _BETWEEN = "Your server will try again by itself; there is nothing to do."
 
@@ -67,7 +77,8 @@ def answer(finding: Finding, *, for_now: bool, link: str = "") -> Reply:
         code, detail = 451, _CODES.get(finding.check, _NOT_TOLD)
     enhanced = f"{code // 100}.{detail}"
     head = "Not accepted now" if for_now else "Not accepted"
-    return Reply(code, enhanced, (f"{head}: {finding.text}.", _mender(finding)), link)
+    text = _UNSCANNED.get(finding.check, finding.text)
+    return Reply(code, enhanced, (f"{head}: {text}.", _mender(finding)), link)
 
 
 def _mender(finding: Finding) -> str:

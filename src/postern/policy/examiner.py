@@ -11,27 +11,41 @@ from postern.runtime.clock import Clock
 
 LIMIT_S = 20.0
 
+Scanned = Callable[[], Awaitable[Found]]
+"""Waits for what scanners found; they look at the message while the checks do."""
+
 
 @dataclass(frozen=True, slots=True)
 class LetterCheck:
     """One check of whole messages; it is shown what those before it found.
 
     ``concerns``: whether a message has anything for it at all; to run it costs more than to ask.
+    ``weighs``: it rests on what all others found, the scanners too.
     """
 
     family: str
     run: Callable[[Letter, Known], Awaitable[Found]]
     limit_s: float = LIMIT_S
     concerns: Callable[[Letter], bool] | None = None
+    weighs: bool = False
 
 
 async def examine(
-    checks: tuple[LetterCheck, ...], letter: Letter, known: Known, clock: Clock
+    checks: tuple[LetterCheck, ...],
+    letter: Letter,
+    known: Known,
+    clock: Clock,
+    scanned: Scanned | None = None,
 ) -> Known:
-    """What is known once all checks have looked, one after the other; none of them is fatal."""
+    """What is known once all checks have looked, one after the other; none of them is fatal.
+
+    ``scanned`` waits for what scanners that look at the message meanwhile have found.
+    """
     for check in checks:
         if check.concerns is not None and not check.concerns(letter):
             continue
+        if check.weighs and scanned is not None:
+            known, scanned = known.and_then(await scanned()), None
         run = functools.partial(check.run, letter, known)
         known = known.and_then(await run_within(check.family, check.limit_s, clock, run))
-    return known
+    return known if scanned is None else known.and_then(await scanned())

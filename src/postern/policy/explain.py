@@ -11,7 +11,7 @@ from postern.policy.judge import Gravity, Judgement
 from postern.policy.recipient import is_postmaster, judge_for
 from postern.policy.rules.book import Book, Setting
 from postern.policy.rules.match import Facts
-from postern.policy.rules.rule import DEFAULTS, Rule, family_of, is_locked
+from postern.policy.rules.rule import DEFAULTS, UNTOLD, Rule, family_of, is_locked
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class CheckLine:
     """One check as it stands for a recipient and some mail.
 
     Attributes:
-        gravity: what a fail leads to, by itself, for this mail.
+        gravity: what a fail (or not to know) leads to, by itself, for this mail.
         waived_by: the rule that switches it off for this mail.
         elsewhere: rules that switch it off for other mail.
     """
@@ -32,7 +32,7 @@ class CheckLine:
 
     @property
     def is_locked(self) -> bool:
-        """True for what nobody can waive."""
+        """True for what nobody can waive, nor set otherwise."""
         return is_locked(self.check)
 
 
@@ -48,14 +48,15 @@ class Explanation:
 def explain(named: Address, book: Book, facts: Facts) -> Explanation:
     """What the rules in ``book`` make of mail like ``facts`` for the recipient called ``named``."""
     fitting = () if is_postmaster(named) else tuple(book.fitting(facts))
-    lines = tuple(_line(check, named, book, facts, fitting) for check in DEFAULTS)
+    lines = tuple(_line(check, named, book, facts, fitting) for check in (*DEFAULTS, *UNTOLD))
     return Explanation(lines, judge_for(named, (), facts, book), fitting)
 
 
 def _line(
     check: str, named: Address, book: Book, facts: Facts, fitting: tuple[Rule, ...]
 ) -> CheckLine:
-    judged = judge_for(named, (Finding(check, Result.FAIL, "asked"),), facts, book)
+    result = Result.COULDNT_TELL if check in UNTOLD else Result.FAIL
+    judged = judge_for(named, (Finding(check, result, "asked"),), facts, book)
     weighed = judged.weighed[0] if judged.weighed else None
     family = family_of(check)
     elsewhere = tuple(

@@ -5,7 +5,8 @@ blocks, holds or junks decides by itself; one that lets through switches checks 
 those it names. What is left is weighed by how each check is treated, and the gravest wins.
 
 "Couldn't tell" is never "fail": it becomes "not now" only where a fail would refuse for this
-recipient, and only if nothing graver was found.
+recipient, and only if nothing graver was found. What scanners could not tell somebody may have held
+or passed on with a mark instead.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,6 +20,7 @@ from postern.policy.rules.rule import (
     FOR_NOW,
     LOCKED,
     NOTED_UNKNOWN,
+    UNTOLD,
     Action,
     Rule,
     Treatment,
@@ -165,12 +167,19 @@ def _gravity(finding: Finding, family: str, facts: Facts, book: Book) -> tuple[G
     """How grave it is before anybody waives it, and from how near that was set."""
     if finding.result is Result.FAIL:
         return _gravity_of_fail(finding.check, facts, book)
-    if finding.result is not Result.COULDNT_TELL or family in NOTED_UNKNOWN:
+    if finding.result is not Result.COULDNT_TELL:
         return Gravity.ACCEPT, 0
-    # "Couldn't tell" holds up only where what it might have been would refuse.
     might_be = finding.could_be or checks_of(family)
     fails = [_gravity_of_fail(check, facts, book) for check in might_be]
     gravity, reach = max(fails, default=(Gravity.ACCEPT, 0))
+    said = book.said(finding.check) if finding.check in UNTOLD else None
+    if said is not None:
+        # Where a fail leads to nothing, there is nothing to be unsure of.
+        asked = min(_BY_TREATMENT[said.treatment], Gravity.REFUSE_FOR_NOW)
+        return (asked if gravity else Gravity.ACCEPT), nearness(said.scope)
+    if family in NOTED_UNKNOWN:
+        return Gravity.ACCEPT, 0
+    # "Couldn't tell" holds up only where what it might have been would refuse.
     if family in LOCKED or gravity >= Gravity.REFUSE_FOR_NOW:
         return Gravity.REFUSE_FOR_NOW, reach
     return Gravity.ACCEPT, reach

@@ -11,6 +11,7 @@ from postern.policy.greylist.keeper import GreylistKeeper
 from postern.policy.panel import Check
 from postern.policy.rates import Rates
 from postern.policy.rules.store import Books
+from postern.policy.scanners.scanners import Scanners
 from postern.policy.untold.patience import Patience
 from postern.policy.uses import Uses
 from postern.runtime.ratetable import RateTable
@@ -46,7 +47,8 @@ class Policy:
     """One for each worker and configuration; what ``memory`` holds outlives a reload.
 
     ``rates`` None: nothing is limited. ``greylist`` None: nobody is. ``depth``: how far messages
-    are looked into while they come in. ``help_url``: see ``answers.answer``.
+    are looked into while they come in. ``help_url``: see ``answers.answer``. ``scanners`` None:
+    none is configured.
     """
 
     checks: tuple[Check, ...]
@@ -56,3 +58,4 @@ class Policy:
     greylist: Greylist | None = None
     depth: Depth = field(default_factory=Depth)
     help_url: str = ""
+    scanners: Scanners | None = None

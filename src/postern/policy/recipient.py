@@ -1,6 +1,6 @@
 """Verdicts as recipients get them: postmaster's own way, and recipients who differ."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import replace
 
 from postern.mail.address import Address
@@ -14,7 +14,8 @@ from postern.policy.known import (
 )
 from postern.policy.rules.book import Book
 from postern.policy.rules.match import Facts
-from postern.policy.rules.rule import LOCKED, family_of
+from postern.policy.rules.rule import LOCKED, Treatment, family_of
+from postern.policy.scanners.settings import CHECKS, Need
 
 ALWAYS_FOR_POSTMASTER = frozenset({"virus", "size", "rate"})
 """All that mail to postmaster is refused for: whoever was refused must be able to ask why."""
@@ -39,7 +40,7 @@ def judge_for(
     """
     if is_postmaster(named):
         kept = [one for one in findings if family_of(one.check) in ALWAYS_FOR_POSTMASTER]
-        return judge(kept, facts, Book())
+        return judge(kept, facts, book.settings_alone())
     judged = judge(findings, facts, book)
     is_refused = judged.gravity >= Gravity.REFUSE_FOR_NOW
     if not is_refused and not book.asks_known:
@@ -51,6 +52,24 @@ def judge_for(
         if lifted.gravity < Gravity.REFUSE_FOR_NOW or lifted.waits:
             return replace(judged, awaits_proof=True)
     return judged
+
+
+def need_of(books: Iterable[tuple[Address, Book]], families: Collection[str]) -> Need:
+    """Which of the scanners of these families a message needs, for recipients with these rules.
+
+    What nobody's verdict could rest on is not asked for, or not for long. Viruses are everybody's.
+    """
+    needed, pressing = {"virus"}, {"virus"}
+    for named, book in books:
+        for family in families:
+            if is_postmaster(named) and family not in ALWAYS_FOR_POSTMASTER:
+                continue
+            treatment = book.setting(CHECKS[family]).treatment
+            if treatment is not Treatment.OFF:
+                needed.add(family)
+            if treatment not in {Treatment.OFF, Treatment.NOTE}:
+                pressing.add(family)
+    return Need(frozenset(needed & set(families)), frozenset(needed - pressing))
 
 
 def key_of_rules(

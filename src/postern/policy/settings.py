@@ -8,6 +8,7 @@ from postern.policy.checks.dmarc import Believed
 from postern.policy.checks.zones import Zone
 from postern.policy.greylist.settings import GreylistSettings, Mode
 from postern.policy.rates import RateSettings
+from postern.policy.scanners.settings import ScannerSettings
 from postern.policy.untold.patience import WAIT_S
 
 
@@ -32,3 +33,4 @@ class PolicySettings:
     limits: Limits = field(default_factory=Limits)
     rates: RateSettings = field(default_factory=RateSettings)
     greylist: GreylistSettings = field(default_factory=_nobody_waits)
+    scanners: tuple[ScannerSettings, ...] = ()

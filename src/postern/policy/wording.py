@@ -2,7 +2,7 @@
 
 from postern.policy.judge import Gravity
 from postern.policy.rules.match import MatchKind
-from postern.policy.rules.rule import Action, Rule, Scope, Treatment
+from postern.policy.rules.rule import UNTOLD, Action, Rule, Scope, Treatment
 
 _ACTIONS = {
     Action.ALLOW: "let through",
@@ -62,3 +62,11 @@ TREATMENTS = {
     Treatment.REFUSE: "refused",
 }
 """What a check's fail leads to."""
+
+
+def treatment_in_words(check: str, treatment: Treatment) -> str:
+    """What ``check`` leads to when it is treated so."""
+    if check not in UNTOLD:
+        return TREATMENTS[treatment]
+    words = {Treatment.REFUSE: "refused for now", Treatment.NOTE: "passed on with a mark"}
+    return words.get(treatment, TREATMENTS[treatment])

@@ -5,11 +5,9 @@ judged by what is known then, and once the header is there all are judged again,
 about what only the header tells. What the rules say is reckoned by ``policy.judge`` alone.
 """
 
-import functools
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 
-from postern.directory.names import key_of
 from postern.directory.reader import Directory
 from postern.mail.address import Address
 from postern.mail.authres.build import field
@@ -18,19 +16,19 @@ from postern.mail.envelope import Sender
 from postern.mail.finding import Effect, Finding, Result, Verdict, Whose
 from postern.policy.checks.check import Seen
 from postern.policy.checks.letter import Depth, Letter
-from postern.policy.docket import Docket
-from postern.policy.examiner import examine
+from postern.policy.examiner import Scanned, examine
 from postern.policy.greylist.greylist import TRIAL
 from postern.policy.judge import Judgement
-from postern.policy.known import HasWritten, has_written_to_nobody
 from postern.policy.panel import Examination, Known
 from postern.policy.policy import Policy
-from postern.policy.recipient import at_rcpt, judge_for, key_of_rules
-from postern.policy.rules.book import Book
+from postern.policy.recipient import at_rcpt, key_of_rules, need_of
 from postern.policy.rules.match import Facts, is_proven
+from postern.policy.scanners.scanners import Scanners
+from postern.policy.scanners.settings import Need
 from postern.policy.untold.patience import untold_field
-from postern.policy.waiting import after_message, before_message
+from postern.policy.waiting import after_message
 from postern.reception import replies
+from postern.reception.chamber import Chamber
 from postern.reception.client import Client
 from postern.reception.greeting import EARLY_TALK, PatientClients
 from postern.reception.limits import parse_ip
@@ -38,10 +36,18 @@ from postern.reception.recipients import Decision
 from postern.reception.record import Record
 from postern.reception.services import Services
 from postern.reception.settings import Kind
-from postern.reception.settlement import Custody, Settlement, by_recipient, settle, verdict_of
+from postern.reception.settlement import (
+    Custody,
+    Settlement,
+    by_recipient,
+    named_by,
+    settle,
+    verdict_of,
+)
 from postern.reception.transaction import Transaction
 from postern.runtime.clock import Clock
 from postern.spool.holdings import Holdings
+from postern.spool.message import Delivery
 
 _OTHER_RULES = Finding(
     "rule.mixed",
@@ -57,10 +63,10 @@ class Hearing:
     """The checks of one connection, and the verdicts of the transaction that is open."""
 
     __slots__ = (
+        "_chamber",
         "_clock",
         "_defers",
         "_directory",
-        "_docket",
         "_examination",
         "_facts",
         "_first_rules",
@@ -68,7 +74,6 @@ class Hearing:
         "_hostname",
         "_is_told",
         "_known",
-        "_own",
         "_patient",
         "_policy",
         "_talked_early",
@@ -97,12 +102,10 @@ class Hearing:
         self._examination = Examination(policy.checks, Seen(ip, hostname, at=clock.now()), clock)
         self._facts = Facts(clock.now(), parse_ip(ip))
         self._known: Known | None = None
-        # What was found of single recipients, by what RCPT called them.
-        self._own: dict[Address, tuple[Finding, ...]] = {}
         self._is_told = False
         self._patient = patient
         self._talked_early = False
-        self._docket = Docket()
+        self._chamber = Chamber(policy.memory, directory)
         self.greeting_wait_s = greeting_wait_s
 
     def greeted(self, *, talked_early: bool) -> None:
@@ -121,11 +124,10 @@ class Hearing:
         address = sender.address
         self._facts = replace(self._facts, at=self._clock.now(), mail_from=address)
         self._known = None
-        self._own = {}
         self._is_told = False
         self._first_rules = None
         self._has_one_answer = not sender.prdr
-        self._docket = Docket(is_apart=sender.prdr)
+        self._chamber = Chamber(self._policy.memory, self._directory, is_apart=sender.prdr)
         self._examination.mail(address)
 
     def end(self) -> None:
@@ -182,7 +184,7 @@ class Hearing:
     async def decide(self, recipient: Address, decision: Decision, record: Record) -> Decision:
         """``decision``, or why this recipient takes nothing of the sort."""
         await self.listen(record)
-        record.docket = self._docket
+        record.docket = self._chamber.docket
         rates = self._policy.rates
         if rates is not None and (exceeded := rates.of_recipient(recipient, self._facts)):
             self._found_of(recipient, exceeded, record)
@@ -218,8 +220,10 @@ class Hearing:
 
     def _would_wait(self, named: Address, places: list[Address], facts: Facts) -> bool:
         """Whether greylisting would decide, and at once: no rule that may fit later waives it."""
+        known = self._known
+        assert known is not None
         for place in places:
-            judged = self._judge(named, place, facts, TRIAL)
+            judged = self._chamber.judge(named, place, known, facts, TRIAL)
             if judged.because is not TRIAL or judged.waits:
                 continue
             # What somebody let through in spite of other findings is not held up for them.
@@ -229,15 +233,17 @@ class Hearing:
 
     def _found_of(self, named: Address, finding: Finding, record: Record) -> None:
         """Something that concerns one recipient alone."""
-        self._own[named] = (*self._own.get(named, ()), finding)
+        self._chamber.found_of(named, finding)
         record.found(finding)
 
     def _verdict(self, recipient: Address, places: Iterable[Address], accepted: Verdict) -> Verdict:
-        judgements = [self._judge(recipient, place, self._facts) for place in places]
+        known, facts = self._known, self._facts
+        assert known is not None
+        judgements = [self._chamber.judge(recipient, place, known, facts) for place in places]
         refusing = at_rcpt(judgements)
         if refusing is None:
             return accepted
-        self._docket.turned_away(recipient)
+        self._chamber.docket.turned_away(recipient)
         self._policy.memory.uses.note([refusing], self._facts.at)
         self._kept_waiting([refusing])
         return verdict_of(refusing, self._policy.help_url)
@@ -250,7 +256,8 @@ class Hearing:
         Places that one recipient leads to may differ all the same; ``settle`` knows what to do.
         """
         rules = frozenset(
-            key_of_rules(recipient, self._facts, *self._rules(recipient, place)) for place in places
+            key_of_rules(recipient, self._facts, *self._chamber.rules(recipient, place))
+            for place in places
         )
         if self._first_rules is None:
             self._first_rules = rules
@@ -260,11 +267,24 @@ class Hearing:
 
     # --- once the message is there ---------------------------------------------------------------
 
-    async def read(self, letter: Letter, record: Record) -> None:
-        """Have the checks look at the whole message, and note what they find."""
+    def need(self, scanners: Scanners, deliveries: Iterable[Delivery]) -> Need:
+        """Which scanners the message must be shown to, for its recipients."""
+        books = (
+            (named, self._chamber.rules(named, delivery.recipient.address)[0])
+            for delivery in deliveries
+            for named in [named_by(delivery)]
+        )
+        return need_of(books, scanners.families)
+
+    async def read(self, letter: Letter, record: Record, scanned: Scanned | None = None) -> None:
+        """Have the checks look at the whole message, and note what they find.
+
+        ``scanned``: waits for what the scanners say, who look at it at the same time.
+        """
         await self.listen(record)
         assert self._known is not None
-        known = await examine(self._policy.letter_checks, letter, self._known, self._clock)
+        checks = self._policy.letter_checks
+        known = await examine(checks, letter, self._known, self._clock, scanned)
         known = self._without_overdue(known)
         self._known = known = after_message(known, self._facts.mail_from, letter.authors or ())
         for finding in known.findings:
@@ -281,7 +301,7 @@ class Hearing:
         facts = self._whole(letter)
         if greylist.reason(known.findings, facts):
             for named, places in by_recipient(transaction).items():
-                if not any(one.family == "greylist" for one in self._own.get(named, ())):
+                if not self._chamber.was_asked(named, "greylist"):
                     await self._must_wait(named, places, facts, record)
 
     def _whole(self, letter: Letter) -> Facts:
@@ -314,11 +334,12 @@ class Hearing:
         self, transaction: Transaction, letter: Letter, size_bytes: int, holdings: Holdings
     ) -> Settlement:
         """Mark what goes to Junk and what is held; refuse it for who refuses it, or for all."""
-        facts = self._whole(letter)
+        facts, known = self._whole(letter), self._known
+        assert known is not None
         judgements: list[Judgement] = []
 
         def judge(named: Address, place: Address) -> Judgement:
-            judgements.append(self._judge(named, place, facts))
+            judgements.append(self._chamber.judge(named, place, known, facts))
             return judgements[-1]
 
         custody = Custody(holdings, self._directory.owner_of, size_bytes, facts.at)
@@ -326,41 +347,6 @@ class Hearing:
         self._policy.memory.uses.note(judgements, facts.at)
         self._kept_waiting(judgements)
         return settlement
-
-    def _judge(
-        self, named: Address, destination: Address, facts: Facts, *trial: Finding
-    ) -> Judgement:
-        """For one place that the recipient called ``named`` leads to.
-
-        ``trial``: what would be found besides.
-
-        Its owner's own rules count, and the rules of the domain that the mail was sent to: that is
-        whose customer is meant, wherever an alias or a catch-all leads.
-        """
-        known = self._known
-        assert known is not None
-        findings = known.findings if facts.has_header else before_message(known)
-        if own := self._own.get(named, ()) + trial:
-            findings += own
-        owner, has_written = self._owner(destination)
-        domain = named.domain or owner.domain
-        book = self._policy.memory.books.of(owner, domain)
-        judgement = judge_for(named, findings, facts, book, has_written)
-        if not trial:
-            self._docket.note(named, owner, domain, facts, findings, judgement)
-        return judgement
-
-    def _rules(self, named: Address, destination: Address) -> tuple[Book, HasWritten]:
-        """The rules that count there, and whom whoever gets the mail has written to."""
-        owner, has_written = self._owner(destination)
-        return self._policy.memory.books.of(owner, named.domain or owner.domain), has_written
-
-    def _owner(self, destination: Address) -> tuple[Address, HasWritten]:
-        """Whose rules count at a place, and whom he has written to: a tag is no other mailbox."""
-        mailbox = self._directory.mailbox_of(destination)
-        if mailbox is None:
-            return key_of(destination), has_written_to_nobody
-        return mailbox.address, functools.partial(self._policy.memory.knows, mailbox.id)
 
 
 def begin_hearing(services: Services, client: Client) -> Hearing | None:

@@ -11,12 +11,15 @@ from postern.mail.message.summary import Summary
 from postern.mail.received import received_header, with_keyword
 from postern.mail.reply import Reply, reply
 from postern.mail.smtp.server import ServerMachine
+from postern.policy.scanners.scanners import Scanners
 from postern.reception import replies
 from postern.reception.admission import Refusal, author_refusal
 from postern.reception.client import Client
 from postern.reception.hearing import Hearing
 from postern.reception.record import Record
+from postern.reception.screening import Screening
 from postern.reception.services import Services
+from postern.reception.settlement import Settlement
 from postern.reception.tasks import spawn
 from postern.reception.transaction import Inspection, Mending, Transaction, because_of
 from postern.spool.message import Message, Origin
@@ -47,6 +50,7 @@ class Intake:
         "_opened",
         "_prefix",
         "_record",
+        "_screening",
         "_services",
         "_transaction",
         "is_committing",
@@ -72,6 +76,7 @@ class Intake:
         self._answered: Answered | None = None
         self._prefix = b""
         self._apart: tuple[Refusal | None, ...] = ()
+        self._screening: Screening | None = None
         self.is_committing = False
         self.is_over = False
         self.size_bytes = 0
@@ -121,10 +126,13 @@ class Intake:
         transaction = self._transaction
         self.summary = summary = transaction.end()
         refusal = self._refusal(summary)
+        scanners = self._scanners()
         if refusal is not None:
             self._refuse_for(refusal)
         elif self._hearing is not None:
             spawn(self._hear(self._hearing, summary))
+        elif scanners is not None and scanners.look_at_everybody:
+            spawn(self._screen(scanners, summary))
         else:
             self._store(summary)
 
@@ -133,23 +141,70 @@ class Intake:
         try:
             letter = self._transaction.letter()
             assert letter is not None
-            await hearing.read(letter, self._record)
+            scanners = self._scanners()
+            if scanners is not None:
+                need = hearing.need(scanners, self._transaction.deliveries)
+                if need.families:
+                    self._screening = self._new_screening()
+                    await self._screening.begin(scanners, need, hearing.ptr)
+            screening = self._screening
+            scanned = None if screening is None else screening.scanned
+            await hearing.read(letter, self._record, scanned)
             await hearing.ask_again(self._transaction, letter, self._record)
             if self.is_over:
                 return  # the client did not wait; it will send the message again
             holdings = self._services.spool.holdings
             settled = hearing.settle(self._transaction, letter, self.size_bytes, holdings)
-            self._apart = settled.apart
-            for one in settled.apart:
-                if one is not None and one is not settled.refusal:
-                    self._record.refused(one.finding, self._transaction.trace)
-            if settled.refusal is not None:
-                self._refuse_for(settled.refusal)
+            if not self._is_taken(settled):
                 return
             self._prefix = hearing.header_field(utf8=self._transaction.sender.smtputf8)
+            if screening is not None:
+                self._prefix += screening.fields
             self._store(summary)
         except Exception as error:  # noqa: BLE001 - answered 451 and journaled
             self._not_stored(error)
+        finally:
+            self._end_screening()
+
+    async def _screen(self, scanners: Scanners, summary: Summary) -> None:
+        """Have a message that nobody else looks at shown to the scanners before it is taken."""
+        try:
+            self._screening = screening = self._new_screening()
+            findings = await screening.look(scanners)
+            if self.is_over:
+                return
+            if not self._is_taken(screening.settle(findings, self.size_bytes)):
+                return
+            self._prefix = screening.fields
+            self._store(summary)
+        except Exception as error:  # noqa: BLE001 - answered 451 and journaled
+            self._not_stored(error)
+        finally:
+            self._end_screening()
+
+    def _is_taken(self, settled: Settlement) -> bool:
+        """Note who refuses it; False when all do, and the client was told so."""
+        self._apart = settled.apart
+        for one in settled.apart:
+            if one is not None and one is not settled.refusal:
+                self._record.refused(one.finding, self._transaction.trace)
+        if settled.refusal is not None:
+            self._refuse_for(settled.refusal)
+        return settled.refusal is None
+
+    def _scanners(self) -> Scanners | None:
+        policy = self._services.policy
+        return None if policy is None else policy.scanners
+
+    def _end_screening(self) -> None:
+        """Nobody waits for the scanners any more; what still runs is given up."""
+        if self._screening is not None:
+            self._screening.end()
+
+    def _new_screening(self) -> Screening:
+        policy = self._services.policy
+        assert policy is not None
+        return Screening(self._services, policy, self._client, self._record, self._transaction)
 
     def _refuse_for(self, refusal: Refusal) -> None:
         self._record.refused(refusal.finding, self._transaction.trace)
@@ -184,6 +239,7 @@ class Intake:
         """Throw away what came."""
         self.is_over = True
         self.is_committing = False
+        self._end_screening()
         body = self._transaction.body
         if body is None:
             return

@@ -83,7 +83,7 @@ def settle(transaction: Transaction, judge: Judge, custody: Custody, link: str) 
     if len(transaction.promises) > 1:
         return _settle_each(transaction, judge, custody, link)
     judged = [
-        (delivery, judge(_named(delivery), delivery.recipient.address))
+        (delivery, judge(named_by(delivery), delivery.recipient.address))
         for delivery in transaction.deliveries
     ]
     refusing = at_end([judgement for _, judgement in judged])
@@ -108,7 +108,7 @@ def by_recipient(transaction: Transaction) -> dict[Address, list[Address]]:
             found.setdefault(promise.recipient.address, []).extend(places)
     else:
         for delivery in transaction.deliveries:
-            found.setdefault(_named(delivery), []).append(delivery.recipient.address)
+            found.setdefault(named_by(delivery), []).append(delivery.recipient.address)
     return found
 
 
@@ -196,7 +196,7 @@ def _mark(
         delivery.is_junk = True
 
 
-def _named(delivery: Delivery) -> Address:
+def named_by(delivery: Delivery) -> Address:
     """What RCPT called the recipient of a delivery."""
     if delivery.original.lower() == "postmaster":
         return Address("postmaster", "")

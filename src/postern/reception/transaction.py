@@ -251,7 +251,7 @@ class Transaction:
             self._inspect()
 
     def _inspect(self) -> None:
-        """Take out what claims to be our own findings; from here on the body is read as well."""
+        """Take out what claims to be ours; from here on the body is read as well."""
         assert self.body is not None
         assert self._inspection is not None
         head = self._head.head

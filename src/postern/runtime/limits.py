@@ -2,6 +2,8 @@
 
 import contextlib
 import resource
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,34 +40,109 @@ def open_files_limit() -> Limit:
     return Limit("open files", None, _finite(hard), "LimitNOFILE=")
 
 
-def process_limit(uid: int, proc: Path = Path("/proc")) -> Limit:
-    """Most processes and threads of this user (RLIMIT_NPROC), and how many there are."""
-    limit = _finite(resource.getrlimit(resource.RLIMIT_NPROC)[0])
-    return Limit("processes of our user", _threads_of(uid, proc), limit, "LimitNPROC=")
+def process_limit(
+    uid: int,
+    proc: Path = Path("/proc"),
+    pid: int | None = None,
+    there: "Population | None" = None,
+) -> Limit:
+    """Most processes and threads of this user (RLIMIT_NPROC), and how many there are.
+
+    The limit is ours, or that of the process ``pid``: each has its own, the count is the user's.
+    ``there``: the user's population, where it is known already.
+    """
+    if pid is None:
+        limit = _finite(resource.getrlimit(resource.RLIMIT_NPROC)[0])
+    else:
+        limit = _limit_of(proc / str(pid) / "limits", "Max processes")
+    folder = proc / ("self" if pid is None else str(pid))
+    source = "LimitNPROC=" if _is_service(folder / "cgroup") else "LimitNPROC= or ulimit -u"
+    there = there or population(uid, proc)
+    return Limit("processes of our user", there.tasks, limit, source)
+
+
+def _is_service(membership: Path) -> bool:
+    """True for what systemd started: its unit sets the limits."""
+    try:
+        return ".service" in membership.read_text()
+    except OSError:
+        return False
+
+
+def open_files_of(pid: int, proc: Path = Path("/proc")) -> Limit:
+    """How many descriptors a process has open, and may have."""
+    folder = proc / str(pid)
+    try:
+        used = sum(1 for _ in (folder / "fd").iterdir())
+    except OSError:
+        used = None
+    return Limit("open files", used, _limit_of(folder / "limits", "Max open files"), "LimitNOFILE=")
+
+
+def _limit_of(limits: Path, name: str) -> int | None:
+    """The soft limit in a process's own list of them; None for none, and when it can't be read."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in limits.read_text().splitlines():
+            if line.startswith(name):
+                return int(line.removeprefix(name).split()[0])
+    return None
 
 
 def _finite(limit: int) -> int | None:
     return None if limit == _UNLIMITED or limit < 0 else limit
 
 
-def _threads_of(uid: int, proc: Path) -> int | None:
-    """How many threads the user runs; None when /proc is not readable."""
-    total = 0
+@dataclass(frozen=True, slots=True)
+class Population:
+    """A user's processes: how many tasks they are (each thread is one), and who left defunct ones.
+
+    ``tasks`` None: /proc does not tell. ``defunct`` counts by the parent that has not reaped them,
+    as ``NAME (PID)``; the kernel counts them like any other.
+    """
+
+    tasks: int | None
+    defunct: Mapping[str, int]
+
+    @property
+    def defunct_in_all(self) -> int:
+        """Processes that have ended and were not reaped."""
+        return sum(self.defunct.values())
+
+
+def population(uid: int, proc: Path = Path("/proc")) -> Population:
+    """Who runs as ``uid`` now; some 20 microseconds a process, so ask seldom."""
+    tasks = 0
+    parents: Counter[str] = Counter()
     try:
         for folder in proc.iterdir():
-            if folder.name.isdigit():
-                total += _threads(folder / "status", uid)
+            if not folder.name.isdigit():
+                continue
+            fields = _status(folder / "status")
+            if _number_in(fields, "Uid") != uid:
+                continue
+            tasks += _number_in(fields, "Threads") or 0
+            if fields.get("State", "").strip().startswith("Z"):
+                parents[fields.get("PPid", "").strip()] += 1
     except OSError:
-        return None
-    return total or None
+        return Population(None, {})
+    named = {f"{_status(proc / pid / 'status').get('Name', '?').strip()} ({pid})": count
+             for pid, count in parents.most_common()}  # fmt: skip
+    return Population(tasks or None, named)
 
 
-def _threads(status: Path, uid: int) -> int:
+def _status(path: Path) -> dict[str, str]:
+    """A process's own page; empty when it ended while we looked."""
     try:
-        fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
-        return int(fields["Threads"]) if int(fields["Uid"].split()[0]) == uid else 0
-    except (OSError, KeyError, ValueError):
-        return 0  # it ended while we looked, or is a kernel thread
+        return dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
+    except (OSError, ValueError):
+        return {}
+
+
+def _number_in(fields: Mapping[str, str], name: str) -> int | None:
+    try:
+        return int(fields[name].split()[0])
+    except (KeyError, ValueError, IndexError):
+        return None  # it ended while we looked, or is a kernel thread
 
 
 def cgroup_limits(

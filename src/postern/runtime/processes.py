@@ -78,6 +78,16 @@ class PortStatus(msgspec.Struct, frozen=True):
     port: int
 
 
+class ScannerStatus(msgspec.Struct, frozen=True):
+    """One scanner as a worker sees it: ``up``, ``down`` or ``probing``, and why; what waits."""
+
+    name: str
+    state: str
+    cause: str = ""
+    running: int = 0
+    waiting: int = 0
+
+
 class WorkerStatus(msgspec.Struct, frozen=True):
     """How one worker is doing, as of ``at`` (seconds since 1970 UTC).
 
@@ -97,6 +107,7 @@ class WorkerStatus(msgspec.Struct, frozen=True):
     gauges: dict[str, float] = {}
     spool_writable: bool = True
     reason: str = ""
+    scanners: tuple[ScannerStatus, ...] = ()
 
 
 def status_path(run_dir: Path, number: int) -> Path:
@@ -121,6 +132,11 @@ def read_status(path: Path) -> WorkerStatus | None:
         return msgspec.json.decode(path.read_bytes(), type=WorkerStatus)
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def is_alive(pid: int) -> bool:
+    """True while there is a process of that number, whoever's it is."""
+    return Path(f"/proc/{pid}").exists()
 
 
 def read_statuses(run_dir: Path) -> list[WorkerStatus]:

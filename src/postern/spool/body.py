@@ -155,6 +155,17 @@ class BodyWriter:
         """The whole body, when ``is_inline``."""
         return BytesContent(b"".join(self._pieces))
 
+    async def content(self) -> Content:
+        """All that was written, to be read before it is durable; only while it is not abandoned.
+
+        Raises:
+            OSError: the disk said no.
+        """
+        if self.is_inline:
+            return self.inline_content()
+        await self.drained()
+        return FileContent(self._part(), self.size_bytes)
+
     async def drained(self) -> None:
         """Wait until what was written so far is in the file's hands.
 

@@ -9,8 +9,8 @@ forgery whatever it says (RFC 8601 §5). Removed are fields
   paragraph);
 - that are malformed and have our name in them: some reader may well find it.
 
-Others are evidence, perhaps signed, and stay. The marks that only we make (X-Postern-Junk,
-X-Postern-Released) are removed whatever they say.
+Others are evidence, perhaps signed, and stay. The marks that only we make (``_MARKS``) are removed
+whatever they say.
 """
 
 import re
@@ -25,7 +25,9 @@ from postern.mail.authres.results import VERSION
 from postern.mail.message.header import HeaderScan, Range
 
 _NAME = b"authentication-results"
-_MARKS = (b"x-postern-junk", b"x-postern-released")
+_MARKS = tuple(
+    b"x-postern-" + mark for mark in (b"junk", b"released", b"spam", b"unscanned", b"couldnt-tell")
+)
 _MAX_ID_CHARS = 512
 _WORD = re.compile(r"[^\s;()<>@,:\\\"/\[\]?=]++")
 

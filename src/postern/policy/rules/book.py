@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from postern.policy.rules.match import Facts, Fit, fit
-from postern.policy.rules.rule import DEFAULTS, Rule, Scope, Treatment, is_locked
+from postern.policy.rules.rule import DEFAULTS, UNTOLD, Rule, Scope, Treatment, is_locked
 from postern.policy.rules.shelf import Shelf, particularity
 
 _EMPTY = Shelf()
@@ -41,12 +41,21 @@ class Book:
 
     def setting(self, check: str) -> Setting:
         """How ``check`` is treated; what is locked stays as it is, whatever anybody set."""
-        default = DEFAULTS.get(check, Treatment.NOTE)
+        default = DEFAULTS.get(check) or UNTOLD.get(check, Treatment.NOTE)
         if is_locked(check):
             return Setting(default)
+        return self.said(check) or Setting(default)
+
+    def said(self, check: str) -> Setting | None:
+        """How somebody wants ``check`` treated; None where nobody said anything."""
         if check in self.domain_settings:
             return Setting(self.domain_settings[check], Scope.DOMAIN)
-        return Setting(self.system_settings.get(check, default))
+        treatment = self.system_settings.get(check)
+        return None if treatment is None else Setting(treatment)
+
+    def settings_alone(self) -> "Book":
+        """The same without any rule."""
+        return Book(domain_settings=self.domain_settings, system_settings=self.system_settings)
 
     def key(self, facts: Facts) -> Hashable:
         """Equal for recipients whose verdicts on a message from this client cannot differ.

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from postern.policy.rules.match import Match, MatchKind
 from postern.policy.rules.rule import (
     DEFAULTS,
+    FOR_UNTOLD,
     LOCKED,
+    UNTOLD,
     Action,
     Scope,
     Treatment,
@@ -65,6 +67,9 @@ def _is_everybody(match: Match) -> bool:
 
 def treatment_flaw(check: str, treatment: Treatment) -> str:
     """Why a check cannot be treated so; empty when it can."""
+    if check in UNTOLD:
+        words = ", ".join(one.value for one in FOR_UNTOLD)
+        return "" if treatment in FOR_UNTOLD else f"{check} can be: {words}"
     if check not in DEFAULTS:
         return f"there is no check called {check}; see docs/checks.md"
     if is_locked(check) and treatment is not DEFAULTS[check]:

@@ -123,6 +123,17 @@ FOR_NOW = frozenset({"greylist.wait", "rate.exceeded", "quota.full"})
 NOTED_UNKNOWN = frozenset({"dnsbl", "greylist", "spam"})
 """Families whose "couldn't tell" never holds a message up: they are one hint among others."""
 
+UNTOLD: Mapping[str, Treatment] = {
+    "virus.couldnt-tell": Treatment.REFUSE,
+    "command.couldnt-tell": Treatment.REFUSE,
+    "spam.couldnt-tell": Treatment.NOTE,
+}
+"""What becomes of mail that a scanner could not look at, where nobody set anything; refused is "not
+now". Unlike a fail this can be set for locked families too: it is about us, not about the message.
+"""
+FOR_UNTOLD = (Treatment.NOTE, Treatment.HOLD, Treatment.REFUSE)
+"""Passed on with a mark, held, refused for now; never in silence."""
+
 
 def checks_of(family: str) -> tuple[str, ...]:
     """The checks of a family that can fail."""
@@ -130,8 +141,11 @@ def checks_of(family: str) -> tuple[str, ...]:
 
 
 def is_locked(check: str) -> bool:
-    """True for what no rule can waive, nor any setting make milder."""
-    return check in ALWAYS or family_of(check) in LOCKED
+    """True for what no rule can waive, nor any setting make milder.
+
+    What a scanner could not tell is no rule's to waive in a family that is locked, but can be set.
+    """
+    return check in ALWAYS or (family_of(check) in LOCKED and check not in UNTOLD)
 
 
 def family_of(check: str) -> str:

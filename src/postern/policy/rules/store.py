@@ -179,6 +179,12 @@ class Books:
             system_settings=everybody,
         )
 
+    def settings_of(self, domain: str) -> Book:
+        """How checks are treated for mail to ``domain``, empty for everybody's; without rules."""
+        everybody = self._settings("")
+        own = self._settings(domain) if domain else {}
+        return Book(domain_settings=own, system_settings=everybody)
+
     def forget(self) -> None:
         """Read everything anew from now on."""
         self._shelf.cache_clear()

@@ -7,7 +7,6 @@ over, and for one that has waited already only after a week: one name server tha
 must not cost a day for every message.
 """
 
-import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +22,7 @@ from postern.mail.finding import Finding, Result
 from postern.policy.judge import Gravity, Judgement
 from postern.policy.rules.match import Facts
 from postern.policy.rules.rule import family_of
-from postern.policy.untold.store import UntoldStore
+from postern.policy.untold.store import FileTrouble, UntoldStore
 from postern.runtime.clock import Instant
 
 log = structlog.get_logger("postern.policy")
@@ -54,7 +53,7 @@ def open_patience(path: Path) -> "Patience | None":
     """
     try:
         return Patience(path)
-    except (sqlite3.Error, OSError) as error:
+    except (FileTrouble, OSError) as error:
         log.error("policy.untold", text=f"{path.name}: {error}; move it away and restart")  # noqa: TRY400 - the text is the cause
         return None
 
@@ -114,7 +113,7 @@ class Patience:
     def _overdue_since(self, pair: _Pair, now: Instant) -> Instant | None:
         try:
             found = self._reading.find(*pair)
-        except sqlite3.Error as error:
+        except FileTrouble as error:
             log.warning("policy.untold", text=str(error))
             return None
         if found is None:
@@ -138,7 +137,7 @@ class Patience:
         """On the thread."""
         try:
             self._writing.note(pairs, now, wait_s=self.wait_s, gap_s=GAP_S, keep_s=KEEP_S)
-        except sqlite3.Error as error:
+        except FileTrouble as error:
             log.warning("policy.untold", text=str(error))
         finally:
             self._room.release()

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from postern.runtime.clock import Instant
 
+FileTrouble = sqlite3.Error
+"""What every method may raise: the file cannot be opened, read or written."""
+
 BUSY_TIMEOUT_S = 5.0
 MAX_ROWS = 100_000
 """Some 15 MB; those heard of longest ago go first."""
@@ -38,7 +41,7 @@ class UntoldStore:
     """The table; one connection, used by one thread at a time.
 
     Raises:
-        sqlite3.Error: it cannot be opened, read or written.
+        FileTrouble: it cannot be opened, read or written.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,0 +1,75 @@
+"""Where the recipients of one transaction are judged: whose rules count, and what is kept of it."""
+
+import functools
+
+from postern.directory.names import key_of
+from postern.directory.reader import Directory
+from postern.mail.address import Address
+from postern.mail.finding import Finding
+from postern.policy.docket import Docket
+from postern.policy.judge import Judgement
+from postern.policy.known import HasWritten, has_written_to_nobody
+from postern.policy.panel import Known
+from postern.policy.policy import Memory
+from postern.policy.recipient import judge_for
+from postern.policy.rules.book import Book
+from postern.policy.rules.match import Facts
+from postern.policy.waiting import before_message
+
+
+class Chamber:
+    """The rules of every recipient, and what was found of single ones.
+
+    ``docket`` keeps what the judge was shown. ``is_apart``: each recipient has an answer of its own
+    after the message.
+    """
+
+    __slots__ = ("_directory", "_memory", "_own", "docket")
+
+    def __init__(self, memory: Memory, directory: Directory, *, is_apart: bool = False) -> None:
+        self._memory = memory
+        self._directory = directory
+        # By what RCPT called them.
+        self._own: dict[Address, tuple[Finding, ...]] = {}
+        self.docket = Docket(is_apart=is_apart)
+
+    def found_of(self, named: Address, finding: Finding) -> None:
+        """Something that concerns one recipient alone."""
+        self._own[named] = (*self._own.get(named, ()), finding)
+
+    def was_asked(self, named: Address, family: str) -> bool:
+        """Whether a check of that family has looked at this recipient already."""
+        return any(one.family == family for one in self._own.get(named, ()))
+
+    def judge(
+        self, named: Address, destination: Address, known: Known, facts: Facts, *trial: Finding
+    ) -> Judgement:
+        """For one place that the recipient called ``named`` leads to.
+
+        ``trial``: what would be found besides; such a judgement is not kept.
+
+        Its owner's own rules count, and the rules of the domain that the mail was sent to: that is
+        whose customer is meant, wherever an alias or a catch-all leads.
+        """
+        findings = known.findings if facts.has_header else before_message(known)
+        if own := self._own.get(named, ()) + trial:
+            findings += own
+        owner, has_written = self._owner(destination)
+        domain = named.domain or owner.domain
+        book = self._memory.books.of(owner, domain)
+        judgement = judge_for(named, findings, facts, book, has_written)
+        if not trial:
+            self.docket.note(named, owner, domain, facts, findings, judgement)
+        return judgement
+
+    def rules(self, named: Address, destination: Address) -> tuple[Book, HasWritten]:
+        """The rules that count there, and whom whoever gets the mail has written to."""
+        owner, has_written = self._owner(destination)
+        return self._memory.books.of(owner, named.domain or owner.domain), has_written
+
+    def _owner(self, destination: Address) -> tuple[Address, HasWritten]:
+        """Whose rules count at a place, and whom he has written to: a tag is no other mailbox."""
+        mailbox = self._directory.mailbox_of(destination)
+        if mailbox is None:
+            return key_of(destination), has_written_to_nobody
+        return mailbox.address, functools.partial(self._memory.knows, mailbox.id)
