@@ -1,4 +1,4 @@
-"""``python -m bench.limits``: memory, slow peers, a full disk, restarts, floods, the prompt.
+"""``python -m bench.limits``: memory, slow peers, a full disk, restarts, floods, rules, the prompt.
 
 All but the times are the same on a busy machine. ``--only disk,flood`` measures some; ``--page``
 writes them into docs/benchmarks.md, between marks, and leaves the rest of the page alone.
@@ -18,6 +18,7 @@ from bench.memory import weigh
 from bench.prompt import at_the_prompt
 from bench.reached import Reached, table
 from bench.restarts import fewer_workers, killed_under_load
+from bench.rules import resolution
 from bench.slow import slow_ways
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
@@ -82,6 +83,14 @@ PARTS = (
         " many addresses; client and server share the processor, so the rate is what both reach"
         " together.",
         refused_flood,
+    ),
+    Part(
+        "rules",
+        "Very many rules",
+        "A site.db with 100,000 domains and a million rules, five mailboxes with as many as one may"
+        " have. Asked as a worker asks for each recipient: has anything changed, whose rules count,"
+        " what is the verdict on what eight checks found. A change empties all caches.",
+        resolution,
     ),
     Part(
         "prompt",
