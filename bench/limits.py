@@ -146,8 +146,13 @@ def circumstances() -> str:
 
 def put_in(page: str, text: str) -> str:
     """The page with its limits replaced by ``text``; a page without them gets them at its end."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END + "\n")
+    return put_between(page, text, BEGIN, END)
+
+
+def put_between(page: str, text: str, first: str, last: str) -> str:
+    """The page with what stands from one mark to the other replaced by ``text``, which has both."""
+    before, begin, rest = page.partition(first)
+    _, end, after = rest.partition(last + "\n")
     if begin and end:
         return f"{before}{text}{after}"
     return f"{page.rstrip()}\n\n{text}" if page.strip() else text
