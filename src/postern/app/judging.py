@@ -73,12 +73,12 @@ class Judging:
             return await check_spf(seen, lookup)
 
         return (
-            Check("ptr", Stage.CONNECT, ptr),
-            Check("dnsbl", Stage.CONNECT, dnsbl, BLOCKLIST_LIMIT_S),
+            Check("ptr", Stage.CONNECT, ptr, at_once=True),
+            Check("dnsbl", Stage.CONNECT, dnsbl, BLOCKLIST_LIMIT_S, at_once=True),
             # Its name may be said as often as a client likes; it is looked up for mail alone.
-            Check("helo", Stage.MAIL, helo),
-            Check("mailfrom", Stage.MAIL, mailfrom),
-            Check("spf", Stage.MAIL, spf, SPF_LIMIT_S + MORE_S),
+            Check("helo", Stage.MAIL, helo, at_once=True),
+            Check("mailfrom", Stage.MAIL, mailfrom, at_once=True),
+            Check("spf", Stage.MAIL, spf, SPF_LIMIT_S + MORE_S, at_once=True),
         )
 
     def _letter_checks(self) -> tuple[LetterCheck, ...]:
@@ -96,9 +96,9 @@ class Judging:
             return await check_standards(letter)
 
         return (
-            LetterCheck("standards", standards),
-            LetterCheck("dkim", dkim),
-            LetterCheck("dmarc", dmarc),
+            LetterCheck("standards", standards, at_once=True),
+            LetterCheck("dkim", dkim, at_once=True),
+            LetterCheck("dmarc", dmarc, at_once=True),
         )
 
     async def test_zones(self) -> None:

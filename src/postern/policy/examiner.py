@@ -1,8 +1,8 @@
 """What is found of a message that has come whole: signatures first, then what rests on them."""
 
-import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from postern.policy.checks.check import Found
 from postern.policy.checks.letter import Letter
@@ -14,11 +14,15 @@ LIMIT_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class LetterCheck:
-    """One check of whole messages; it is shown what those before it found."""
+    """One check of whole messages; it is shown what those before it found.
+
+    ``at_once``: as of a ``Check``.
+    """
 
     family: str
-    run: Callable[[Letter, Known], Awaitable[Found]]
+    run: Callable[[Letter, Known], Coroutine[Any, Any, Found]]
     limit_s: float = LIMIT_S
+    at_once: bool = False
 
 
 async def examine(
@@ -26,6 +30,7 @@ async def examine(
 ) -> Known:
     """What is known once all checks have looked, one after the other; none of them is fatal."""
     for check in checks:
-        run = functools.partial(check.run, letter, known)
-        known = known.and_then(await run_within(check.family, check.limit_s, clock, run))
+        work = check.run(letter, known)
+        found = await run_within(check.family, check.limit_s, clock, work, at_once=check.at_once)
+        known = known.and_then(found)
     return known

@@ -124,7 +124,7 @@ class Intake:
         if refusal is not None:
             self._refuse_for(refusal)
         elif self._hearing is not None:
-            spawn(self._hear(self._hearing, summary))
+            spawn(self._hear(self._hearing, summary), at_once=True)
         else:
             self._store(summary)
 

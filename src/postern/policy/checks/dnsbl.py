@@ -4,14 +4,13 @@ Source: RFC 5782 §2.1 (addresses), §2.2 (names), §2.4 (IPv6). Home's resolver
 answer by who asks, and many refuse a resolver that they do not know.
 """
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from postern.mail.dns import Answer, Question, reversed_ip
 from postern.mail.finding import Finding, Result, Whose
 from postern.mail.message.text import clean_text
-from postern.policy.checks.check import Found
+from postern.policy.checks.check import Found, ask_all
 from postern.policy.checks.zones import About, Health, Zone, Zones, is_refusal
 from postern.runtime.resolver.lookup import Lookup
 
@@ -47,12 +46,8 @@ async def _check(
 ) -> Found:
     in_use = zones.in_use(about)
     pairs = [(what, zone) for zone in in_use for what in asked]
-    answers = await asyncio.gather(
-        *(
-            lookup.ask(Question.of(f"{asked[what]}.{zone.name}", "A"), foreign_ok=False)
-            for what, zone in pairs
-        )
-    )
+    questions = [Question.of(f"{asked[what]}.{zone.name}", "A") for what, zone in pairs]
+    answers = await ask_all(lookup, questions, foreign_ok=False)
     entries: list[Entry] = []
     findings: list[Finding] = []
     answered: set[str] = set()
@@ -98,12 +93,8 @@ def _entries(what: str, zone: Zone, answer: Answer) -> list[Entry]:
 async def _with_reasons(entries: list[Entry], asked: dict[str, str], lookup: Lookup) -> list[Entry]:
     """Entries with what the list itself says of them (RFC 5782 §2.1), where nobody else did."""
     bare = [entry for entry in entries if not entry.meaning and entry.counts > 0]
-    answers = await asyncio.gather(
-        *(
-            lookup.ask(Question.of(f"{asked[e.what]}.{e.zone.name}", "TXT"), foreign_ok=False)
-            for e in bare
-        )
-    )
+    questions = [Question.of(f"{asked[one.what]}.{one.zone.name}", "TXT") for one in bare]
+    answers = await ask_all(lookup, questions, foreign_ok=False)
     said = {
         id(entry): clean_text(answer.records[0], MAX_REASON_CHARS) if answer.records else ""
         for entry, answer in zip(bare, answers, strict=True)

@@ -13,6 +13,7 @@ from postern.mail.spf.evaluate import check_host
 from postern.mail.spf.identity import Claim, Identity, identities
 from postern.mail.spf.result import SpfCode, SpfResult, out_of_time
 from postern.policy.checks.check import Found, Seen, conduct
+from postern.runtime.eager import begin, together
 from postern.runtime.resolver.lookup import Lookup
 
 LIMIT_S = 20.0
@@ -25,7 +26,7 @@ async def check_spf(seen: Seen, lookup: Lookup) -> Found:
     claims: tuple[Claim, ...] = identities(seen.mail_from, seen.helo)
     if seen.mail_from is None:
         claims = claims[1:]  # for the null sender both ask the same
-    results = await asyncio.gather(*(_ask(claim, seen, lookup) for claim in claims))
+    results = await together(_ask(claim, seen, lookup) for claim in claims)
     proven = frozenset(
         claim.domain.lower().removesuffix(".")
         for claim, result in zip(claims, results, strict=True)
@@ -65,11 +66,13 @@ async def _ask(claim: Claim, seen: Seen, lookup: Lookup) -> SpfResult:
     inquiry = check_host(
         seen.ip, claim.domain, claim.sender, seen.helo, receiver=seen.hostname, now=seen.at
     )
+    work = begin(conduct(inquiry, lookup))
     try:
-        async with asyncio.timeout(LIMIT_S):
-            return await conduct(inquiry, lookup)
-    except TimeoutError:
-        return out_of_time(claim.domain)
+        if not work.done():
+            await asyncio.wait([work], timeout=LIMIT_S)
+        return work.result() if work.done() else out_of_time(claim.domain)
+    finally:
+        work.cancel()
 
 
 def _finding(claim: Claim, result: SpfResult) -> Finding:
