@@ -9,6 +9,7 @@ address; that needs root. ``--page`` writes docs/benchmarks.md between marks.
 
 import argparse
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -38,6 +39,7 @@ from tests.peers.proctree import cpu_s
 from tests.peers.sink import smtp_source
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
+NEEDED = ("postfix", "opendkim", "opendmarc", "unbound", "nsd", "unshare", "ip")
 SIZE_BYTES = 4_000
 GOAL = 1.5
 SCENARIOS = (
@@ -172,15 +174,17 @@ def main() -> int:
     """Measure, print, and write the page where asked for."""
     options = arguments()
     if not options.inside:
-        if os.geteuid() != 0:
-            sys.stderr.write("bench: needs root, for a network of its own\n")
+        os.environ["PATH"] += ":/usr/sbin:/sbin"
+        missing = [name for name in NEEDED if shutil.which(name) is None]
+        if missing or os.geteuid() != 0:
+            what = ", ".join(missing) or "root, for a network of its own"
+            sys.stderr.write(f"bench: needs {what}\n")
             return 69
         if not options.interpreted and not is_current():
             sys.stderr.write("bench: what is compiled is older than the sources: make compile\n")
             return 69
         again = [sys.executable, "-m", "bench.checks", "--inside", *sys.argv[1:]]
         os.execvp("unshare", ["unshare", "--net", "--mount", "--", *again])
-    os.environ["PATH"] += ":/usr/sbin:/sbin"
     network()
     results = run(options)
     if options.page:
