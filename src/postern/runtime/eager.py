@@ -70,4 +70,4 @@ class _Rest(Coroutine[Any, Any, T]):
 
     def __await__(self) -> Generator[Any, Any, T]:
         """Only tasks run it."""
-        raise NotImplementedError
+        raise RuntimeError("a task runs it")
