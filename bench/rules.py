@@ -168,6 +168,14 @@ def fill(folder: Path) -> float:
     return time.monotonic() - begin
 
 
+@dataclass(frozen=True, slots=True)
+class Took:
+    """Seconds by the clock, and of the processor alone: others may be at work on the machine."""
+
+    wall: float
+    cpu: float
+
+
 class Asking:
     """One worker's way to a verdict."""
 
@@ -189,13 +197,13 @@ class Asking:
             frozenset({"tea.example"}),
         )
 
-    def verdict(self, recipient: Address) -> float:
-        """Seconds that it takes to say what becomes of the message for ``recipient``."""
-        begin = time.perf_counter()
+    def verdict(self, recipient: Address) -> Took:
+        """What it takes to say what becomes of the message for ``recipient``."""
+        begin, worked = time.perf_counter(), time.thread_time()
         self._directory.refresh()
         book = self._books.of(recipient, recipient.domain)
         judge_for(recipient, FINDINGS, self._facts, book)
-        return time.perf_counter() - begin
+        return Took(time.perf_counter() - begin, time.thread_time() - worked)
 
     def close(self) -> None:
         """Close the database."""
@@ -215,11 +223,14 @@ def percentile(times: list[float], share: float) -> float:
     return sorted(times)[min(len(times) - 1, int(len(times) * share))] * 1000
 
 
-def reached(what: str, times: list[float], *, most: float | None) -> list[Reached]:
+def reached(what: str, took: list[Took], *, most: float | None) -> Reached:
     """The 99th percentile of one way of asking, the median beside it."""
-    median, last = percentile(times, 0.5), max(times) * 1000
-    note = f"median {median:.3f} ms, longest {last:.1f} ms, of {len(times):,}"
-    return [Reached(f"{what}: p99", percentile(times, 0.99), "ms", most, note)]
+    times, worked = [one.wall for one in took], [one.cpu for one in took]
+    note = (
+        f"median {percentile(times, 0.5):.2f} ms, longest {max(times) * 1000:.0f} ms, of"
+        f" {len(times):,}; of the processor p99 {percentile(worked, 0.99):.2f} ms"
+    )
+    return Reached(f"{what}: p99", percentile(times, 0.99), "ms", most, note)
 
 
 def resolution() -> list[Reached]:
@@ -246,13 +257,13 @@ def resolution() -> list[Reached]:
     about = f"{RULES:,} rules, {DOMAINS:,} domains, made in {took:.0f} s"
     return [
         Reached("site.db", size_mb, "MB", note=about),
-        *reached("recipients that were never asked about", cold, most=MOST_MS),
-        *reached("recipients asked about before", warm, most=MOST_MS),
-        *reached(f"as mail comes, a change every {CHANGE_EVERY:,}", mixed, most=MOST_MS),
+        reached("recipients that were never asked about", cold, most=MOST_MS),
+        reached("recipients asked about before", warm, most=MOST_MS),
+        reached(f"as mail comes, a change every {CHANGE_EVERY:,}", mixed, most=MOST_MS),
     ]
 
 
-def as_mail_comes(folder: Path, asking: Asking) -> list[float]:
+def as_mail_comes(folder: Path, asking: Asking) -> list[Took]:
     """Times with somebody at work beside the mail: each change empties all caches."""
     site = SiteStore.open(folder, SystemClock(), "bench")
     store = RuleStore(site.database, SystemClock(), "bench")
