@@ -28,8 +28,7 @@ from bench.checked import (
     postfix_checked,
     signed_message,
 )
-from bench.limits import put_between
-from bench.report import CHECKS_BEGIN, CHECKS_END, COLUMNS, Results, goal, plain, rows
+from bench.report import CHECKS_BEGIN, CHECKS_END, COLUMNS, Results, goal, plain, put_checks, rows
 from bench.rounds import FEWEST_MESSAGES, LONGEST_S, SAMPLE_S, Measured, Pace
 from bench.scenario import SESSIONS, Scenario, Way
 from bench.watch import highest_memory
@@ -189,7 +188,7 @@ def main() -> int:
     results = run(options)
     if options.page:
         old = PAGE.read_text("utf-8")
-        text = put_between(old, markdown(results, options), CHECKS_BEGIN, CHECKS_END)
+        text = put_checks(old, markdown(results, options))
         PAGE.write_text(text, encoding="utf-8")
     return 0
 

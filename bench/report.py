@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from bench.limits import BEGIN, END, Section
+from bench.limits import BEGIN, END, Section, put_between
 from bench.limits import markdown as limits_markdown
 from bench.rounds import Measured
 from bench.scenario import Scenario
@@ -149,6 +149,13 @@ def markdown(
     if limits:
         lines += ["", limits_markdown(limits)]
     return "\n".join(lines) + "\n"
+
+
+def put_checks(page: str, text: str) -> str:
+    """The page with the section of checked mail replaced, or put where what is generated ends."""
+    if CHECKS_BEGIN not in page:
+        page = page.replace(MARK, f"{CHECKS_BEGIN}\n{CHECKS_END}\n\n{MARK}", 1)
+    return put_between(page, text, CHECKS_BEGIN, CHECKS_END)
 
 
 def merge(page: str, generated: str) -> str:

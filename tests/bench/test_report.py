@@ -12,6 +12,7 @@ from bench.report import (
     markdown,
     merge,
     plain,
+    put_checks,
     rows,
 )
 from bench.rounds import Measured, Pace
@@ -82,6 +83,14 @@ def test_what_was_not_measured_this_time_stays_as_it_was(first: str) -> None:
     assert merge(page, "# Benchmarks, again\n") == page
     changed = put_between(page, f"{first}\nnow\n{last}\n", first, last)
     assert changed == page.replace("as measured then", "now")
+
+
+def test_checked_mail_has_its_place_in_what_is_generated() -> None:
+    section = f"{CHECKS_BEGIN}\nnow\n{CHECKS_END}\n"
+    page = put_checks(f"# Benchmarks\n\n{MARK}\nby hand\n", section)
+    assert page.index(CHECKS_END) < page.index(MARK)
+    assert merge(page, "# Benchmarks, again\n").count(CHECKS_BEGIN) == 1
+    assert put_checks(page, section) == page
 
 
 def test_every_scenario_has_its_own_key_and_name() -> None:
