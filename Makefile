@@ -59,8 +59,12 @@ endif
 
 bench: $(DEV)  ## Postern beside Postfix and aiosmtpd in one run; writes docs/benchmarks.md
 	@scripts/peers
+	@[ -x /usr/sbin/opendmarc ] || scripts/peers opendkim opendmarc
 	@$(BIN)/python -m scripts.compile
 	@$(BIN)/python -m bench $(ARGS)
+ifeq ($(ARGS),)
+	@$(BIN)/python -m bench.checks --page
+endif
 
 fuzz: $(DEV)  ## the fuzz targets, ten minutes each (MINUTES=10)
 	@POSTERN_FUZZ_SECONDS=$$(awk 'BEGIN {print $(or $(MINUTES),10) * 60}') $(PYTEST) --timeout 0 -m fuzz $(ARGS)

@@ -1,4 +1,4 @@
-"""``python -m bench.limits``: memory, slow peers, a full disk, restarts, floods, the prompt.
+"""``python -m bench.limits``: memory, slow peers, a full disk, restarts, floods, rules, the prompt.
 
 All but the times are the same on a busy machine. ``--only disk,flood`` measures some; ``--page``
 writes them into docs/benchmarks.md, between marks, and leaves the rest of the page alone.
@@ -19,6 +19,7 @@ from bench.preview import previews
 from bench.prompt import at_the_prompt
 from bench.reached import Reached, table
 from bench.restarts import fewer_workers, killed_under_load
+from bench.rules import resolution
 from bench.slow import slow_ways
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
@@ -85,6 +86,14 @@ PARTS = (
         refused_flood,
     ),
     Part(
+        "rules",
+        "Very many rules",
+        "A site.db with 100,000 domains and a million rules, five mailboxes with as many as one may"
+        " have. Asked as a worker asks for each recipient: has anything changed, whose rules count,"
+        " what is the verdict on what eight checks found. A change empties all caches.",
+        resolution,
+    ),
+    Part(
         "prompt",
         "At the prompt",
         "Whole commands, start of Python included, the server not running; medians, in the last"
@@ -146,8 +155,13 @@ def circumstances() -> str:
 
 def put_in(page: str, text: str) -> str:
     """The page with its limits replaced by ``text``; a page without them gets them at its end."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END + "\n")
+    return put_between(page, text, BEGIN, END)
+
+
+def put_between(page: str, text: str, first: str, last: str) -> str:
+    """The page with what stands from one mark to the other replaced by ``text``, which has both."""
+    before, begin, rest = page.partition(first)
+    _, end, after = rest.partition(last + "\n")
     if begin and end:
         return f"{before}{text}{after}"
     return f"{page.rstrip()}\n\n{text}" if page.strip() else text

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from bench.limits import BEGIN, END, Section
+from bench.limits import BEGIN, END, Section, put_between
 from bench.limits import markdown as limits_markdown
 from bench.rounds import Measured
 from bench.scenario import Scenario
 
+CHECKS_BEGIN = "<!-- checks: written by python -m bench.checks --page -->"
+CHECKS_END = "<!-- end of checks -->"
 MARK = "<!-- below this line: written by hand, kept by make bench -->"
 METHOD = """\
 Made by `make bench`; the numbers are of one run, the servers one after the other in every round,
@@ -149,13 +151,20 @@ def markdown(
     return "\n".join(lines) + "\n"
 
 
+def put_checks(page: str, text: str) -> str:
+    """The page with the section of checked mail replaced, or put where what is generated ends."""
+    if CHECKS_BEGIN not in page:
+        page = page.replace(MARK, f"{CHECKS_BEGIN}\n{CHECKS_END}\n\n{MARK}", 1)
+    return put_between(page, text, CHECKS_BEGIN, CHECKS_END)
+
+
 def merge(page: str, generated: str) -> str:
     """The new page: the generated part, and what people wrote below ``MARK`` in the old one.
 
-    Limits that were not measured this time stay as they were.
+    Limits and checks that were not measured this time stay as they were.
     """
-    if BEGIN not in generated and BEGIN in page:
-        old_limits = page[page.index(BEGIN) : page.index(END) + len(END)]
-        generated = f"{generated}\n{old_limits}\n"
+    for first, last in ((CHECKS_BEGIN, CHECKS_END), (BEGIN, END)):
+        if first not in generated and first in page:
+            generated = f"{generated}\n{page[page.index(first) : page.index(last) + len(last)]}\n"
     _, mark, kept = page.partition(MARK)
     return f"{generated}\n{MARK}\n{kept.lstrip(chr(10)) if mark else ''}"

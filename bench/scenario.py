@@ -15,26 +15,33 @@ class Way(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One line of the table. ``goal``: Postern's rate as a multiple of Postfix's."""
+    """One line of the table.
+
+    ``goal``: Postern's rate as a multiple of Postfix's; ``checked``: it is signed, comes from
+    outside, and is looked at.
+    """
 
     way: Way
     size_bytes: int
     sessions: int
     reuse: bool
     goal: float
+    checked: bool = False
 
     @property
     def name(self) -> str:
         """``accept 4 kB, one message a session``."""
         size = f"{self.size_bytes // 1000} kB" if self.size_bytes < 1_000_000 else "1 MB"
         sessions = "reused sessions" if self.reuse else "one message a session"
-        return f"{self.way.value} {size}, {sessions}"
+        checked = " signed and checked" if self.checked else ""
+        return f"{self.way.value} {size}{checked}, {sessions}"
 
     @property
     def key(self) -> str:
         """What ``--only`` matches: ``accept-4kB-reused``."""
         size = f"{self.size_bytes // 1000}kB"
-        return f"{self.way.value}-{size}-{'reused' if self.reuse else 'single'}"
+        checked = "-checked" if self.checked else ""
+        return f"{self.way.value}-{size}{checked}-{'reused' if self.reuse else 'single'}"
 
 
 SESSIONS = 20

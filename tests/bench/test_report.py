@@ -1,8 +1,20 @@
 """The benchmark's arithmetic: medians, ratios, and what people wrote by hand is kept."""
 
-from bench.limits import BEGIN, END, PARTS, Section, put_in
+import pytest
+from bench.checks import SCENARIOS as CHECKED
+from bench.limits import BEGIN, END, PARTS, Section, put_between, put_in
 from bench.reached import Reached
-from bench.report import MARK, Results, markdown, merge, plain, rows
+from bench.report import (
+    CHECKS_BEGIN,
+    CHECKS_END,
+    MARK,
+    Results,
+    markdown,
+    merge,
+    plain,
+    put_checks,
+    rows,
+)
 from bench.rounds import Measured, Pace
 from bench.scenario import SCENARIOS, Scenario, Way
 
@@ -62,9 +74,29 @@ def test_what_people_wrote_below_the_mark_is_kept() -> None:
     assert second.count(MARK) == 1
 
 
+@pytest.mark.parametrize("first", [BEGIN, CHECKS_BEGIN])
+def test_what_was_not_measured_this_time_stays_as_it_was(first: str) -> None:
+    last = {BEGIN: END, CHECKS_BEGIN: CHECKS_END}[first]
+    section = f"{first}\nas measured then\n{last}"
+    page = merge(f"# Benchmarks\n\n{section}\n\n{MARK}\nby hand\n", "# Benchmarks, again\n")
+    assert section in page
+    assert merge(page, "# Benchmarks, again\n") == page
+    changed = put_between(page, f"{first}\nnow\n{last}\n", first, last)
+    assert changed == page.replace("as measured then", "now")
+
+
+def test_checked_mail_has_its_place_in_what_is_generated() -> None:
+    section = f"{CHECKS_BEGIN}\nnow\n{CHECKS_END}\n"
+    page = put_checks(f"# Benchmarks\n\n{MARK}\nby hand\n", section)
+    assert page.index(CHECKS_END) < page.index(MARK)
+    assert merge(page, "# Benchmarks, again\n").count(CHECKS_BEGIN) == 1
+    assert put_checks(page, section) == page
+
+
 def test_every_scenario_has_its_own_key_and_name() -> None:
-    assert len({scenario.key for scenario in SCENARIOS}) == len(SCENARIOS)
-    assert len({scenario.name for scenario in SCENARIOS}) == len(SCENARIOS)
+    every = (*SCENARIOS, *CHECKED)
+    assert len({scenario.key for scenario in every}) == len(every)
+    assert len({scenario.name for scenario in every}) == len(every)
 
 
 def test_message_count_fills_the_round_at_the_known_rate() -> None:

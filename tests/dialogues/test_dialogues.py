@@ -161,7 +161,9 @@ async def test_dialogue(
         LOOPBACK if script.values("relay_from") else (),
     )
     limits = dict(limit.split("=") for limit in script.values("limit"))
-    numbers = {name: float(n) if "." in n else int(n) for name, n in limits.items()}
+    numbers = {
+        name: True if n == "yes" else float(n) if "." in n else int(n) for name, n in limits.items()
+    }
     trusting = ssl.create_default_context(cafile=str(authority.ca))
     examines = bool(script.values("examines"))
     async with Make(tmp_path, *make_parts)(one, settings=numbers, examines=examines) as rig:

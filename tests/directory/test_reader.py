@@ -212,6 +212,22 @@ def test_change_holds_after_refresh_also_for_what_was_not_there(
     assert not directory.refresh()
 
 
+def test_what_is_written_while_mail_flows_drops_nothing(site: SiteStore, reading: Reading) -> None:
+    directory, told = reading.directory, list[str]()
+    directory.on_change(lambda: told.append("changed"))
+    assert directory.refresh()
+    directory.resolve(at("wang"))
+    reading.queries.clear()
+    with site.database.write() as connection:
+        connection.execute(tables.setting.insert().values(key="beside", value="the directory"))
+    assert not directory.refresh()
+    directory.resolve(at("wang"))
+    assert len(reading.queries) == 1  # how far the change log goes
+    granted(site.add_mailbox(f"later@{H}"))
+    assert directory.refresh()
+    assert told == ["changed", "changed"]
+
+
 @pytest.mark.parametrize(
     ("local", "sender", "answer"),
     [
@@ -253,6 +269,7 @@ def test_nobody_sends_as_a_stranger_or_as_another_domain(
 def test_first_look_costs_three_queries_and_the_second_none(reading: Reading) -> None:
     directory = reading.directory
     directory.refresh()
+    reading.queries.clear()
     directory.resolve(at("wang"))
     assert len(reading.queries) == 3  # domain, mailboxes, aliases
     directory.resolve(at("wang"))
@@ -294,6 +311,7 @@ def test_hundred_thousand_domains_cost_a_look_up_no_more_and_memory_stays_bounde
         )
     directory = reading.directory
     directory.refresh()
+    reading.queries.clear()
     found = directory.resolve(at("u", "d19999.example"))
     assert found == locally(Via.MAILBOX, at("u", "d19999.example"))
     assert len(reading.queries) == 3

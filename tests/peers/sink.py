@@ -93,16 +93,18 @@ def smtp_source(
     reuse: bool = False,
     options: Sequence[str] = (),
     timeout_s: float = 300.0,
+    host: str = "127.0.0.1",
 ) -> float:
-    """Send ``messages`` and return the seconds it took.
+    """Send ``messages`` and return the seconds it took; no size: the options say what is sent.
 
     Raises:
         RuntimeError: when the server refused one; smtp-source stops there.
     """
     command = [
         "smtp-source", "-C", "50", "-m", str(messages), "-s", str(min(sessions, messages)),
-        "-l", str(size_bytes), "-f", sender, "-t", recipient, "-M", "client.test",
-        *(["-d"] if reuse else []), *options, f"127.0.0.1:{port}",
+        *(["-l", str(size_bytes)] if size_bytes else []),
+        "-f", sender, "-t", recipient, "-M", "client.test",
+        *(["-d"] if reuse else []), *options, f"{host}:{port}",
     ]  # fmt: skip
     begin = time.monotonic()
     done = subprocess.run(command, capture_output=True, timeout=timeout_s, check=False)

@@ -1,7 +1,7 @@
 """The checks of a conversation: at once, bounded, in order, and never fatal."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 
 import pytest
 from tests.policy.checks.asking import seen, told, zone
@@ -16,7 +16,7 @@ from postern.policy.checks.spf import check_spf
 from postern.policy.panel import Check, Examination, Known, Stage
 from postern.runtime.clock import FakeClock
 
-Run = Callable[[Seen], Awaitable[Found]]
+Run = Callable[[Seen], Coroutine[None, None, Found]]
 
 
 class Gated:
@@ -157,7 +157,7 @@ async def test_seconds_are_those_that_the_check_took() -> None:
 async def test_real_checks_together_tell_all_there_is_about_a_good_client() -> None:
     dns = zone()
 
-    def of(run: Callable[..., Awaitable[Found]]) -> Run:
+    def of(run: Callable[..., Coroutine[None, None, Found]]) -> Run:
         return lambda shown: run(shown, dns)
 
     examination = examine(

@@ -94,18 +94,17 @@ class Judging:
             return asked.placed(await check_spf(seen, asked))
 
         return (
-            Check("ptr", Stage.CONNECT, ptr),
-            Check("dnsbl", Stage.CONNECT, dnsbl, BLOCKLIST_LIMIT_S),
-            # A task for each message, which nobody pays for without such a list.
+            Check("ptr", Stage.CONNECT, ptr, at_once=True),
+            Check("dnsbl", Stage.CONNECT, dnsbl, BLOCKLIST_LIMIT_S, at_once=True),
             *(
-                [Check("dnsbl", Stage.MAIL, dnsbl_names, BLOCKLIST_LIMIT_S)]
+                [Check("dnsbl", Stage.MAIL, dnsbl_names, BLOCKLIST_LIMIT_S, at_once=True)]
                 if zones.has(About.NAMES)
                 else []
             ),
             # Its name may be said as often as a client likes; it is looked up for mail alone.
-            Check("helo", Stage.MAIL, helo),
-            Check("mailfrom", Stage.MAIL, mailfrom),
-            Check("spf", Stage.MAIL, spf, SPF_LIMIT_S + MORE_S),
+            Check("helo", Stage.MAIL, helo, at_once=True),
+            Check("mailfrom", Stage.MAIL, mailfrom, at_once=True),
+            Check("spf", Stage.MAIL, spf, SPF_LIMIT_S + MORE_S, at_once=True),
         )
 
     def _letter_checks(self) -> tuple[LetterCheck, ...]:
@@ -131,10 +130,10 @@ class Judging:
             return await check_content(letter, settings)
 
         return (
-            LetterCheck("standards", standards),
-            LetterCheck("content", content, concerns=has_content),
-            LetterCheck("dkim", dkim),
-            LetterCheck("dmarc", dmarc, weighs=True),
+            LetterCheck("standards", standards, at_once=True),
+            LetterCheck("content", content, concerns=has_content, at_once=True),
+            LetterCheck("dkim", dkim, at_once=True),
+            LetterCheck("dmarc", dmarc, weighs=True, at_once=True),
         )
 
     async def test_zones(self) -> None:

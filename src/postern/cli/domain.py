@@ -22,7 +22,7 @@ from postern.cli.usage import note_elsewhere
 from postern.directory.model import KEEP, Domain, DomainPatch, DomainSummary, HostPort, Keep
 from postern.directory.names import read_host_port
 from postern.directory.wording import contents
-from postern.policy.rules.store import end_rules_of
+from postern.policy.store import end_rules_of
 from postern.runtime.clock import rfc3339
 
 app = typer.Typer(

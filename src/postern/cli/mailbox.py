@@ -26,7 +26,7 @@ from postern.cli.usage import Usages, note_elsewhere
 from postern.directory.model import KEEP, Mailbox, MailboxPatch
 from postern.directory.names import home_path
 from postern.directory.passwords import MAX_PASSWORD_BYTES, hash_password
-from postern.policy.rules.store import end_rules_of
+from postern.policy.store import end_rules_of
 from postern.runtime.clock import rfc3339
 
 app = typer.Typer(help="Mailboxes: who has mail here, and may log in.", no_args_is_help=True)

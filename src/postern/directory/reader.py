@@ -14,9 +14,11 @@ from postern.directory.expand import HOST_POSTMEN, SITE_POSTMASTER, Entry, resol
 from postern.directory.model import Domain, Mailbox
 from postern.directory.names import home_path, key_of, local_key, without_tag
 from postern.directory.resolution import Destination, NotOurs, Resolution, Resolved, Store
+from postern.directory.store.changes import last_change
 from postern.directory.store.lookup import Lookup, find_domain
 from postern.mail.address import Address
 from postern.runtime.database.engine import Database
+from postern.runtime.database.trouble import DatabaseTroubleError
 
 CACHED_DOMAINS = 8_192
 CACHED_ADDRESSES = 16_384
@@ -51,6 +53,7 @@ class Directory:
         self._watch = watch
         self._is_this_host: Callable[[str], bool] = _is_nowhere
         self._forgets: list[Callable[[], None]] = []
+        self._position: int | None = None
         self._domain = lru_cache(CACHED_DOMAINS)(self._read_domain)
         self._resolved = lru_cache(CACHED_ADDRESSES)(self._read_resolution)
         self._mailbox = lru_cache(CACHED_ADDRESSES)(self._read_mailbox)
@@ -70,17 +73,33 @@ class Directory:
         return self._is_this_host(domain)
 
     def refresh(self) -> bool:
-        """Drop the caches if anything changed since the last call; a few microseconds."""
+        """Drop the caches if the directory changed since the last call; a few microseconds.
+
+        The database also holds what is written while mail flows (how often rules were of use,
+        requests of commands, who was seen before): only what stands in the change log counts.
+        """
         if not self._watch.changed():
             return False
+        position = self._log_position()
+        if position is not None and position == self._position:
+            return False
+        self._position = position
         self._clear()
         for forget in self._forgets:
             forget()
         return True
 
     def on_change(self, forget: Callable[[], None]) -> None:
-        """Have ``forget`` called as well whenever the database has changed: it caches of it too."""
+        """Have ``forget`` called as well whenever the change log has grown: it caches of it too."""
         self._forgets.append(forget)
+
+    def _log_position(self) -> int | None:
+        """How far the change log goes; None where it is empty, or the database could not tell."""
+        try:
+            with self._database.read() as connection:
+                return last_change(connection)
+        except DatabaseTroubleError:
+            return None  # whoever asks for the facts meets the trouble
 
     def domain(self, name: str) -> Domain | None:
         """Our domain of that name (lower-case A-labels), or None."""

@@ -23,7 +23,7 @@ class Status(Enum):
     @property
     def is_known(self) -> bool:
         """True when the answer is a fact; False is "couldn't tell"."""
-        return self in {Status.OK, Status.NO_NAME, Status.NO_DATA}
+        return self is not Status.SERVER_FAILURE and self is not Status.TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)

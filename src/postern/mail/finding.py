@@ -50,6 +50,12 @@ class Finding:
         """``spf`` of ``spf.fail``."""
         return self.check.partition(".")[0]
 
+    def taking(self, seconds: float) -> "Finding":
+        """The same, found in so many seconds."""
+        return Finding(
+            self.check, self.result, self.text, self.whose, seconds, self.place, self.could_be
+        )
+
 
 class Effect(Enum):
     """What becomes of the message for one recipient."""

@@ -1,8 +1,8 @@
 """What is found of a message that has come whole: signatures first, then what rests on them."""
 
-import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from postern.policy.checks.check import Found
 from postern.policy.checks.letter import Letter
@@ -20,14 +20,15 @@ class LetterCheck:
     """One check of whole messages; it is shown what those before it found.
 
     ``concerns``: whether a message has anything for it at all; to run it costs more than to ask.
-    ``weighs``: it rests on what all others found, the scanners too.
+    ``weighs``: it rests on what all others found, the scanners too. ``at_once``: as of a ``Check``.
     """
 
     family: str
-    run: Callable[[Letter, Known], Awaitable[Found]]
+    run: Callable[[Letter, Known], Coroutine[Any, Any, Found]]
     limit_s: float = LIMIT_S
     concerns: Callable[[Letter], bool] | None = None
     weighs: bool = False
+    at_once: bool = False
 
 
 async def examine(
@@ -46,6 +47,7 @@ async def examine(
             continue
         if check.weighs and scanned is not None:
             known, scanned = known.and_then(await scanned()), None
-        run = functools.partial(check.run, letter, known)
-        known = known.and_then(await run_within(check.family, check.limit_s, clock, run))
+        work = check.run(letter, known)
+        found = await run_within(check.family, check.limit_s, clock, work, at_once=check.at_once)
+        known = known.and_then(found)
     return known if scanned is None else known.and_then(await scanned())

@@ -6,9 +6,10 @@ gives what was found in the order of the conversation: the same mail always has 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import Any
 
 import structlog
 
@@ -18,6 +19,7 @@ from postern.mail.dmarc.alignment import Identifier
 from postern.mail.finding import Finding, Result, Whose
 from postern.policy.checks.check import Found, Seen
 from postern.runtime.clock import Clock
+from postern.runtime.eager import begin
 
 log = structlog.get_logger("postern.policy")
 
@@ -34,12 +36,16 @@ class Stage(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check as it is run: its family, when it can begin, and how long it may take."""
+    """One check as it is run: its family, when it can begin, and how long it may take.
+
+    ``at_once``: it waits for DNS alone, and is begun without a task (``postern.runtime.eager``).
+    """
 
     family: str
     stage: Stage
-    run: Callable[[Seen], Awaitable[Found]]
+    run: Callable[[Seen], Coroutine[Any, Any, Found]]
     limit_s: float = DEFAULT_LIMIT_S
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,7 @@ class Examination:
         self._checks = checks
         self._seen = seen
         self._clock = clock
-        self._running: dict[Check, asyncio.Task[Found]] = {}
+        self._running: dict[Check, asyncio.Future[Found]] = {}
         self._is_over = False
         self._begin(Stage.CONNECT)
 
@@ -121,36 +127,46 @@ class Examination:
             return
         for check in self._checks:
             if check.stage is stage:
-                self._running[check] = asyncio.ensure_future(self._run(check, self._seen))
+                work = self._run(check, self._seen)
+                self._running[check] = begin(work) if check.at_once else asyncio.ensure_future(work)
 
     def _drop(self, stage: Stage) -> None:
         for check in [check for check in self._running if check.stage >= stage]:
             self._running.pop(check).cancel()
 
     async def _run(self, check: Check, seen: Seen) -> Found:
-        return await run_within(check.family, check.limit_s, self._clock, lambda: check.run(seen))
+        work = check.run(seen)
+        return await run_within(
+            check.family, check.limit_s, self._clock, work, at_once=check.at_once
+        )
 
 
 async def run_within(
-    family: str, limit_s: float, clock: Clock, run: Callable[[], Awaitable[Found]]
+    family: str,
+    limit_s: float,
+    clock: Clock,
+    work: Coroutine[Any, Any, Found],
+    *,
+    at_once: bool = False,
 ) -> Found:
     """A check's findings with the seconds it took; whatever goes wrong is "couldn't tell"."""
     began = clock.monotonic()
     try:
-        found = await _try(family, limit_s, run)
+        found = await _try(family, limit_s, work, at_once=at_once)
     except Exception as error:
         log.exception("policy.check_bug", check=family)
         found = _untold(family, f"an error of our own: {type(error).__name__}", Whose.US)
-    seconds = clock.monotonic() - began
-    findings = (replace(one, seconds=seconds) for one in found.findings)
-    return replace(found, findings=tuple(findings))
+    return found.taking(clock.monotonic() - began)
 
 
-async def _try(family: str, limit_s: float, run: Callable[[], Awaitable[Found]]) -> Found:
+async def _try(
+    family: str, limit_s: float, run: Coroutine[Any, Any, Found], *, at_once: bool
+) -> Found:
     """What the check found within its limit."""
-    work = asyncio.ensure_future(run())
+    work = begin(run) if at_once else asyncio.ensure_future(run)
     try:
-        await asyncio.wait([work], timeout=limit_s)
+        if not work.done():
+            await asyncio.wait([work], timeout=limit_s)
         if not work.done():
             return _untold(family, f"the check took longer than {limit_s:g} s", Whose.BETWEEN)
         if work.cancelled():  # what it waited for was given up under it, at a reload or a stop

@@ -1,10 +1,15 @@
-"""Rules and settings for whoever tries a change: what there is, and the rule that is none yet."""
+"""Rules and settings for whoever asks of many at once.
+
+What there is, and the rule that is none yet, for whoever tries a change; what goes with a mailbox.
+"""
 
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from postern.directory.model import Problem, Refused
+from postern.directory.store.changes import Writing
+from postern.measures import store as measures
 from postern.policy.rules.draft import Draft, flaw_of
 from postern.policy.rules.rule import DEFAULTS, MILD, Action, Rule, Scope, Treatment
 from postern.policy.rules.store import JOINED, holding, place_of, rule_table, treatment_table
@@ -79,3 +84,20 @@ def tried(database: Database, draft: Draft, now: Instant) -> Rule | Refused:
         TRIED, draft.scope, place, draft.match, draft.action, draft.waives, draft.unproven,
         _LAST, until,
     )  # fmt: skip
+
+
+def end_rules_of(writing: Writing, place: str) -> None:
+    """A mailbox or a domain goes away, and what was decided for it goes with it.
+
+    Else whoever gets that name next would find rules that he never made.
+    """
+    now, connection = writing.clock.now(), writing.connection
+    ids = connection.execute(
+        sa.select(rule_table.c.id)
+        .select_from(JOINED)
+        .where(rule_table.c.place == place, measures.temporary.c.ended_at.is_(None))
+    ).scalars()
+    for key in ids.all():
+        measures.end(connection, key, now, writing.author)
+        writing.log("rule", key, "ended", because=f"{place} was removed")
+    connection.execute(treatment_table.delete().where(treatment_table.c.domain == place))

@@ -130,7 +130,7 @@ class Intake:
         if refusal is not None:
             self._refuse_for(refusal)
         elif self._hearing is not None:
-            spawn(self._hear(self._hearing, summary))
+            spawn(self._hear(self._hearing, summary), at_once=True)
         elif scanners is not None and scanners.look_at_everybody:
             spawn(self._screen(scanners, summary))
         else:

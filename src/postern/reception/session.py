@@ -193,7 +193,7 @@ class Session:
             return self._decided(recipient, couldnt_decide(self.trouble(error)))
         if isinstance(decision, Decision) and (self.hearing is None or not decision.is_accepted):
             return self._decided(recipient, decision)
-        self._later(self._decide_later(recipient, decision))
+        self._later(self._decide_later(recipient, decision), at_once=isinstance(decision, Decision))
         return None
 
     async def _decide_later(
@@ -364,8 +364,8 @@ class Session:
         start = self._began if self._transaction is None else self._transaction.started
         return self._clock.monotonic() - start
 
-    def _later(self, promise: Awaitable[Reply]) -> None:
-        spawn(answer_later(promise, self._channel, self.trouble))
+    def _later(self, promise: Awaitable[Reply], *, at_once: bool = False) -> None:
+        spawn(answer_later(promise, self._channel, self.trouble), at_once=at_once)
 
 
 _HANDLERS: Mapping[type, Callable[[Session, object], Reply | None]] = {

@@ -17,7 +17,8 @@ from postern.policy.rules import store as module
 from postern.policy.rules.draft import Draft
 from postern.policy.rules.match import Match, parse_match
 from postern.policy.rules.rule import Action, Scope, Treatment
-from postern.policy.rules.store import Books, RuleStore, StoredRule, end_rules_of
+from postern.policy.rules.store import Books, RuleStore, StoredRule
+from postern.policy.store import end_rules_of
 from postern.runtime.clock import FakeClock
 from postern.runtime.database.trouble import DatabaseTroubleError
 

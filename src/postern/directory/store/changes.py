@@ -45,6 +45,15 @@ def nobody_told(writing: Writing, place: str) -> None:
     """For who keeps nothing beside the directory."""
 
 
+_LAST = sa.select(sa.func.max(tables.change.c.seq))
+
+
+def last_change(connection: sa.Connection) -> int | None:
+    """The ``seq`` of the latest change; None before the first."""
+    found: int | None = connection.execute(_LAST).scalar_one()
+    return found
+
+
 def read_changes(connection: sa.Connection, after: int, limit: int) -> list[Change]:
     """Changes with ``seq`` above ``after``, oldest first, at most ``limit``."""
     rows = connection.execute(

@@ -7,7 +7,6 @@ and says "couldn't tell" with ``couldnt_tell``; its ids go into ``policy/rules/r
 they are treated.
 """
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -17,6 +16,7 @@ from postern.mail.authres.results import MethodResult
 from postern.mail.dmarc.alignment import Identifier
 from postern.mail.dns import Answer, Inquiry, Question, Status
 from postern.mail.finding import Finding, Result, Whose
+from postern.runtime.eager import together
 from postern.runtime.resolver.lookup import Lookup
 
 T = TypeVar("T")
@@ -59,15 +59,29 @@ class Found:
     sealer: str = ""
     waits: frozenset[str] = frozenset()
 
+    def taking(self, seconds: float) -> "Found":
+        """The same, found in so many seconds."""
+        return Found(
+            tuple([one.taking(seconds) for one in self.findings]),
+            self.ptr,
+            self.proven,
+            self.identifiers,
+            self.results,
+            self.sealer,
+            self.waits,
+        )
 
-async def ask_all(lookup: Lookup, questions: Iterable[Question]) -> Sequence[Answer]:
+
+async def ask_all(
+    lookup: Lookup, questions: Iterable[Question], *, foreign_ok: bool = True
+) -> Sequence[Answer]:
     """The answers to all, asked at the same time, in the order of the questions."""
-    return await asyncio.gather(*(lookup.ask(question) for question in questions))
+    return await together(lookup.ask(one, foreign_ok=foreign_ok) for one in questions)
 
 
 async def confirm_all(lookup: Lookup, answers: Iterable[Answer]) -> Sequence[Answer]:
     """What stands of all of them once those that say "nothing there" were asked for elsewhere."""
-    return await asyncio.gather(*(lookup.confirm(answer) for answer in answers))
+    return await together(lookup.confirm(answer) for answer in answers)
 
 
 async def conduct(inquiry: Inquiry[T], lookup: Lookup) -> T:

@@ -4,7 +4,6 @@ Source: RFC 5782 §2.1 (addresses), §2.2 (names), §2.4 (IPv6). Home's resolver
 answer by who asks, and many refuse a resolver that they do not know.
 """
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from postern.mail.finding import Finding, Result, Whose
 from postern.mail.message.text import clean_text
 from postern.policy.checks.check import Found, Seen
 from postern.policy.checks.zones import About, Health, Zone, Zones, is_refusal
+from postern.runtime.eager import together, within
 from postern.runtime.resolver.lookup import Lookup
 
 MAX_NAMES = 5
@@ -65,11 +65,9 @@ async def _check(
 ) -> Found:
     in_use = zones.in_use(about)
     pairs = [(what, zone) for zone in in_use for what in asked]
-    answers = await asyncio.gather(
-        *(
-            _ask(lookup, Question.of(f"{asked[what]}.{zone.name}", "A"), ZONE_LIMIT_S)
-            for what, zone in pairs
-        )
+    answers = await together(
+        _ask(lookup, Question.of(f"{asked[what]}.{zone.name}", "A"), ZONE_LIMIT_S)
+        for what, zone in pairs
     )
     entries: list[Entry] = []
     findings: list[Finding] = []
@@ -95,8 +93,7 @@ async def _ask(
 ) -> Answer:
     """What one list says within its limit; the question goes on, for whoever asks the same next."""
     try:
-        async with asyncio.timeout(limit_s):
-            return await lookup.ask(question, foreign_ok=foreign_ok)
+        return await within(lookup.ask(question, foreign_ok=foreign_ok), limit_s)
     except TimeoutError:
         return Answer(question, Status.TIMEOUT, resolver=lookup.home, seconds=limit_s)
 
@@ -129,11 +126,9 @@ def _entries(what: str, zone: Zone, answer: Answer) -> list[Entry]:
 async def _with_reasons(entries: list[Entry], asked: dict[str, str], lookup: Lookup) -> list[Entry]:
     """Entries with what the list itself says of them (RFC 5782 §2.1), where nobody else did."""
     bare = [entry for entry in entries if not entry.meaning and entry.counts > 0]
-    answers = await asyncio.gather(
-        *(
-            _ask(lookup, Question.of(f"{asked[e.what]}.{e.zone.name}", "TXT"), REASON_LIMIT_S)
-            for e in bare
-        )
+    answers = await together(
+        _ask(lookup, Question.of(f"{asked[one.what]}.{one.zone.name}", "TXT"), REASON_LIMIT_S)
+        for one in bare
     )
     said = {
         id(entry): clean_text(answer.records[0], MAX_REASON_CHARS) if answer.records else ""

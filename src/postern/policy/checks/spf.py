@@ -3,8 +3,6 @@
 Source: RFC 7208 §2.3, §2.4, §8 (what each result means), §4.6.4 (20 s at the least for all of it).
 """
 
-import asyncio
-
 from postern.mail.authres import methods
 from postern.mail.authres.results import MethodResult
 from postern.mail.dmarc.alignment import Identifier, Method, Proof
@@ -14,6 +12,7 @@ from postern.mail.spf.evaluate import check_host
 from postern.mail.spf.identity import Claim, Identity, identities
 from postern.mail.spf.result import SpfCode, SpfResult, out_of_time
 from postern.policy.checks.check import Found, Seen, conduct
+from postern.runtime.eager import together, within
 from postern.runtime.resolver.lookup import Lookup
 
 LIMIT_S = 20.0
@@ -28,7 +27,7 @@ async def check_spf(seen: Seen, lookup: Lookup) -> Found:
     claims: tuple[Claim, ...] = identities(seen.mail_from, seen.helo)
     if seen.mail_from is None:
         claims = claims[1:]  # for the null sender both ask the same
-    results = await asyncio.gather(*(_ask(claim, seen, lookup) for claim in claims))
+    results = await together(_ask(claim, seen, lookup) for claim in claims)
     proven = frozenset(
         claim.domain.lower().removesuffix(".")
         for claim, result in zip(claims, results, strict=True)
@@ -58,8 +57,7 @@ async def _waits(domain: str, lookup: Lookup) -> frozenset[str]:
     """``spf.fail`` where DMARC has, or might have, the last word on that domain."""
     name = domain.lower().removesuffix(".")
     try:
-        async with asyncio.timeout(DMARC_LIMIT_S):
-            organisation = await conduct(Tree().walk(name), lookup)
+        organisation = await within(conduct(Tree().walk(name), lookup), DMARC_LIMIT_S)
     except TimeoutError:
         return frozenset({"spf.fail"})
     has_word = organisation.policy is not None or organisation.doubts
@@ -88,8 +86,7 @@ async def _ask(claim: Claim, seen: Seen, lookup: Lookup) -> SpfResult:
         seen.ip, claim.domain, claim.sender, seen.helo, receiver=seen.hostname, now=seen.at
     )
     try:
-        async with asyncio.timeout(LIMIT_S):
-            return await conduct(inquiry, lookup)
+        return await within(conduct(inquiry, lookup), LIMIT_S)
     except TimeoutError:
         return out_of_time(claim.domain)
 

@@ -6,6 +6,7 @@ is asked) is not told, and whoever asked lets the mail pass.
 """
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Sequence
@@ -63,13 +64,16 @@ class GreylistKeeper:
             self._thread = threading.Thread(target=self._run, name="greylist", daemon=True)
             self._thread.start()
         question = _Question(Asked(key, self._clock.now(), settings), loop.create_future())
-        try:
+        answer = question.answer
+        with contextlib.suppress(queue.Full):
             self._inbox.put_nowait(question)
-            async with asyncio.timeout(PATIENCE_S):
-                return await question.answer
-        except (queue.Full, TimeoutError):
-            self._tell("it does not keep up")
-            return None
+            # Not asyncio.timeout: whoever asks may have no task of its own yet (runtime/eager).
+            await asyncio.wait([answer], timeout=PATIENCE_S)
+        if answer.done():
+            return answer.result()
+        answer.cancel()
+        self._tell("it does not keep up")
+        return None
 
     async def close(self) -> None:
         """Answer what was asked, then let the file go."""

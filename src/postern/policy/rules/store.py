@@ -4,10 +4,10 @@ A rule is two rows in one transaction: what it does here, why and until when in 
 change is a line of the directory's change log, so that servers elsewhere can follow.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -62,6 +62,26 @@ treatment_table = sa.Table(
 
 JOINED = rule_table.join(measures.temporary, rule_table.c.id == measures.temporary.c.id)
 """Rules with their reason, end and use."""
+
+# Made once: making a statement takes several times as long as SQLite takes to answer it, and these
+# are asked for every recipient whose rules are not in the cache.
+_SHELF = (
+    sa.select(*rule_table.c, measures.temporary.c.until)
+    .select_from(JOINED)
+    .where(
+        rule_table.c.place == sa.bindparam("place"),
+        rule_table.c.scope == sa.bindparam("scope"),
+        measures.temporary.c.ended_at.is_(None),
+        sa.or_(
+            measures.temporary.c.until.is_(None),
+            measures.temporary.c.until > sa.bindparam("now"),
+        ),
+    )
+    .order_by(rule_table.c.serial)
+)
+_SETTINGS = sa.select(treatment_table.c.check_id, treatment_table.c.treatment).where(
+    treatment_table.c.domain == sa.bindparam("domain")
+)
 
 T = TypeVar("T")
 
@@ -191,9 +211,10 @@ class Books:
         self._settings.cache_clear()
 
     def _read_shelf(self, scope: Scope, place: str) -> Shelf:
+        about = {"scope": scope.value, "place": place, "now": self._clock.now()}
         with self._database.read() as connection:
-            found = _active(connection, scope, place, self._clock.now())
-        return Shelf(stored.rule for stored in found)
+            rows = connection.execute(_SHELF, about).all()
+        return Shelf([_rule(row[:-1], row[-1]) for row in rows])
 
     def _read_settings(self, domain: str) -> Mapping[str, Treatment]:
         with self._database.read() as connection:
@@ -274,21 +295,6 @@ def _end(writing: Writing, label: str) -> StoredRule | Refused:
     return StoredRule(found.rule, ended)
 
 
-def end_rules_of(writing: Writing, place: str) -> None:
-    """A mailbox or a domain goes away, and what was decided for it goes with it.
-
-    Else whoever gets that name next would find rules that he never made.
-    """
-    now = writing.clock.now()
-    for stored in _select(
-        writing.connection, rule_table.c.place == place, measures.temporary.c.ended_at.is_(None)
-    ):
-        measures.end(writing.connection, stored.rule.id, now, writing.author)
-        writing.log("rule", stored.rule.id, "ended", because=f"{place} was removed")
-    table = treatment_table
-    writing.connection.execute(table.delete().where(table.c.domain == place))
-
-
 def _labelled(connection: sa.Connection, label: str) -> StoredRule | None:
     """The rule of that label that was not ended yet."""
     letter, digits = label[:1].upper(), label[1:]
@@ -332,21 +338,27 @@ def _select(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> l
 
 
 def _read(row: tuple[object, ...]) -> StoredRule:
-    serial, key, scope, place, kind, value, action, waives, unproven, *rest = row
-    temporary = measures.read_row(tuple(rest))  # type: ignore[arg-type]  # the columns of its table
-    rule = Rule(
+    count = len(rule_table.c)
+    # The columns of its table.
+    temporary = measures.read_row(tuple(row[count:]))  # type: ignore[arg-type]
+    return StoredRule(_rule(row[:count], temporary.until), temporary)
+
+
+def _rule(row: Sequence[Any], until: float | None) -> Rule:
+    """A row of the rules' own table."""
+    serial, key, scope, place, kind, value, action, waives, unproven = row
+    return Rule(
         f"{scope}{serial}",
         Scope(scope),
-        str(place),
-        Match(MatchKind(kind), str(value)),
+        place,
+        Match(MatchKind(kind), value),
         Action(action),
-        _words(str(waives)),
+        _words(waives),
         bool(unproven),
-        int(str(serial)),
-        temporary.until,
-        str(key),
+        serial,
+        until,
+        key,
     )
-    return StoredRule(rule, temporary)
 
 
 def _words(text: str) -> frozenset[str]:
@@ -378,8 +390,5 @@ def _treat(writing: Writing, check: str, treatment: Treatment, text: str) -> str
 
 
 def _treatments(connection: sa.Connection, domain: str) -> dict[str, Treatment]:
-    table = treatment_table
-    rows = connection.execute(
-        sa.select(table.c.check_id, table.c.treatment).where(table.c.domain == domain)
-    )
-    return {row.check_id: Treatment(row.treatment) for row in rows}
+    rows = connection.execute(_SETTINGS, {"domain": domain}).all()
+    return {check: Treatment(treatment) for check, treatment in rows}

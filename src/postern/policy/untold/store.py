@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from postern.runtime.clock import Instant
+from postern.runtime.database.engine import switch_to_wal
 
 FileTrouble = sqlite3.Error
 """What every method may raise: the file cannot be opened, read or written."""
@@ -49,7 +50,7 @@ class UntoldStore:
         self._connection = sqlite3.connect(
             path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
-        self._connection.execute("PRAGMA journal_mode=WAL")
+        switch_to_wal(self._connection.cursor())
         self._connection.execute("PRAGMA synchronous=NORMAL")
         self._connection.execute(_TABLE)
         self._writes = 0

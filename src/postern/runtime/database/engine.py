@@ -117,14 +117,14 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
     connection.isolation_level = None
     cursor = connection.cursor()
     try:
-        _switch_to_wal(cursor)
+        switch_to_wal(cursor)
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute("PRAGMA foreign_keys = ON")
     finally:
         cursor.close()
 
 
-def _switch_to_wal(cursor: sa.engine.interfaces.DBAPICursor) -> None:
+def switch_to_wal(cursor: sa.engine.interfaces.DBAPICursor) -> None:
     """Turn WAL on. SQLite does not wait for its busy timeout here, so two first starts would race.
 
     The file remembers the mode: all later opens pass without a lock.
