@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -124,7 +125,19 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
         cursor.close()
 
 
-def switch_to_wal(cursor: sa.engine.interfaces.DBAPICursor) -> None:
+class Cursor(Protocol):
+    """A cursor of SQLite's own, as both ways of opening a file have it."""
+
+    def execute(self, text: str, /) -> object:
+        """Run one statement."""
+        ...
+
+    def fetchone(self) -> Any:
+        """Its next row; None: there is none."""
+        ...
+
+
+def switch_to_wal(cursor: Cursor) -> None:
     """Turn WAL on. SQLite does not wait for its busy timeout here, so two first starts would race.
 
     The file remembers the mode: all later opens pass without a lock.
