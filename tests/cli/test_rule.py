@@ -86,6 +86,9 @@ def test_explain_tells_every_check_and_which_rule_decides(harbour: Postern) -> N
     assert tea.whole["rules"] == ["D1"]
     offers = harbour("rule", "explain", WANG, "--from", "x@offers.example", "--json")
     assert offers.whole["decides"] == {"effect": "refuse", "rule": "M2"}
+    unset = harbour("rule", "system", "spf.fail", "default", "--domain", "harbour.example")
+    assert unset.out == "spf.fail: as by default, for harbour.example; it holds from now on.\n"
+    assert harbour("rule", "system", "nose.red", "default").code == 2
 
 
 def test_explain_says_what_proof_changes(harbour: Postern) -> None:

@@ -177,7 +177,7 @@ def some_change(dice: random.Random, books: Shelves) -> Change:
     kind = dice.random()
     if kind < 0.25:
         domain = dice.choice(("", "harbour.example"))
-        return Treated(dice.choice(FOUND[:10]), dice.choice(tuple(Treatment)), domain)
+        return Treated(dice.choice(FOUND[:10]), dice.choice((*Treatment, None)), domain)
     if kind < 0.45 and books.rules:
         return Ended(dice.choice(books.rules))
     return Added(some_rule(dice, 1 << 40))

@@ -1,6 +1,7 @@
 """``postern rule``: what becomes of mail, for everybody, one domain, or one mailbox."""
 
 from dataclasses import replace
+from enum import Enum
 from typing import Annotated
 
 import typer
@@ -33,6 +34,18 @@ from postern.policy.shadow import shadows
 from postern.policy.store import tried as tried_rule
 from postern.policy.wording import place_in_words, rule_in_words, treatment_in_words
 from postern.runtime.clock import SystemClock, rfc3339
+
+
+class Wanted(Enum):
+    """The words for how a check is treated."""
+
+    OFF = "off"
+    NOTE = "note"
+    JUNK = "junk"
+    HOLD = "hold"
+    REFUSE = "refuse"
+    DEFAULT = "default"
+
 
 app = typer.Typer(
     help="What becomes of mail: let through, block, hold, put into Junk; and why.",
@@ -172,7 +185,9 @@ def end(
 @app.command()
 def system(
     check: Annotated[str, typer.Argument(metavar="CHECK", help="Such as ptr.missing.")],
-    treatment: Annotated[Treatment, typer.Argument(help="What its fail leads to.")],
+    wanted: Annotated[
+        Wanted, typer.Argument(metavar="TREATMENT", help="What its fail leads to; default: unset.")
+    ],
     domain: DomainOption = "",
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -182,7 +197,9 @@ def system(
 
     postern rule system spf.fail refuse --domain harbour.example
     postern rule system virus.couldnt-tell hold
+    postern rule system spf.fail default --domain harbour.example
     """
+    treatment = None if wanted is Wanted.DEFAULT else Treatment(wanted.value)
     with open_site() as site:
         tried = Tried(_treated(site, check, treatment, domain))
         if dry_run:
@@ -192,11 +209,12 @@ def system(
         name = granted(_store(site).treat(check, treatment, domain))
     if as_json:
         print_json(
-            {"action": "set", "check": check, "treatment": treatment.value, "domain": name or None}
+            {"action": "set", "check": check, "treatment": wanted.value, "domain": name or None}
         )
     else:
         where = f"for {name}" if name else "for everybody"
-        say(f"{check}: {treatment_in_words(check, treatment)}, {where}; it holds from now on.")
+        said = "as by default" if treatment is None else treatment_in_words(check, treatment)
+        say(f"{check}: {said}, {where}; it holds from now on.")
 
 
 @app.command()
@@ -226,7 +244,7 @@ def _draft(action: Action, about: str, reason: str, domain: str, mailbox: str, l
     return Draft(action, _match(about), scope, place, reason, lasts_s=lasts_s)
 
 
-def _treated(site: SiteStore, check: str, treatment: Treatment, domain: str) -> Treated:
+def _treated(site: SiteStore, check: str, treatment: Treatment | None, domain: str) -> Treated:
     """The change, or the end of the command where it cannot be had."""
     flaw = treatment_flaw(check, treatment)
     if flaw:

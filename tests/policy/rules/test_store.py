@@ -200,6 +200,11 @@ def test_treatment_of_a_domain_goes_before_that_of_all(stand: Stand) -> None:
     stand.rules.treat("spf.fail", Treatment.HOLD, "harbour.example")
     assert stand.gravity("spf.fail") is Gravity.HOLD
     assert stand.rules.treatments("harbour.example") == {"spf.fail": Treatment.HOLD}
+    stand.rules.treat("spf.fail", None, "harbour.example")
+    assert stand.gravity("spf.fail") is Gravity.REFUSE
+    stand.rules.treat("spf.fail", None)
+    assert stand.gravity("spf.fail") is Gravity.JUNK
+    assert isinstance(stand.rules.treat("moon.full", None), Refused)
 
 
 def test_unknown_and_locked_checks_cannot_be_set(stand: Stand) -> None:

@@ -1,5 +1,6 @@
 """A change of what was decided, and the books as they would be with it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -25,10 +26,13 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Treated:
-    """A check treated another way, for one domain or (empty) for all."""
+    """A check treated another way, for one domain or (empty) for all.
+
+    ``treatment`` None: as where nobody said anything for it.
+    """
 
     check: str
-    treatment: Treatment
+    treatment: Treatment | None
     domain: str = ""
 
 
@@ -82,8 +86,12 @@ class Amended:
 
 def _treated(book: Book, domain: str, change: Treated) -> Book:
     if not change.domain:
-        settings = {**book.system_settings, change.check: change.treatment}
-        return replace(book, system_settings=settings)
+        return replace(book, system_settings=_set(book.system_settings, change))
     if change.domain != domain:
         return book
-    return replace(book, domain_settings={**book.domain_settings, change.check: change.treatment})
+    return replace(book, domain_settings=_set(book.domain_settings, change))
+
+
+def _set(settings: Mapping[str, Treatment], change: Treated) -> Mapping[str, Treatment]:
+    others = {check: said for check, said in settings.items() if check != change.check}
+    return others if change.treatment is None else {**others, change.check: change.treatment}

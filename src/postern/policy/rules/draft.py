@@ -65,8 +65,11 @@ def _is_everybody(match: Match) -> bool:
     return match.kind is MatchKind.ALL or match.value in {"0.0.0.0/0", "::/0"}
 
 
-def treatment_flaw(check: str, treatment: Treatment) -> str:
-    """Why a check cannot be treated so; empty when it can."""
+def treatment_flaw(check: str, treatment: Treatment | None) -> str:
+    """Why a check cannot be treated so; empty when it can. None: as where nobody said anything."""
+    if treatment is None:
+        known = check in DEFAULTS or check in UNTOLD
+        return "" if known else f"there is no check called {check}; see docs/checks.md"
     if check in UNTOLD:
         words = ", ".join(one.value for one in FOR_UNTOLD)
         return "" if treatment in FOR_UNTOLD else f"{check} can be: {words}"

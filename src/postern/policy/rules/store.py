@@ -128,8 +128,8 @@ class RuleStore:
         with self._database.read() as connection:
             return _active(connection, None, "", self._clock.now())
 
-    def treat(self, check: str, treatment: Treatment, domain: str = "") -> str | Refused:
-        """Set how a check is treated, for one domain or for all; returns the domain's name."""
+    def treat(self, check: str, treatment: Treatment | None, domain: str = "") -> str | Refused:
+        """Set how a check is treated, for a domain or for all (None: unset); the domain's name."""
         flaw = treatment_flaw(check, treatment)
         if flaw:
             return Refused(Problem.NOT_ALLOWED, flaw)
@@ -365,7 +365,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split(",")) if text else frozenset()
 
 
-def _treat(writing: Writing, check: str, treatment: Treatment, text: str) -> str | Refused:
+def _treat(writing: Writing, check: str, treatment: Treatment | None, text: str) -> str | Refused:
     name = ""
     if text:
         domain = domains.require(writing.connection, text)
@@ -376,16 +376,12 @@ def _treat(writing: Writing, check: str, treatment: Treatment, text: str) -> str
     writing.connection.execute(
         table.delete().where(table.c.domain == name, table.c.check_id == check)
     )
-    writing.connection.execute(
-        table.insert().values(
-            domain=name,
-            check_id=check,
-            treatment=treatment.value,
-            author=writing.author,
-            set_at=writing.clock.now(),
-        )
-    )
-    writing.log("treatment", check, "set", domain=name, treatment=treatment.value)
+    said = "" if treatment is None else treatment.value
+    if said:
+        made = {"domain": name, "check_id": check, "treatment": said}
+        when = {"author": writing.author, "set_at": writing.clock.now()}
+        writing.connection.execute(table.insert().values(**made, **when))
+    writing.log("treatment", check, "set", domain=name, treatment=said)
     return name
 
 
