@@ -82,6 +82,11 @@ MESSAGE = (
     b"From: Chen <chen@tea.test>\r\nTo: wang@here.test\r\nSubject: tea\r\n"
     b"Date: Thu, 26 Nov 2026 12:00:00 +0000\r\nMessage-ID: <1@tea.test>\r\n\r\nGreen or black?\r\n"
 )
+ATTACHED = MESSAGE.replace(
+    b"\r\n\r\nGreen",
+    b'\r\nMIME-Version: 1.0\r\nContent-Type: application/octet-stream; name="prices.pdf.exe"'
+    b"\r\nContent-Disposition: attachment\r\n\r\nGreen",
+)
 LETTER = Letter("198.51.100.24", "mail.tea.test", "chen@tea.test", MESSAGE)
 
 
@@ -139,6 +144,7 @@ FAULTS = (
     ),
     Fault("standards.header", "2 From", _beyond(b"From: <li@tea.test>\r\n" + MESSAGE), "message"),
     Fault("standards.long-line", "998", _beyond(MESSAGE + b"x" * 999 + b"\r\n"), "message"),
+    Fault("content.attachment", "prices.pdf.exe", _beyond(ATTACHED), "message"),
     Fault("dkim.fail", "no signature holds", _beyond(signed(MESSAGE) + b"and more"), "message"),
     Fault("dmarc.quarantine", "put aside", _beyond(author(b"boss@aside.test")), "message"),
     Fault(
