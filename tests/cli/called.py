@@ -26,6 +26,11 @@ class Said:
         assert isinstance(content[key], dict)
         return dict(content[key])
 
+    def rows(self, key: str) -> list[dict[str, object]]:
+        found = self.whole[key]
+        assert isinstance(found, list)
+        return [dict(one) for one in found]
+
     def names(self, key: str, name: str) -> list[str]:
         content = json.loads(self.out)
         assert content["schema"] == 1

@@ -41,6 +41,15 @@ def test_a_zone_is_added_listed_and_ended(abroad: Postern) -> None:
     assert abroad("resolver", "end", "Z1").code == 4
 
 
+def test_a_zone_is_an_exception_among_others(abroad: Postern) -> None:
+    abroad("resolver", "add", "tea.example", "--via", "us1", "--for", "30d", "--reason", "ticket 1")
+    (line,) = abroad("temporary", "list", "--json").rows("temporaries")
+    assert (line["id"], line["kind"], line["reason"]) == ("Z1", "resolver", "ticket 1")
+    assert line["what"] == "look tea.example up through us1 first"
+    assert line["undo"] == "postern resolver end Z1"
+    assert "postern resolver end" not in abroad("temporary", "list").out  # nothing speaks for it
+
+
 def test_json_has_its_keys(abroad: Postern) -> None:
     words = ("tea.example", "--via", "us1", "--for", "24h", "--reason", "ticket 812", "--json")
     added = abroad("resolver", "add", *words).json("resolver")

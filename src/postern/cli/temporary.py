@@ -20,6 +20,7 @@ from postern.policy.rules.rule import Action
 from postern.policy.rules.store import Books, RuleStore, StoredRule
 from postern.policy.store import inventory
 from postern.policy.wording import place_in_words, rule_in_words
+from postern.routing.zones.store import ForwardZoneStore
 from postern.runtime.clock import Clock, SystemClock, rfc3339
 
 app = typer.Typer(
@@ -57,7 +58,7 @@ def temporary() -> None:
 def list_(as_json: JsonFlag = False) -> None:
     """All that hold now, with what speaks for ending them."""
     with open_site() as site:
-        lines = list(_rules(site))
+        lines = [*_rules(site), *_zones(site)]
     if as_json:
         print_json_list("temporaries", map(_fields, lines))
         return
@@ -115,6 +116,25 @@ def _line(stored: StoredRule, needed: StillNeeded | None, clock: Clock) -> _Line
         proposal,
         f"postern rule end {rule.label}",
     )
+
+
+# --- zones looked up another way ------------------------------------------------------------------
+
+
+def _zones(site: SiteStore) -> Iterator[_Line]:
+    clock = SystemClock()
+    for stored in ForwardZoneStore(site.database, clock, author()).all():
+        made, forward = stored.temporary, stored.forward
+        is_idle = made.standing(clock.now()) is Standing.IDLE
+        yield _Line(
+            stored.label,
+            f"look {forward.zone} up through {forward.via} first",
+            "everybody",
+            made,
+            None,
+            f"not used in {IDLE_DAYS} days" if is_idle else "",
+            f"postern resolver end {stored.label}",
+        )
 
 
 def _anyway(needed: StillNeeded) -> str:
