@@ -30,7 +30,7 @@ FAILS = {
     "standards.early-talk": "5.5.1",
     "virus.found": "5.7.1",
     "spam.score": "5.7.1",
-    "content.attachment": "5.6.1",
+    "content.attachment": "5.7.1",
     "command.found": "5.7.1",
     "loop.detected": "5.4.6",
     "rcpt.unknown": "5.1.1",

@@ -5,13 +5,16 @@ from dataclasses import dataclass, field
 import pytest
 from tests.policy.making import address, book, facts, fail, rule, unknown
 
+from postern.journal.record import WRITTEN
 from postern.mail.address import Address
 from postern.mail.finding import Finding
+from postern.policy.docket import Docket
 from postern.policy.judge import Gravity, Judgement
 from postern.policy.recipient import at_rcpt, judge_for, key_of_rules
 from postern.policy.rules.book import Book
 from postern.policy.rules.match import Facts
 from postern.policy.rules.rule import Action, Scope
+from postern.runtime.database.trouble import DatabaseTroubleError
 
 WANG = address("wang@harbour.example")
 LI = "li@tea.example"
@@ -39,9 +42,34 @@ def judged(
 def test_mail_nothing_speaks_against_costs_no_look_up() -> None:
     written = Written()
     assert judged([], facts(proven="tea.example"), written=written).gravity is Gravity.ACCEPT
-    spf = [fail("spf.fail")]
-    assert judged(spf, facts(proven="tea.example"), written=written).gravity is Gravity.JUNK
+    noted = [fail("spf.softfail")]
+    assert judged(noted, facts(proven="tea.example"), written=written).gravity is Gravity.ACCEPT
     assert written.asked == []
+
+
+def test_of_junk_it_is_told_whether_it_is_from_somebody_known_and_no_more() -> None:
+    spf = [fail("spf.fail")]
+    known = judged(spf, facts(proven="tea.example"))
+    assert (known.gravity, known.is_known) == (Gravity.JUNK, True)
+
+    def broken(_: Address) -> bool:
+        raise DatabaseTroubleError("the file is damaged")
+
+    told = judge_for(WANG, spf, facts(proven="tea.example"), book(), broken)
+    assert (told.gravity, told.is_known) == (Gravity.JUNK, False)
+    assert key_of_rules(WANG, facts(), book(), broken) == key_of_rules(WANG, facts(), book())
+
+
+def test_a_refusal_that_waited_for_a_proof_is_kept_so() -> None:
+    docket = Docket()
+    unproven = facts()
+    judgement = judged([LISTED], unproven)
+    assert judgement.awaits_proof
+    docket.note(WANG, WANG, WANG.domain, unproven, [LISTED], judgement)
+    docket.turned_away(WANG)
+    heard = docket.heard(1, 0.0, "198.51.100.24", "")
+    assert heard is not None
+    assert heard.decisions[0].flags & WRITTEN
 
 
 def test_whom_one_has_written_to_is_held_instead_of_refused() -> None:

@@ -1,5 +1,6 @@
 """Who is new and suspicious is asked to come again: at RCPT, or once the message is there."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -19,8 +20,16 @@ from tests.reception.test_hearing import (
     rule,
 )
 
+from postern.mail.address import Address
+from postern.policy.greylist.greylist import TRIAL
+from postern.policy.greylist.keeper import GreylistKeeper
+from postern.policy.greylist.key import Key
 from postern.policy.greylist.settings import GreylistSettings, Mode
+from postern.policy.greylist.standing import Standing
+from postern.policy.panel import Known
+from postern.policy.rules.match import Facts
 from postern.policy.rules.rule import Action, Treatment
+from postern.reception.chamber import Chamber
 from postern.runtime.clock import FakeClock
 
 UNPROVEN = "ann@nobody.example"
@@ -56,6 +65,39 @@ def clock_of(rig: Rig) -> FakeClock:
 
 async def suspect(rig: Rig, ip: str = IP) -> Client:
     return await connect(rig, ip, SUSPICIOUS)
+
+
+async def test_recipients_of_one_message_are_asked_about_at_the_same_time(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = (WANG, LI, "sales@harbour.example")
+    asked, all_asked = [], asyncio.Event()
+    ask = GreylistKeeper.ask
+
+    async def together(keeper: GreylistKeeper, key: Key, of: GreylistSettings) -> Standing | None:
+        asked.append(key)
+        if len(asked) == len(people):
+            all_asked.set()
+        await asyncio.wait_for(all_asked.wait(), 10)
+        return await ask(keeper, key, of)
+
+    monkeypatch.setattr(GreylistKeeper, "ask", together)
+    async with greylisting(make) as rig:
+        client = await suspect(rig)
+        said = await client.deliver(MESSAGE, "", *people)
+        assert said.startswith("450-4.7.1")
+
+
+async def test_said_twice_of_a_recipient_it_is_found_once(make: Make) -> None:
+    async with greylisting(make) as rig:
+        policy = rig.services.policy
+        assert policy is not None
+        chamber = Chamber(policy.memory, rig.directory)
+        wang = Address("wang", "harbour.example")
+        for _ in range(5):
+            chamber.found_of(wang, TRIAL)
+        judged = chamber.judge(wang, wang, Known(), Facts(0.0))
+        assert len(judged.weighed) == 1
 
 
 async def test_a_suspicious_client_waits_and_is_taken_afterwards(make: Make) -> None:

@@ -11,9 +11,10 @@ from tests.reception.rig import LOOPBACK, Client, Make, Rig, listener
 
 from postern.directory.model import Refused
 from postern.policy.checks.check import Found, Seen
+from postern.policy.greylist.settings import GreylistSettings, Mode
 from postern.policy.rules.draft import Draft
 from postern.policy.rules.match import Match, parse_match
-from postern.policy.rules.rule import Action, Scope
+from postern.policy.rules.rule import Action, Scope, Treatment
 from postern.policy.untold.store import UntoldStore
 from postern.spool.message import Delivery, DeliveryState
 from postern.spool.settings import HoldSettings
@@ -140,6 +141,59 @@ async def test_who_was_told_not_now_for_a_day_because_of_dns_is_let_in_and_marke
         step = next(s for s in message.conversation.steps if s.step == "mailfrom.dns-timeout")
         assert (step.result, "no longer waited for" in step.text) == ("note", True)
         store.close()
+
+
+async def test_who_waited_for_dns_long_enough_is_not_suspicious_for_it(make: Make) -> None:
+    greylist = GreylistSettings(Mode.SUSPICIOUS)
+    async with make(listener(proxy_protocol=LOOPBACK), examines=True, greylist=greylist) as rig:
+        for (name, kind), records in CLEAN.items():
+            rig.resolver.add(name, kind, *records)
+        rig.resolver.time_out("tea.example", "TXT")
+        assert rig.patience is not None
+        rig.patience.wait_s = 0.0  # everybody has waited long enough once he was noted
+        rig.rules.treat("spf.fail", Treatment.REFUSE)
+        client = await connect(rig)
+        (said,) = await rcpt(client, WANG)
+        assert said.startswith("451-")
+        store = UntoldStore(rig.folder / "untold.db")
+        await asyncio.to_thread(wait_until, lambda: bool(store.find("tea.example", "sender")), "it")
+        store.close()
+        await client.say("RSET")
+        assert (await client.deliver(MESSAGE, SENDER)).startswith("250")
+        steps = {step.step for step in rig.accepted[0].conversation.steps}
+        assert "greylist.wait" not in steps
+
+
+@pytest.fixture
+def hung_list(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    async def hang(*_: object, **__: object) -> Found:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr("postern.app.judging.check_dnsbl", hang)
+    return monkeypatch
+
+
+async def test_a_block_list_that_hangs_holds_up_nobody_who_does_not_heed_it(
+    make: Make, hung_list: pytest.MonkeyPatch
+) -> None:
+    hung_list.setattr("postern.app.judging.BLOCKLIST_LIMIT_S", 3600.0)
+    async with examined(make) as rig:
+        rig.rules.treat("dnsbl.listed", Treatment.NOTE)
+        client = await connect(rig)
+        assert (await client.deliver(MESSAGE, SENDER)).startswith("250")
+        assert (await client.deliver(MESSAGE, SENDER, "postmaster@harbour.example"))[:3] == "250"
+
+
+async def test_who_heeds_a_block_list_waits_for_it_and_then_nobody_could_tell(
+    make: Make, hung_list: pytest.MonkeyPatch
+) -> None:
+    hung_list.setattr("postern.app.judging.BLOCKLIST_LIMIT_S", 0.05)
+    async with examined(make) as rig:
+        client = await connect(rig)
+        assert (await client.deliver(MESSAGE, SENDER)).startswith("250")
+        results = {step.step: step.result for step in rig.accepted[0].conversation.steps}
+        assert results["dnsbl.couldnt-tell"] == "couldnt-tell"
 
 
 async def test_each_recipient_has_rules_of_its_own(make: Make) -> None:

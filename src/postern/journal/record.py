@@ -83,7 +83,7 @@ class DecisionRecord(msgspec.Struct, array_like=True):
     ``named`` what RCPT said where that is another address. ``early`` is what was found by RCPT,
     ``found`` once the message had come (None: it never came), both as ``findings_text`` of
     ``postern.journal.findings`` has it. ``flags``: ``KNOWN_EARLY``, ``KNOWN``, ``POSTMASTER``,
-    ``APART``.
+    ``APART``, ``WRITTEN``.
     ``gravity`` is the verdict (a number of ``postern.policy.judge.Gravity``), ``rule`` the label
     of the rule that decided or let through.
     """
@@ -129,6 +129,8 @@ POSTMASTER = 4
 """It was for ``postmaster``, who takes nearly everything."""
 APART = 8
 """Each recipient had an answer of its own after the message (PRDR)."""
+WRITTEN = 16
+"""At RCPT: this recipient has written to the sender, whom only the message could still prove."""
 
 
 class Conversation(msgspec.Struct, array_like=True):

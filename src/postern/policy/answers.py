@@ -21,7 +21,6 @@ _CODES = {
     "dkim.fail": "7.20",
     "dmarc.reject": "7.26",
     "dmarc.quarantine": "7.26",
-    "content.attachment": "6.1",
     "standards.early-talk": "5.1",
     "loop.detected": "4.6",
     "rcpt.unknown": "1.1",

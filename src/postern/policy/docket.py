@@ -15,6 +15,7 @@ from postern.journal.record import (
     KNOWN,
     KNOWN_EARLY,
     POSTMASTER,
+    WRITTEN,
     DecisionRecord,
     HeardRecord,
 )
@@ -77,6 +78,7 @@ class Docket:
             self._proven_early = facts.proven
             record.early = text
             record.flags |= KNOWN_EARLY if is_known else 0
+            record.flags |= WRITTEN if judgement.awaits_proof else 0
 
     def turned_away(self, named: Address) -> None:
         """The recipient was refused at RCPT, whichever of its places wanted it so."""

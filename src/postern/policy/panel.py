@@ -101,20 +101,28 @@ class Examination:
         """True when ``known`` would not have to wait."""
         return all(task.done() for task in self._running.values())
 
-    async def known(self) -> Known:
+    async def known(self, without: frozenset[str] = frozenset()) -> Known:
         """Wait for the checks that run, and give what is known after them.
+
+        ``without``: families that nobody waits for; what they found until now counts.
 
         Raises:
             RuntimeError: the examination was ended: what nobody found is not "nothing found".
         """
         # What begins while we wait is waited for too.
-        while not self.is_done:
-            await asyncio.wait(list(self._running.values()))
+        while waiting := [
+            task
+            for check, task in self._running.items()
+            if not task.done() and check.family not in without
+        ]:
+            await asyncio.wait(waiting)
         if self._is_over:
             raise RuntimeError("the examination is over")
         known = Known()
         for check in sorted(self._running, key=lambda check: check.stage):
-            known = known.and_then(self._running[check].result())
+            task = self._running[check]
+            if task.done():
+                known = known.and_then(task.result())
         return known
 
     def end(self) -> None:

@@ -16,6 +16,7 @@ from postern.policy.rules.book import Book
 from postern.policy.rules.match import Facts
 from postern.policy.rules.rule import LOCKED, Treatment, family_of
 from postern.policy.scanners.settings import CHECKS, Need
+from postern.runtime.database.trouble import DatabaseTroubleError
 
 ALWAYS_FOR_POSTMASTER = frozenset({"virus", "size", "rate"})
 """All that mail to postmaster is refused for: whoever was refused must be able to ask why."""
@@ -35,17 +36,23 @@ def judge_for(
 ) -> Judgement:
     """The verdict for the recipient that was called ``named``; ``book`` holds its rules.
 
-    ``has_written``: whether its owner has written to an address; asked only where that could
-    change the verdict, which of ordinary mail it can't.
+    ``has_written``: whether its owner has written to an address; not asked for ordinary mail. Of
+    junk it is asked for the record alone: a rule about the known would change what becomes of it.
     """
     if is_postmaster(named):
         kept = [one for one in findings if family_of(one.check) in ALWAYS_FOR_POSTMASTER]
         return judge(kept, facts, book.settings_alone())
     judged = judge(findings, facts, book)
     is_refused = judged.gravity >= Gravity.REFUSE_FOR_NOW
-    if not is_refused and not book.asks_known:
+    if judged.gravity < Gravity.JUNK and not book.asks_known:
         return judged
-    if is_from_known(facts, has_written):
+    try:
+        is_known = is_from_known(facts, has_written)
+    except DatabaseTroubleError:
+        if is_refused or book.asks_known:
+            raise
+        return judged  # the verdict is the same; only previews would like to know
+    if is_known:
         return replace(judge(findings, replace(facts, is_known=True), book), is_known=True)
     if is_refused and not judged.waits and may_be_from_known(facts, has_written):
         lifted = judge(findings, replace(facts, is_known=True), book)
@@ -82,9 +89,11 @@ def key_of_rules(
     if is_postmaster(named):
         return "postmaster"
     sender = facts.mail_from
-    if sender is not None and has_written(sender):
-        facts = replace(facts, is_known=True)
-    return book.key(facts)
+    try:
+        is_known = facts.is_known or (sender is not None and has_written(sender))
+    except DatabaseTroubleError:  # taken for alike: where they differ after all it is held
+        is_known = False
+    return book.key(replace(facts, is_known=is_known))
 
 
 def at_rcpt(judgements: Sequence[Judgement]) -> Judgement | None:

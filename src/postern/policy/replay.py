@@ -11,11 +11,12 @@ from itertools import groupby
 
 from postern.journal.decided import DecisionRow
 from postern.journal.findings import findings_of
-from postern.journal.record import APART
+from postern.journal.record import APART, WRITTEN
 from postern.mail.address import Address
 from postern.mail.finding import Result
 from postern.policy.docket import facts_of, named_of, owner_of
 from postern.policy.judge import Gravity, Judgement
+from postern.policy.known import has_written_to_nobody
 from postern.policy.recipient import at_end, at_rcpt, judge_for
 from postern.policy.rules.book import Book
 from postern.policy.rules.change import Amended, BookSource, Change, Treated
@@ -239,10 +240,15 @@ def _fits(rule: Rule, facts: Facts, *, needs_proof: bool) -> bool:
     return fit(rule.match, facts, needs_proof=needs_proof) is Fit.YES
 
 
+def _has_written(_sender: Address) -> bool:
+    return True
+
+
 def _asked(
     row: DecisionRow, named: Address, early: Facts, late: Facts | None, book: Book
 ) -> _Asked:
-    at_rcpt_ = judge_for(named, findings_of(row.early), early, book)
+    has_written = _has_written if row.flags & WRITTEN else has_written_to_nobody
+    at_rcpt_ = judge_for(named, findings_of(row.early), early, book, has_written)
     if late is None or row.found is None:
         return _Asked(at_rcpt_, None)
     return _Asked(at_rcpt_, judge_for(named, findings_of(row.found), late, book))

@@ -1,6 +1,7 @@
 """Where the recipients of one transaction are judged: whose rules count, and what is kept of it."""
 
 import functools
+from collections.abc import Hashable, Iterable
 
 from postern.directory.names import key_of
 from postern.directory.reader import Directory
@@ -11,9 +12,10 @@ from postern.policy.judge import Judgement
 from postern.policy.known import HasWritten, has_written_to_nobody
 from postern.policy.panel import Known
 from postern.policy.policy import Memory
-from postern.policy.recipient import judge_for
+from postern.policy.recipient import ALWAYS_FOR_POSTMASTER, is_postmaster, judge_for, key_of_rules
 from postern.policy.rules.book import Book
 from postern.policy.rules.match import Facts
+from postern.policy.rules.rule import MILD, family_of
 from postern.policy.waiting import before_message
 
 
@@ -34,8 +36,9 @@ class Chamber:
         self.docket = Docket(is_apart=is_apart)
 
     def found_of(self, named: Address, finding: Finding) -> None:
-        """Something that concerns one recipient alone."""
-        self._own[named] = (*self._own.get(named, ()), finding)
+        """Something that concerns one recipient alone; said again, it is still one thing."""
+        others = (one for one in self._own.get(named, ()) if one.check != finding.check)
+        self._own[named] = (*others, finding)
 
     def was_asked(self, named: Address, family: str) -> bool:
         """Whether a check of that family has looked at this recipient already."""
@@ -61,6 +64,17 @@ class Chamber:
         if not trial:
             self.docket.note(named, owner, domain, facts, findings, judgement)
         return judgement
+
+    def heeds(self, check: str, named: Address, places: Iterable[Address]) -> bool:
+        """Whether a fail of that check would make a difference to this recipient."""
+        if is_postmaster(named):
+            return family_of(check) in ALWAYS_FOR_POSTMASTER
+        books = (self.rules(named, place)[0] for place in places)
+        return any(book.setting(check).treatment not in MILD for book in books)
+
+    def key(self, named: Address, places: Iterable[Address], facts: Facts) -> Hashable:
+        """Equal for recipients who cannot disagree about what a message from this client holds."""
+        return frozenset(key_of_rules(named, facts, *self.rules(named, place)) for place in places)
 
     def rules(self, named: Address, destination: Address) -> tuple[Book, HasWritten]:
         """The rules that count there, and whom whoever gets the mail has written to."""

@@ -5,6 +5,7 @@ judged by what is known then, and once the header is there all are judged again,
 about what only the header tells. What the rules say is reckoned by ``policy.judge`` alone.
 """
 
+import asyncio
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 
@@ -21,7 +22,7 @@ from postern.policy.greylist.greylist import TRIAL
 from postern.policy.judge import Judgement
 from postern.policy.panel import Examination, Known
 from postern.policy.policy import Policy
-from postern.policy.recipient import at_rcpt, key_of_rules, need_of
+from postern.policy.recipient import at_rcpt, need_of
 from postern.policy.rules.match import Facts, is_proven
 from postern.policy.scanners.scanners import Scanners
 from postern.policy.scanners.settings import Need
@@ -40,14 +41,12 @@ from postern.reception.settlement import (
     Custody,
     Settlement,
     by_recipient,
-    named_by,
     settle,
     verdict_of,
 )
 from postern.reception.transaction import Transaction
 from postern.runtime.clock import Clock
 from postern.spool.holdings import Holdings
-from postern.spool.message import Delivery
 
 _OTHER_RULES = Finding(
     "rule.mixed",
@@ -57,6 +56,7 @@ _OTHER_RULES = Finding(
 )
 
 _UNTOLD = Result.COULDNT_TELL
+_LISTS = frozenset({"dnsbl"})
 
 
 class Hearing:
@@ -69,11 +69,15 @@ class Hearing:
         "_directory",
         "_examination",
         "_facts",
+        "_first",
         "_first_rules",
         "_has_one_answer",
+        "_heeds_lists",
         "_hostname",
-        "_is_told",
+        "_judged",
         "_known",
+        "_lacks_lists",
+        "_ours",
         "_patient",
         "_policy",
         "_talked_early",
@@ -97,12 +101,15 @@ class Hearing:
         self._hostname = hostname
         self._clock = clock
         self._defers = defers
+        self._first: tuple[Address, list[Address]] | None = None
         self._first_rules: Hashable | None = None
         self._has_one_answer = True
         self._examination = Examination(policy.checks, Seen(ip, hostname, at=clock.now()), clock)
         self._facts = Facts(clock.now(), parse_ip(ip))
         self._known: Known | None = None
-        self._is_told = False
+        self._judged = Known()
+        self._ours: tuple[Finding, ...] | None = None
+        self._heeds_lists = self._lacks_lists = False
         self._patient = patient
         self._talked_early = False
         self._chamber = Chamber(policy.memory, directory)
@@ -123,9 +130,9 @@ class Hearing:
         """A transaction begins."""
         address = sender.address
         self._facts = replace(self._facts, at=self._clock.now(), mail_from=address)
-        self._known = None
-        self._is_told = False
-        self._first_rules = None
+        self._known = self._ours = None
+        self._heeds_lists = self._lacks_lists = False
+        self._first_rules = self._first = None
         self._has_one_answer = not sender.prdr
         self._chamber = Chamber(self._policy.memory, self._directory, is_apart=sender.prdr)
         self._examination.mail(address)
@@ -144,26 +151,35 @@ class Hearing:
         """The client's name in reverse DNS, confirmed, once the checks were listened to."""
         return self._facts.ptr
 
-    async def listen(self, record: Record) -> None:
-        """Wait for what the checks find, and note it down, once for each transaction."""
-        if self._known is None:
-            known = await self._examination.known()
-            self._facts = replace(self._facts, ptr=known.ptr.lower(), proven=known.proven)
-            self._known = self._without_overdue(self._with_ours(known))
-        if not self._is_told:
-            self._is_told = True
-            for finding in self._known.findings:
-                record.found(finding)
+    async def listen(self, record: Record, without: frozenset[str] = frozenset()) -> None:
+        """Wait for what the checks find, and note it down, once for each transaction.
+
+        ``without``: families that nobody who was asked so far needs to wait for.
+        """
+        if self._known is not None and (without or not self._lacks_lists):
+            return
+        known = await self._examination.known(without)
+        self._lacks_lists = not self._examination.is_done
+        self._facts = replace(self._facts, ptr=known.ptr.lower(), proven=known.proven)
+        self._know(self._with_ours(known), record)
+
+    def _know(self, known: Known, record: Record) -> None:
+        """``known`` is what was found; judged is it without what is no longer waited for."""
+        self._known = known
+        self._judged = self._without_overdue(known)
+        for finding in self._judged.findings:
+            record.found(finding)
 
     def _with_ours(self, known: Known) -> Known:
         """With what the server itself noticed of the client: how it began, how much it sends."""
+        if self._ours is None:
+            rates = self._policy.rates
+            exceeded = None if rates is None else rates.of_message(self._facts)
+            self._ours = () if exceeded is None else (exceeded,)
         before = (EARLY_TALK,) if self._talked_early else ()
-        rates = self._policy.rates
-        exceeded = None if rates is None else rates.of_message(self._facts)
-        after = () if exceeded is None else (exceeded,)
-        if not (before or after):
+        if not (before or self._ours):
             return known
-        return replace(known, findings=(*before, *known.findings, *after))
+        return replace(known, findings=(*before, *known.findings, *self._ours))
 
     def _without_overdue(self, known: Known) -> Known:
         """With what DNS has not told for so long that it is no longer waited for only noted."""
@@ -183,47 +199,57 @@ class Hearing:
 
     async def decide(self, recipient: Address, decision: Decision, record: Record) -> Decision:
         """``decision``, or why this recipient takes nothing of the sort."""
-        await self.listen(record)
+        places = [destination.address for destination in decision.destinations]
+        await self.listen(record, self._unneeded(recipient, places))
         record.docket = self._chamber.docket
         rates = self._policy.rates
         if rates is not None and (exceeded := rates.of_recipient(recipient, self._facts)):
             self._found_of(recipient, exceeded, record)
-        places = [destination.address for destination in decision.destinations]
         verdict = self._verdict(recipient, places, decision.verdict)
-        waits = verdict is decision.verdict and await self._must_wait(
-            recipient, places, self._facts, record
-        )
-        if waits:
+        if verdict is decision.verdict and (reason := self._greylisted(recipient, places)):
+            await self._ask_greylist([recipient], reason, self._facts, record)
             verdict = self._verdict(recipient, places, decision.verdict)
         if verdict.effect is Effect.ACCEPT and self._defers and self._has_one_answer:
             verdict = self._with_same_rules(recipient, places, verdict)
         return replace(decision, verdict=verdict)
 
-    async def _must_wait(
-        self, named: Address, places: list[Address], facts: Facts, record: Record
-    ) -> bool:
-        """Whether this mail is greylisted for a recipient whom nothing else keeps from taking it.
+    def _unneeded(self, named: Address, places: list[Address]) -> frozenset[str]:
+        """Block lists, where they are slow and this recipient would not refuse for them."""
+        if self._heeds_lists or self._examination.is_done:
+            return frozenset()
+        self._heeds_lists = self._chamber.heeds("dnsbl.listed", named, places)
+        return frozenset() if self._heeds_lists else _LISTS
 
-        Nobody is asked where nothing is suspicious, or the recipient's rules let it through anyway.
-        The null sender is asked to come again only once its message is there: who checks whether an
-        address exists sends none (RFC 5321 §4.5.5 and §7.8).
+    def _greylisted(self, named: Address, places: list[Address], whole: Facts | None = None) -> str:
+        """Why mail for this recipient, whom nothing else keeps from taking it, may have to wait.
+
+        Empty where nothing is suspicious, or the recipient's rules let it through anyway. The null
+        sender is asked to come again only once its message is there (``whole``): who checks whether
+        an address exists sends none (RFC 5321 §4.5.5 and §7.8).
         """
-        greylist, known = self._policy.greylist, self._known
-        if greylist is None or known is None or (facts.mail_from is None and not facts.has_header):
-            return False
+        greylist, known, facts = self._policy.greylist, self._known, whole or self._facts
+        if greylist is None or known is None or (facts.mail_from is None and whole is None):
+            return ""
         reason = greylist.reason(known.findings, facts)
-        if not reason or not self._would_wait(named, places, facts):
-            return False
-        found = await greylist.ask(facts, known.identifiers, named, reason)
-        self._found_of(named, found, record)
-        return found.result is Result.FAIL
+        return reason if reason and self._would_wait(named, places, facts) else ""
+
+    async def _ask_greylist(
+        self, recipients: list[Address], reason: str, facts: Facts, record: Record
+    ) -> None:
+        """Ask for all of them at once: they share a commit."""
+        greylist, known = self._policy.greylist, self._known
+        assert greylist is not None
+        assert known is not None
+        found = await asyncio.gather(
+            *(greylist.ask(facts, known.identifiers, named, reason) for named in recipients)
+        )
+        for named, finding in zip(recipients, found, strict=True):
+            self._found_of(named, finding, record)
 
     def _would_wait(self, named: Address, places: list[Address], facts: Facts) -> bool:
         """Whether greylisting would decide, and at once: no rule that may fit later waives it."""
-        known = self._known
-        assert known is not None
         for place in places:
-            judged = self._chamber.judge(named, place, known, facts, TRIAL)
+            judged = self._chamber.judge(named, place, self._judged, facts, TRIAL)
             if judged.because is not TRIAL or judged.waits:
                 continue
             # What somebody let through in spite of other findings is not held up for them.
@@ -237,9 +263,8 @@ class Hearing:
         record.found(finding)
 
     def _verdict(self, recipient: Address, places: Iterable[Address], accepted: Verdict) -> Verdict:
-        known, facts = self._known, self._facts
-        assert known is not None
-        judgements = [self._chamber.judge(recipient, place, known, facts) for place in places]
+        judged, facts = self._judged, self._facts
+        judgements = [self._chamber.judge(recipient, place, judged, facts) for place in places]
         refusing = at_rcpt(judgements)
         if refusing is None:
             return accepted
@@ -249,30 +274,29 @@ class Hearing:
         return verdict_of(refusing, self._policy.help_url)
 
     def _with_same_rules(
-        self, recipient: Address, places: Iterable[Address], accepted: Verdict
+        self, recipient: Address, places: list[Address], accepted: Verdict
     ) -> Verdict:
         """``accepted``, where nobody accepted before could disagree about what is in the message.
 
         Places that one recipient leads to may differ all the same; ``settle`` knows what to do.
         """
-        rules = frozenset(
-            key_of_rules(recipient, self._facts, *self._chamber.rules(recipient, place))
-            for place in places
-        )
+        if self._first is None:
+            self._first = (recipient, places)
+            return accepted
         if self._first_rules is None:
-            self._first_rules = rules
-        if rules == self._first_rules:
+            self._first_rules = self._chamber.key(*self._first, self._facts)
+        if self._chamber.key(recipient, places, self._facts) == self._first_rules:
             return accepted
         return Verdict(Effect.REFUSE_FOR_NOW, replies.OTHER_RULES, _OTHER_RULES)
 
     # --- once the message is there ---------------------------------------------------------------
 
-    def need(self, scanners: Scanners, deliveries: Iterable[Delivery]) -> Need:
+    def need(self, scanners: Scanners, transaction: Transaction) -> Need:
         """Which scanners the message must be shown to, for its recipients."""
         books = (
-            (named, self._chamber.rules(named, delivery.recipient.address)[0])
-            for delivery in deliveries
-            for named in [named_by(delivery)]
+            (named, self._chamber.rules(named, place)[0])
+            for named, places in by_recipient(transaction).items()
+            for place in places
         )
         return need_of(books, scanners.families)
 
@@ -281,28 +305,26 @@ class Hearing:
 
         ``scanned``: waits for what the scanners say, who look at it at the same time.
         """
-        await self.listen(record)
+        await self.listen(record, frozenset() if self._heeds_lists else _LISTS)
         assert self._known is not None
         checks = self._policy.letter_checks
         known = await examine(checks, letter, self._known, self._clock, scanned)
-        known = self._without_overdue(known)
-        self._known = known = after_message(known, self._facts.mail_from, letter.authors or ())
-        for finding in known.findings:
-            record.found(finding)
+        self._know(after_message(known, self._facts.mail_from, letter.authors or ()), record)
 
     async def ask_again(self, transaction: Transaction, letter: Letter, record: Record) -> None:
         """Greylist whom only the whole message made suspicious, or who could not be asked before.
 
         Not where the message is refused anyway, and nobody twice.
         """
-        greylist, known = self._policy.greylist, self._known
-        if greylist is None or known is None:
-            return
         facts = self._whole(letter)
-        if greylist.reason(known.findings, facts):
-            for named, places in by_recipient(transaction).items():
-                if not self._chamber.was_asked(named, "greylist"):
-                    await self._must_wait(named, places, facts, record)
+        waiting: dict[str, list[Address]] = {}
+        for named, places in by_recipient(transaction).items():
+            if self._chamber.was_asked(named, "greylist"):
+                continue
+            if reason := self._greylisted(named, places, facts):
+                waiting.setdefault(reason, []).append(named)
+        for reason, recipients in waiting.items():
+            await self._ask_greylist(recipients, reason, facts, record)
 
     def _whole(self, letter: Letter) -> Facts:
         """All that rules can be about."""
@@ -328,18 +350,17 @@ class Hearing:
         """
         assert self._known is not None
         results = field(AuthenticationResults(self._hostname, self._known.results), utf8=utf8)
-        return results + untold_field(self._known.findings)
+        return results + untold_field(self._judged.findings)
 
     def settle(
         self, transaction: Transaction, letter: Letter, size_bytes: int, holdings: Holdings
     ) -> Settlement:
         """Mark what goes to Junk and what is held; refuse it for who refuses it, or for all."""
-        facts, known = self._whole(letter), self._known
-        assert known is not None
+        facts = self._whole(letter)
         judgements: list[Judgement] = []
 
         def judge(named: Address, place: Address) -> Judgement:
-            judgements.append(self._chamber.judge(named, place, known, facts))
+            judgements.append(self._chamber.judge(named, place, self._judged, facts))
             return judgements[-1]
 
         custody = Custody(holdings, self._directory.owner_of, size_bytes, facts.at)

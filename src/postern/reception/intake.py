@@ -22,6 +22,7 @@ from postern.reception.services import Services
 from postern.reception.settlement import Settlement
 from postern.reception.tasks import spawn
 from postern.reception.transaction import Inspection, Mending, Transaction, because_of
+from postern.reception.trouble import trouble_of
 from postern.spool.message import Message, Origin
 
 log = structlog.get_logger("postern.reception")
@@ -143,7 +144,7 @@ class Intake:
             assert letter is not None
             scanners = self._scanners()
             if scanners is not None:
-                need = hearing.need(scanners, self._transaction.deliveries)
+                need = hearing.need(scanners, self._transaction)
                 if need.families:
                     self._screening = self._new_screening()
                     await self._screening.begin(scanners, need, hearing.ptr)
@@ -162,7 +163,7 @@ class Intake:
                 self._prefix += screening.fields
             self._store(summary)
         except Exception as error:  # noqa: BLE001 - answered 451 and journaled
-            self._not_stored(error)
+            self._not_looked_at(error)
         finally:
             self._end_screening()
 
@@ -178,7 +179,7 @@ class Intake:
             self._prefix = screening.fields
             self._store(summary)
         except Exception as error:  # noqa: BLE001 - answered 451 and journaled
-            self._not_stored(error)
+            self._not_looked_at(error)
         finally:
             self._end_screening()
 
@@ -312,7 +313,20 @@ class Intake:
         is_proven = self._hearing is not None and self._hearing.is_sender_proven
         return Origin.OUTSIDE_PROVEN if is_proven else Origin.OUTSIDE
 
+    def _not_looked_at(self, error: Exception) -> None:
+        """An error of ours before the message could be stored; where nobody waits, only logged."""
+        if isinstance(error, OSError):
+            self._not_stored(error)
+            return
+        trace = self._transaction.trace
+        finding, answer = trouble_of(error, trace, self._client.ip)
+        if not self.is_over:
+            self._record.refused(finding, trace)
+            self._refuse(answer, because_of(finding))
+
     def _not_stored(self, error: Exception) -> None:
+        if self.is_over:
+            return  # the client has left, and its end is on record
         log.error("reception.not_stored", trace=self._transaction.trace, error=str(error))
         text = "our disk or database could not take the message"
         finding = Finding("system.overloaded", Result.COULDNT_TELL, text, Whose.US)
