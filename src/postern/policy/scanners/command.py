@@ -36,13 +36,14 @@ class Command:
         self._clean = clean
         self._found = found
         self._folder = folder
+        self._run_dir = str(folder.parent.absolute())
         self._wants_file = any(FILE_MARK in word for word in self._argv)
 
     async def scan(self, specimen: Specimen) -> Answer:
         """Run it once."""
         environment = {
             **ENVIRONMENT,
-            MARK: str(self._folder.parent),
+            MARK: self._run_dir,
             "POSTERN_TRACE": specimen.trace,
             "POSTERN_CLIENT_IP": specimen.ip,
             "POSTERN_MAIL_FROM": printable(specimen.mail_from, 400),
@@ -176,7 +177,7 @@ def clear_up(run_dir: Path, uid: int) -> list[int]:
     Returns:
         The programs that were killed.
     """
-    killed = kill_marked(os.fsencode(f"{MARK}={run_dir}"), uid)
+    killed = kill_marked(os.fsencode(f"{MARK}={run_dir.absolute()}"), uid)
     for folder in run_dir.glob("scan-*"):
         sweep(folder)
     return killed
