@@ -234,7 +234,7 @@ def test_scanners_get_this_workers_part_and_their_kinds_own_limits(config: Confi
     clamd, rspamd, spamd, ours = wired.policy_settings(config, 1, 2).scanners
     assert (clamd.kind, clamd.family, clamd.timeout_s) == (Kind_.CLAMD, "virus", 60)
     assert str(clamd.place) == str(config.source.parent / "run/clamd.ctl")
-    assert (clamd.slots, clamd.queue, clamd.max_bytes) == (10, 100, 0)
+    assert (clamd.slots, clamd.queue, clamd.max_bytes) == (10, 100, 25 * 1024 * 1024)
     assert (str(rspamd.place), rspamd.score, rspamd.timeout_s) == ("[::1]:11333", 8.5, 10)
     assert (rspamd.slots, rspamd.queue) == (1, 4)
     assert (str(spamd.place), spamd.max_bytes) == ("localhost:783", 512 * 1024)

@@ -166,6 +166,9 @@ def test_block_list_must_be_a_zone_and_its_codes_answers(tmp_path: Path) -> None
 
 def test_scanner_says_by_its_name_or_its_kind_what_it_is(tmp_path: Path) -> None:
     assert not told(tmp_path, '[scanner.clamd]\nsocket = "/run/clamav/clamd.ctl"')
+    largest = '[scanner.clamd]\nsocket = "h:1"\nmax_bytes = '
+    assert not told(tmp_path, f"{largest}0")
+    assert only(tmp_path, f"{largest}-1").key == ("scanner", "clamd", "max_bytes")
     assert not told(tmp_path, '[scanner.mine]\nkind = "rspamd"\nsocket = "127.0.0.1:11333"')
     problem = only(tmp_path, '[scanner.rspam]\nsocket = "127.0.0.1:11333"')
     assert problem.fix == "did you mean [scanner.rspamd]?"

@@ -47,6 +47,33 @@ def test_without_scanners_nothing_is_said(tmp_path: Path) -> None:
     assert list(examine_scanners(site(tmp_path), FakeClock())) == []
 
 
+@pytest.mark.peers("clamd")
+@pytest.mark.parametrize("tells_excess", [True, False], ids=["told", "silent"])
+def test_clamd_that_calls_clean_what_it_saw_in_part_is_a_warning(
+    tmp_path: Path, *, tells_excess: bool
+) -> None:
+    with clamd(tells_excess=tells_excess) as peer:
+        asked = replace(CLAMD, place=Place(peer.socket))
+        found = {one.check: one for one in examine_scanners(site(tmp_path, asked), SystemClock())}
+    assert found["scanner.clamd"].grade is Grade.OK
+    assert ("scanner.clamd.limits" in found) is not tells_excess
+    if not tells_excess:
+        assert found["scanner.clamd.limits"].grade is Grade.WARNING
+        assert "`AlertExceedsMax yes`" in found["scanner.clamd.limits"].fix
+
+
+def test_mail_that_is_taken_and_too_large_for_a_scanner_is_a_warning(tmp_path: Path) -> None:
+    asked = (
+        ScannerSettings("small", Kind.COMMAND, argv=("/bin/true",), max_bytes=999),
+        ScannerSettings("enough", Kind.COMMAND, argv=("/bin/true",), max_bytes=1000),
+        ScannerSettings("any", Kind.COMMAND, argv=("/bin/true",)),
+    )
+    told = replace(site(tmp_path, *asked), largest_bytes=1000)
+    found = [one for one in examine_scanners(told, FakeClock()) if one.grade is not Grade.OK]
+    assert [(one.check, one.grade) for one in found] == [("scanner.small.size", Grade.WARNING)]
+    assert "[scanner.small] max_bytes" in found[0].fix
+
+
 @pytest.mark.peers("clamd", "rspamd", "spamd")
 def test_real_ones_answer_and_a_program_is_looked_for(tmp_path: Path) -> None:
     with clamd() as virus, rspamd() as spam, spamd() as other:

@@ -83,7 +83,7 @@ def test_50_mb_come_in_and_go_out_in_little_memory(tmp_path: Path) -> None:
 @pytest.mark.peers("clamd")
 def test_50_mb_are_scanned_in_little_memory() -> None:
     with clamd() as scanner:
-        tables = (("scanner.clamd", f'socket = "{scanner.socket}"'),)
+        tables = (("scanner.clamd", f'socket = "{scanner.socket}"\nmax_bytes = 0'),)
         with here(PosternSettings(tables=tables)) as server:
             send_large(server.port(), "first@far.test", ["bob@here.test"], 10_000)
             wait_state(server, "first@far.test", bob="delivered")

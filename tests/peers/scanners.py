@@ -80,8 +80,14 @@ def _running(peer: ScannerPeer) -> Iterator[ScannerPeer]:
 
 
 @contextmanager
-def clamd(*, tcp: bool = False, stream_max: str = "60M") -> Iterator[ScannerPeer]:
-    """clamd on a unix socket, or on TCP."""
+def clamd(
+    *, tcp: bool = False, stream_max: str = "60M", tells_excess: bool = True, more: str = ""
+) -> Iterator[ScannerPeer]:
+    """clamd on a unix socket, or on TCP.
+
+    ``tells_excess``: it says so where it looked at a part only; ``more`` are lines of its
+    configuration.
+    """
     with short_folder() as folder:
         database = folder / "db"
         database.mkdir()
@@ -92,7 +98,7 @@ def clamd(*, tcp: bool = False, stream_max: str = "60M") -> Iterator[ScannerPeer
         conf.write_text(
             f"{place}\nDatabaseDirectory {database}\nForeground yes\nLogFile {folder}/out\n"
             f"StreamMaxLength {stream_max}\nMaxThreads 4\n"
-            "AlertExceedsMax yes\nTemporaryDirectory /tmp\n"
+            f"AlertExceedsMax {'yes' if tells_excess else 'no'}\nTemporaryDirectory /tmp\n{more}\n"
         )
         folder.chmod(0o777)
         server = Server("clamd", [_program("clamd"), "-c", str(conf)], folder / "log")

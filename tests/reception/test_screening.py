@@ -9,6 +9,7 @@ from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
+import pytest
 from tests.reception.rig import LOOPBACK, Client, Make, Rig, listener
 
 from postern.policy.rules.draft import Draft
@@ -145,6 +146,40 @@ async def test_client_that_leaves_while_its_message_is_looked_at_leaves_nothing_
         assert rig.accepted == []
         (told,) = rig.told
         assert told.recipients[0].state == "discarded"
+
+
+@pytest.mark.parametrize("others_check", [True, False], ids=["here only", "everywhere"])
+async def test_forged_marks_are_taken_out_where_checks_are_off_too_and_nothing_else_is_touched(
+    make: Make, *, others_check: bool
+) -> None:
+    ours = b"X-Postern-Spam: no, score=-99\r\nX-Postern-Junk: no\r\n" + (
+        b"Authentication-Results: mx.harbour.example;\r\n dmarc=pass\r\n"
+    )
+    others = b"Authentication-Results: mx.far.example; dmarc=pass\r\n"
+    long = MESSAGE + b"line\r\n" * 50_000
+    bare = replace(listener(proxy_protocol=LOOPBACK), examines=False)
+    async with make(bare, examines=others_check) as rig:
+        for sent in (MESSAGE, long):
+            client = await rig.connect()
+            await client.send(b"PROXY TCP4 198.51.100.24 192.0.2.1 4711 25\r\n")
+            await client.hello()
+            assert (await client.deliver(ours + others + sent)).startswith("250")
+            data = b"".join([piece async for piece in rig.accepted[-1].content.chunks()])
+            assert data.startswith(b"Received: ")
+            assert data.endswith(b"\r\n" + others + sent)
+            assert b"X-Postern" not in data
+            assert b"mx.harbour.example; dmarc" not in data.replace(b"\r\n", b"")
+
+
+async def test_program_on_this_machine_has_its_header_left_alone(make: Make) -> None:
+    sent = b"X-Postern-Spam: yes, score=9\r\n" + MESSAGE
+    async with make(listener(), examines=True) as rig:
+        client = await rig.connect()
+        await client.hello()
+        assert (await client.deliver(sent)).startswith("250")
+        data = rig.accepted[0].content.in_memory
+        assert data is not None
+        assert data.endswith(b"\r\n" + sent)
 
 
 async def test_outsider_on_a_listener_without_checks_is_scanned_and_not_looked_up(

@@ -68,6 +68,28 @@ async def test_what_is_not_there_cannot_be_run() -> None:
         await run(["/nowhere/scan"])
 
 
+@pytest.mark.parametrize(
+    ("text", "mode", "error"),
+    [
+        ("#!/bin/sh\n", 0o644, PermissionError),
+        ("#!/nowhere/interpreter\n", 0o755, FileNotFoundError),
+    ],
+    ids=["not executable", "no interpreter"],
+)
+async def test_what_cannot_be_run_is_an_error_and_no_exit_code(
+    tmp_path: Path, text: str, mode: int, error: type[OSError]
+) -> None:
+    program = tmp_path / "scan"
+    program.write_text(text)
+    program.chmod(mode)
+    with pytest.raises(error):
+        await run([str(program)])
+
+
+async def test_exit_codes_that_mean_it_was_not_started_are_its_own_otherwise() -> None:
+    assert [(await shell(f"exit {code}")).code for code in (126, 127)] == [126, 127]
+
+
 def is_running(file: Path) -> bool:
     try:
         state = Path(f"/proc/{file.read_text().strip()}/stat").read_text()

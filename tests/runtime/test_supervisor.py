@@ -48,13 +48,14 @@ class Tree:
         folder: Path,
         environment: dict[str, str],
         given: Sequence[socket.socket],
+        wrapper: Sequence[str],
         plan: dict[str, object],
     ) -> None:
         self.folder = folder
         (folder / "plan.json").write_text(json.dumps(plan))
         high = [fcntl.fcntl(sock.fileno(), fcntl.F_DUPFD_CLOEXEC, 100) for sock in given]
         self.process = subprocess.Popen(
-            [*as_systemd_starts(high), sys.executable, str(SCRIPT), str(folder)],
+            [*as_systemd_starts(high), *wrapper, sys.executable, str(SCRIPT), str(folder)],
             pass_fds=high,
             stderr=subprocess.PIPE,
             text=True,
@@ -136,9 +137,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
         environment: dict[str, str] | None = None,
         folder: Path = tmp_path,
         given: Sequence[socket.socket] = (),
+        wrapper: Sequence[str] = (),
         **plan: object,
     ) -> Tree:
-        tree = Tree(folder, environment or {}, given, plan)
+        tree = Tree(folder, environment or {}, given, wrapper, plan)
         trees.append(tree)
         return tree
 
@@ -212,6 +214,28 @@ def test_what_a_crashed_worker_counted_is_forgotten(start: Start) -> None:
     assert tree.ask("count").strip() == "1"
     tree.ask("crash")
     assert tree.ask("count").strip() == "1"
+
+
+def test_crash_ends_nobody_who_was_there_before_the_supervisor(
+    start: Start, tmp_path: Path
+) -> None:
+    """As in ``sidecar & exec postern serve``, which makes the sidecar a child of ours."""
+    sidecars = f"sleep 600 & echo $! > {tmp_path}/1; setsid sleep 600 & echo $! > {tmp_path}/2"
+    wrapper = ("sh", "-c", f'{sidecars}; exec "$@"', "sh")
+    tree = start(wrapper=wrapper, workers=1).wait_ready()
+    pids = [int((tmp_path / name).read_text()) for name in ("1", "2")]
+    try:
+        tree.ask("crash")
+        tree.workers_heard({0})
+        tree.ask("crash")
+        tree.workers_heard({0})
+        assert all(map(is_running, pids))
+        assert tree.stop() == 0
+        assert all(map(is_running, pids))
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def test_exit_status_of_a_crash_is_told_and_pauses_grow(start: Start) -> None:

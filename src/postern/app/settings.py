@@ -347,8 +347,11 @@ _SCAN_S = {
     ScannerKind.SPAMD: 10.0,
 }
 """A score is one hint of many, and nobody waits long for it."""
-_SCAN_BYTES = {ScannerKind.SPAMD: 512 * 1024}
-"""SpamAssassin's own client sends it no more: a large message keeps it busy for minutes."""
+_SCAN_BYTES = {ScannerKind.CLAMD: 25 * MIB, ScannerKind.SPAMD: 512 * 1024}
+"""clamd: ``MaxFileSize`` and ``StreamMaxLength`` of clamd.conf as Debian installs it. What is
+larger than the first it calls clean without a look, unless ``AlertExceedsMax`` is set.
+
+spamd: SpamAssassin's own client sends it no more; a large message keeps it busy for minutes."""
 
 
 def scanner_kind(name: str, scanner: Scanner) -> ScannerKind:

@@ -103,6 +103,7 @@ def site_of(config: Config) -> Site:
         need_files=files,
         has_ballast=config.spool.ballast_bytes > 0,
         scanners=scanners_of(config, 0, 1),
+        largest_bytes=config.limits.max_message_bytes,
         secrets=(
             *(c.key for c in config.certificates),
             *(e.password_file for e in config.egresses if e.password_file is not None),

@@ -20,6 +20,7 @@ from postern.config.settings import Config
 from postern.console.metrics import Sample
 from postern.console.server import ConsoleSettings, serve_console
 from postern.diagnosis.doctor_certificates import expiries
+from postern.policy.scanners.command import clear_up
 from postern.runtime.activation import inherited_sockets
 from postern.runtime.clock import SystemClock
 from postern.runtime.folders import make_data_folders
@@ -69,6 +70,7 @@ def run(config: Config) -> int:
     except AlreadyServedError as error:
         return refuse(str(error), EX_TEMPFAIL)
     set_up_logs(config, "supervisor")
+    end_what_was_left(config)
     raise_open_files()
     supervisor = Supervisor(tree_of(config), Server(config), SystemClock(), Notifier())
     try:
@@ -77,6 +79,14 @@ def run(config: Config) -> int:
         return refuse(str(error), EX_TEMPFAIL)
     write_addresses(config, supervisor.console_port)
     return supervisor.run()
+
+
+def end_what_was_left(config: Config) -> None:
+    """Kill scanners that a server before us left when it was killed, and remove their copies."""
+    account = find_account(config.user) if config.user else None
+    killed = clear_up(config.run_dir, os.getuid() if account is None else account.uid)
+    if killed:
+        structlog.get_logger().warning("scanners of an earlier server killed", pids=killed)
 
 
 def write_addresses(config: Config, console_port: int) -> None:

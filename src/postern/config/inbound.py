@@ -199,11 +199,10 @@ class Scanner(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 0.0
     max_bytes: Annotated[
-        int | None,
+        Annotated[int, Meta(ge=0)] | None,
         Meta(
-            ge=0,
             description="larger messages are not given to it, and count as not scanned; 0: all are."
-            " Not set: all, but 524288 for `spamd`",
+            " Not set: all, but 26214400 for `clamd`, 524288 for `spamd`"
         ),
     ] = None
     slots: Annotated[Count, Meta(description="messages it is given at a time, in all")] = 20

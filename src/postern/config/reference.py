@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -90,8 +90,8 @@ def _kind(hint: object) -> str:
         return f"array of {_KINDS[_bare(get_args(bare)[0])]}s"
     if get_origin(bare) is dict:
         return "table of strings"
-    if isinstance(bare, UnionType):
-        return _KINDS[get_args(bare)[0]]
+    if get_origin(bare) in {Union, UnionType}:
+        return _KINDS[_bare(get_args(bare)[0])]
     raise TypeError(f"no words for the type {bare}")
 
 

@@ -100,7 +100,7 @@ class Site:
     """What the doctor needs to know of the configuration.
 
     ``need_bytes`` is the free space under which mail is no longer accepted; ``need_files`` the most
-    descriptors one worker may want.
+    descriptors one worker may want; ``largest_bytes`` the size of the largest message we take.
     """
 
     hostname: str
@@ -116,3 +116,4 @@ class Site:
     has_ballast: bool
     secrets: tuple[Path, ...] = ()
     scanners: tuple[ScannerSettings, ...] = ()
+    largest_bytes: int = 0

@@ -16,6 +16,7 @@ from postern.reception import replies
 from postern.reception.admission import Refusal, author_refusal
 from postern.reception.client import Client
 from postern.reception.hearing import Hearing
+from postern.reception.limits import parse_ip
 from postern.reception.record import Record
 from postern.reception.screening import Screening
 from postern.reception.services import Services
@@ -103,13 +104,21 @@ class Intake:
             tls=client.tls,
             recipient=transaction.only_recipient(),
         )
-        work: Mending | Inspection | None = None
-        if client.is_trusted:
-            work = Mending(settings.hostname, now)
-        elif self._hearing is not None:
-            work = Inspection((settings.hostname,), now, self._hearing.depth)
         body = self._services.spool.body(transaction.number)
-        transaction.open_body(body, received, work)
+        transaction.open_body(body, received, self._work(now))
+
+    def _work(self, now: float) -> Mending | Inspection | None:
+        """What is done with the header on its way: a program on this machine gets it as it is."""
+        client, hostname = self._client, self._services.settings.hostname
+        if client.is_trusted:
+            return Mending(hostname, now)
+        if self._hearing is not None:
+            return Inspection((hostname,), now, self._hearing.depth)
+        ip = parse_ip(client.ip)
+        if ip is None or ip.is_loopback:
+            return None
+        # Without checks it is a stranger's all the same, and may carry forged marks of ours.
+        return Inspection((hostname,), now, None)
 
     def write(self, data: bytes) -> Awaitable[None] | None:
         """Take a piece; what to wait for before the next one, when the disk is behind."""

@@ -43,12 +43,12 @@ class Inspection:
     """How mail from outside is looked at while it comes in.
 
     ``authserv_ids``: names of ours; a result that claims to be from one of them is taken out.
-    ``depth``: how far its parts are looked into.
+    ``depth``: how far its parts are looked into; None: no check looks at it.
     """
 
     authserv_ids: tuple[str, ...]
     now: float
-    depth: Depth = field(default_factory=Depth)
+    depth: Depth | None = field(default_factory=Depth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +251,7 @@ class Transaction:
             self._inspect()
 
     def _inspect(self) -> None:
-        """Take out what claims to be ours; from here on the body is read as well."""
+        """Take out what claims to be ours; from here on the body is read for the checks."""
         assert self.body is not None
         assert self._inspection is not None
         head = self._head.head
@@ -259,9 +259,10 @@ class Transaction:
         if summary.is_overlong:
             return  # nothing in it can be told from a forgery: the message is refused at its end
         work = self._inspection
-        self._reader = LetterReader(
-            head, summary.header_end, work.now, work.depth, is_utf8=self.sender.smtputf8
-        )
+        if work.depth is not None:
+            self._reader = LetterReader(
+                head, summary.header_end, work.now, work.depth, is_utf8=self.sender.smtputf8
+            )
         forged = forged_fields(HeaderScan(head), work.authserv_ids)
         self._inspection = None
         self.body.write(self._received)

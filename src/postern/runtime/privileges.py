@@ -1,4 +1,4 @@
-"""Becoming an ordinary user, and dying with the parent."""
+"""Becoming an ordinary user, dying with the parent, and taking orphans in."""
 
 import ctypes
 import os
@@ -7,6 +7,7 @@ import signal
 from dataclasses import dataclass
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 
 
@@ -54,6 +55,11 @@ def die_with_parent(parent_pid: int) -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every process below us whose own parent ends."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def _prctl(option: int, argument: int) -> None:

@@ -1,11 +1,13 @@
 """Another program, run once: fed, listened to, and gone with all its children when we are done.
 
-It gets a process group of its own, so that what it started ends with it, and is always reaped. What
+It gets a session of its own, so that what it started ends with it, and is always reaped. Should we
+be killed ourselves, the kernel kills it, and ``postern.runtime.orphans`` what it started. What
 it says is read to the end and kept up to a bound: a program that talks must not wait for us, nor we
 for its children that hold its output open.
 """
 
 import asyncio
+import errno
 import os
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -20,6 +22,14 @@ LAST_WORDS_S = 0.5
 REAP_S = 5.0
 """A process that was killed and does not go hangs in the kernel; the loop's watcher reaps it."""
 _PIECE_BYTES = 65_536
+
+SETPRIV = "/usr/bin/setpriv"
+"""Of util-linux. It asks the kernel to kill the process when its parent ends (PR_SET_PDEATHSIG,
+prctl(2)), and becomes the program: a wish that only the child itself can utter, and between fork
+and exec no code of a process with threads may run. The kernel means the thread that forked; that
+is the loop's, which lives as long as its process."""
+_NOT_STARTED = {126: errno.EACCES, 127: errno.ENOENT}
+"""How setpriv ends when it can't become the program; it says so as ``setpriv: ...``."""
 
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C"}
 """All that a program is told unless its caller adds to it: none of our secrets."""
@@ -56,7 +66,7 @@ async def run(
     loop = asyncio.get_running_loop()
     transport, streams = await loop.subprocess_exec(
         lambda: _Streams(loop),
-        *argv,
+        *_dying_with_us(argv),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -74,6 +84,7 @@ async def run(
         await asyncio.wait([ending])  # unlike awaiting it, this does not give it up when we are
         await asyncio.wait([listening], timeout=LAST_WORDS_S)
         code = transport.get_returncode()
+        _raise_if_not_started(argv[0], code, output)
         return Ended(-signal.SIGKILL if code is None else code, bytes(output))
     finally:
         # The group's number stays taken as long as anybody is in it; ids come round again only
@@ -89,6 +100,21 @@ async def run(
         if isinstance(stdin, asyncio.WriteTransport) and not stdin.is_closing():
             stdin.abort()
         transport.close()
+
+
+def _dying_with_us(argv: Sequence[str]) -> Sequence[str]:
+    """The command that runs ``argv`` and has it killed when we end, however we end."""
+    if not os.access(SETPRIV, os.X_OK):  # another system's: the supervisor still kills orphans
+        return argv
+    if not os.path.exists(argv[0]):  # noqa: PTH110 - one call, before each program
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
+    return (SETPRIV, "--pdeathsig", "KILL", "--", *argv)
+
+
+def _raise_if_not_started(path: str, code: int | None, output: bytearray) -> None:
+    if code in _NOT_STARTED and output.startswith(b"setpriv: "):
+        number = _NOT_STARTED[code]
+        raise OSError(number, os.strerror(number), path)
 
 
 class _Streams(asyncio.subprocess.SubprocessStreamProtocol):

@@ -25,6 +25,7 @@ from postern.runtime.forking import Birth, Started, fork_child, how_it_ended
 from postern.runtime.headcount import Headcount
 from postern.runtime.listeners import Bound, ListenAt, bind_all
 from postern.runtime.notify import Notifier
+from postern.runtime.orphans import Orphans, ended_children
 from postern.runtime.privileges import Account
 from postern.runtime.processes import ConsoleSetup, WorkerSetup, status_path
 from postern.runtime.ratetable import RateTable
@@ -86,6 +87,7 @@ class Supervisor:
         self._clock = clock
         self._notifier = notifier
         self._log = structlog.get_logger()
+        self._orphans = Orphans(settings.account)
         self._selector = selectors.DefaultSelector()
         self._bound: list[Bound] = []
         self._headcount = Headcount(settings.workers)
@@ -104,6 +106,7 @@ class Supervisor:
     def run(self) -> int:
         """Serve until told to stop; returns the exit code. Call ``bind`` before."""
         self._catch_signals()
+        self._orphans.adopt()
         self._children = [
             Child(f"worker-{n}", partial(self._start_worker, n))
             for n in range(self._settings.workers)
@@ -116,6 +119,7 @@ class Supervisor:
                 self._turn()
         finally:
             self._kill_rest()
+            self._orphans.end()
             self._close_listeners()
             self._release_signals()
         return self._exit_code
@@ -207,8 +211,8 @@ class Supervisor:
     # --- children ------------------------------------------------------------------------------
 
     def _start_worker(self, number: int) -> Started:
-        # What its predecessor had open has ended with it.
-        self._headcount.clear(number)
+        self._headcount.clear(number)  # what its predecessor had open has ended with it
+        self._orphans.expect()  # and what it was just starting then is there now
 
         def body(ready_fd: int) -> int:
             sockets = tuple((index, bound.socket) for index, bound in enumerate(self._bound))
@@ -310,19 +314,15 @@ class Supervisor:
 
     def _reap(self) -> None:
         """Fetch every child that ended; one that nobody asked to end is started again."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
+        for pid, code in ended_children():
             for child in self._children:
                 if child.pid == pid:
-                    self._ended(child, os.waitstatus_to_exitcode(status))
+                    self._ended(child, code)
+        self._orphans.kill({child.pid for child in self._children})
 
     def _ended(self, child: Child, code: int) -> None:
         pid, child.pid = child.pid, 0
+        self._orphans.expect()
         self._forget_pipe(child)
         if self._stop_deadline is not None:
             return

@@ -8,9 +8,12 @@ from tests.peers.scanners import EICAR, SIGNATURE, ScannerPeer, clamd
 from tests.policy.scanners.asking import PLAIN, LongContent, body, enveloped, specimen
 
 from postern.mail.content import BytesContent
-from postern.policy.scanners.clamd import Clamd, answer_of
+from postern.policy.scanners.clamd import Clamd, answer_of, calls_a_part_clean
+from postern.policy.scanners.gate import Gate
 from postern.policy.scanners.place import Place
 from postern.policy.scanners.scan import Caught, Clean, Untold
+from postern.policy.scanners.settings import Kind, ScannerSettings
+from postern.runtime.clock import SystemClock
 
 MIB = 1024 * 1024
 
@@ -59,6 +62,19 @@ async def test_message_larger_than_it_takes_is_not_called_clean(peer: ScannerPee
         assert answer.cause == "the message is larger than it takes"
         assert "StreamMaxLength" in answer.detail
         assert not answer.is_ailing
+
+
+@pytest.mark.peers("clamd")
+async def test_what_it_would_call_clean_unseen_is_not_given_to_it() -> None:
+    """clamd as Debian installs it: there the first answer is why there is a ``max_bytes``."""
+    large = enveloped(LongContent(PLAIN + EICAR, 26 * MIB))
+    with clamd(tells_excess=False, more="MaxFileSize 25M") as running:
+        place = place_of(running)
+        assert isinstance(await Clamd(place).scan(large), Clean)
+        assert await calls_a_part_clean(place)
+        settings = ScannerSettings("clamd", Kind.CLAMD, place, max_bytes=25 * MIB)
+        answer = await Gate(settings, Clamd(place), SystemClock()).ask(large, 30)
+        assert isinstance(answer, Untold)
 
 
 @pytest.mark.peers("clamd")

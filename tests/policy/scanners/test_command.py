@@ -3,8 +3,12 @@
 import asyncio
 import os
 import sys
+import tempfile
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.policy.scanners.asking import PLAIN, LongContent, body, enveloped, specimen
@@ -47,6 +51,49 @@ async def test_file_is_a_copy_that_is_gone_afterwards(tmp_path: Path) -> None:
     (copies / "scan-left").write_bytes(b"by a crash")
     sweep(copies)
     assert left_in(copies) == 0
+
+
+async def test_given_up_while_its_copy_is_being_opened_leaves_no_descriptor_and_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkstemp, is_there, may_go_on = tempfile.mkstemp, threading.Event(), threading.Event()
+    handles = []
+
+    def slow(**more: Any) -> tuple[int, str]:
+        is_there.set()
+        assert may_go_on.wait(30)
+        handle, path = mkstemp(**more)
+        handles.append(os.fstat(handle))
+        return handle, path
+
+    monkeypatch.setattr(tempfile, "mkstemp", slow)
+    await give_up_at(command(tmp_path, "", "{file}"), is_there, may_go_on)
+    (opened,) = handles
+    assert (opened.st_dev, opened.st_ino) not in open_files()
+    assert left_in(tmp_path / "copies") == 0
+
+
+async def test_given_up_while_its_copy_is_being_written_closes_it_only_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the octets would go to whoever got the same descriptor meanwhile."""
+    write, is_there, may_go_on = os.write, threading.Event(), threading.Event()
+    written = []
+
+    def slow(handle: int, data: bytes) -> int:
+        before = os.fstat(handle)
+        is_there.set()
+        assert may_go_on.wait(30)
+        after = os.fstat(handle)
+        assert (before.st_dev, before.st_ino) == (after.st_dev, after.st_ino)
+        written.append(after)
+        return write(handle, data)
+
+    monkeypatch.setattr(os, "write", slow)
+    await give_up_at(command(tmp_path, "", "{file}"), is_there, may_go_on)
+    (file,) = written
+    assert (file.st_dev, file.st_ino) not in open_files()
+    assert left_in(tmp_path / "copies") == 0
 
 
 async def test_environment_is_bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,6 +145,32 @@ async def test_ping_looks_for_the_program(tmp_path: Path) -> None:
     assert gone is not None
     with pytest.raises(FileNotFoundError):
         await Command(["/nowhere/scan"], *CODES, tmp_path).scan(specimen())
+
+
+async def give_up_at(
+    scanner: Command, is_there: threading.Event, may_go_on: threading.Event
+) -> None:
+    """Scan, give it up while a thread is at work for it, and only then let that go on."""
+    asking = asyncio.ensure_future(scanner.scan(specimen()))
+    async with asyncio.timeout(10):
+        while not is_there.is_set():  # noqa: ASYNC110 - a thread sets it
+            await asyncio.sleep(0.001)
+    for _ in range(2):  # as a time limit does, and then the message's end
+        asking.cancel()
+        await asyncio.wait([asking], timeout=0.02)
+    may_go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(asking, 10)
+
+
+def open_files() -> set[tuple[int, int]]:
+    """Device and inode of all that this process has open."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - its own descriptor is among them
+        with suppress(OSError):
+            stat = os.fstat(int(name))
+            found.add((stat.st_dev, stat.st_ino))
+    return found
 
 
 def left_in(folder: Path) -> int:
