@@ -12,7 +12,7 @@ from postern.journal.record import AttemptRecord
 from postern.mail.address import Address
 from postern.mail.outcome import Cause, Deferred, Delivered, Outcome, Refused
 from postern.mail.reply import reply
-from postern.mail.route import Egress, MaildirRoute, Route, SmtpRoute, Target
+from postern.mail.route import Egress, MaildirRoute, NoRoute, Route, SmtpRoute, Target
 from postern.queue.contacts import Contacts, Nobody
 from postern.queue.groups import Work
 from postern.queue.settings import QueueSettings
@@ -41,12 +41,15 @@ class ScriptedRouter:
     slow: dict[str, asyncio.Event] = field(default_factory=dict)
     cached: bool = False
     asked: list[str] = field(default_factory=list)
+    dies: set[str] = field(default_factory=set)
 
     def cached_route(self, address: Address) -> Route | None:
         return self._known(address) if self.cached and address.domain not in self.slow else None
 
     async def route(self, address: Address, via: str | None = None) -> Route:
         self.asked.append(address.domain)
+        if address.domain in self.dies:
+            raise asyncio.CancelledError
         if address.domain in self.slow:
             await self.slow[address.domain].wait()
         route = self._known(address)
@@ -73,6 +76,8 @@ class ScriptedCourier:
     most: dict[str, int] = field(default_factory=dict)
 
     async def attempt(self, work: Work) -> JobResult:
+        if isinstance(work.route, NoRoute):
+            return JobResult((work.route.outcome,) * len(work.deliveries), ())
         group = work.route.group
         self.running[group] = self.running.get(group, 0) + 1
         self.most[group] = max(self.most.get(group, 0), self.running[group])

@@ -312,6 +312,39 @@ async def test_a_bug_in_delivery_delays_mail_and_never_loses_it(tmp_path: Path) 
     await stage.close()
 
 
+async def test_a_route_that_is_given_up_delays_its_own_deliveries_and_no_others(
+    tmp_path: Path,
+) -> None:
+    stage = await Stage(tmp_path).open()
+    stage.router.dies = {"cut.test"}
+    gate = stage.router.slow["slow.test"] = asyncio.Event()
+    await stage.accept(message(1, "a@cut.test", "b@slow.test"))
+    await until(lambda: stage.queue.attempts["deferred"] == 1, "the route that was given up")
+    gate.set()
+    await stage.settle()
+    assert stage.courier.count("b@slow.test") == 1
+    stage.router.dies.clear()
+    await stage.advance(400)
+    await until(lambda: 1 in stage.journal.kept)
+    assert stage.courier.count("a@cut.test") == 1
+    await stage.close()
+
+
+async def test_a_route_that_is_given_up_while_sorting_leaves_no_mail_stuck(tmp_path: Path) -> None:
+    stage = await Stage(tmp_path).open()
+    await stage.spool.accept_wait(message(1, "a@cut.test", "b@there.test"))
+    await stage.restart()
+    stage.router.dies = {"cut.test"}
+    stage.queue.run_due()
+    await until(lambda: stage.courier.count("b@there.test") == 1)
+    stage.router.dies.clear()
+    await stage.settle()
+    await stage.advance(400)
+    await until(lambda: 1 in stage.journal.kept)
+    assert stage.courier.count("a@cut.test") == 1
+    await stage.close()
+
+
 async def test_a_bug_while_settling_leaves_no_slot_taken_and_no_mail_stuck(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,11 +127,14 @@ class Gate:
     def __init__(self) -> None:
         self.known = {"known"}
         self.is_down = False
+        self.is_given_up = False
         self.asked: list[str] = []
         self.open = asyncio.Event()
         self.open.set()
 
     async def route(self, address: Address, via: str | None = None) -> Route:
+        if self.is_given_up:
+            raise asyncio.CancelledError
         return ROUTE
 
     async def verify(self, route: SmtpRoute, recipient: Recipient) -> Outcome:

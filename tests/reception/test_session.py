@@ -387,6 +387,17 @@ async def test_gateway_is_asked_and_the_pipelined_rest_waits(make: Make) -> None
         assert [text[:9] for text in replies] == ["250 2.1.5", "550 5.1.1", "250 2.0.0"]
 
 
+async def test_client_is_answered_when_the_question_to_a_gateway_is_given_up(make: Make) -> None:
+    async with make() as rig:
+        rig.gate.is_given_up = True
+        client = await rig.connect()
+        await client.hello()
+        said = await client.say("MAIL FROM:<a@far.example>", "RCPT TO:<known@gate.example>")
+        assert said.startswith("451 4.3.0")
+        rig.gate.is_given_up = False
+        assert (await client.say("RCPT TO:<known@gate.example>")).startswith("250")
+
+
 async def test_client_that_leaves_while_a_gateway_is_asked_disturbs_nobody(make: Make) -> None:
     async with make() as rig:
         rig.gate.open.clear()

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
+import dns.rdatatype
 import dns.rrset
 import pytest
 from tests.peers.certificates import Authority
@@ -124,14 +126,40 @@ async def test_one_who_asks_and_leaves_does_not_take_the_answer_from_the_others(
         assert len(server.queries) == 1
 
 
-async def test_closing_ends_what_is_under_way() -> None:
+async def test_closing_cuts_what_is_under_way_and_answers_those_who_wait() -> None:
+    async with udp_server(silent) as server:
+        under_test = resolver(home(server.address))
+        asking = [asyncio.create_task(under_test.ask(TEA)) for _ in range(2)]
+        await server.wait_for(1)
+        await under_test.aclose()
+        failed = Answer(TEA, Status.SERVER_FAILURE, resolver="home")
+        assert await asyncio.gather(*asking) == [failed, failed]
+        assert under_test.cached(TEA) is None
+        again = asyncio.create_task(under_test.ask(TEA))  # on a connection from before a reload
+        await server.wait_for(2)
+        server.answer_all(one_address)
+        assert (await again).status is Status.OK
+
+
+async def test_closing_with_time_to_spare_lets_what_is_under_way_end() -> None:
     async with udp_server(silent) as server:
         under_test = resolver(home(server.address))
         asking = asyncio.create_task(under_test.ask(TEA))
         await server.wait_for(1)
+        closing = asyncio.create_task(under_test.aclose(60.0))
+        await asyncio.sleep(0)
+        server.answer_all(one_address)
+        assert (await asking).records == ("192.0.2.1",)
+        await closing
+
+
+async def test_closing_answers_those_who_wait_for_a_second_resolver() -> None:
+    async with udp_server(no_such_name) as near, udp_server(silent) as far:
+        under_test = resolver(home(near.address), abroad(far.address))
+        confirming = asyncio.create_task(under_test.confirm(await under_test.ask(TEA)))
+        await far.wait_for(1)
         await under_test.aclose()
-        with pytest.raises(asyncio.CancelledError):
-            await asking
+        assert (await confirming).status is Status.SERVER_FAILURE
 
 
 async def test_no_more_queries_than_allowed_are_under_way_at_once() -> None:
@@ -352,19 +380,65 @@ async def test_second_that_knows_nothing_for_a_quarter_of_an_hour_holds_up_nothi
         async def stands(name: str) -> Answer:
             return await under_test.confirm(await under_test.ask(Question(name, "A")))
 
-        assert not (await stands("a.test")).status.is_known
-        clock.advance(899)
-        assert not (await stands("b.test")).status.is_known
-        clock.advance(31)
-        assert (await stands("c.test")).status is Status.NO_NAME
+        for name in ("a.test", "b.test", "c.test", "d.test"):
+            assert not (await stands(name)).status.is_known
+            clock.advance(230)
+        assert (await stands("e.test")).status is Status.NO_NAME
+        assert far.queries[-1].question[0].to_text() == ". IN NS"
         asked = len(far.queries)
-        assert (await stands("d.test")).status is Status.NO_NAME
+        assert (await stands("f.test")).status is Status.NO_NAME
         assert len(far.queries) == asked  # it is asked twice a minute, not for every name
         clock.advance(31)
-        far.script = one_address
-        assert (await stands("e.test")).records == ("192.0.2.1",)
+        far.script = well
+        assert (await stands("g.test")).records == ("192.0.2.1",)
         far.script = server_failure
-        assert not (await stands("f.test")).status.is_known  # it was at work a moment ago
+        assert not (await stands("h.test")).status.is_known  # it was at work a moment ago
+
+
+def well(query: dns.message.Message) -> list[bytes]:
+    """It knows the root, and the name that is asked for."""
+    is_root = query.question[0].rdtype == dns.rdatatype.NS
+    return [answering(query, "a.root.test.")] if is_root else one_address(query)
+
+
+def at_work_for_the_root(query: dns.message.Message) -> list[bytes]:
+    """It is well, but the zones it is asked for are not."""
+    is_root = query.question[0].rdtype == dns.rdatatype.NS
+    return [answering(query, "a.root.test.")] if is_root else [failing(query)]
+
+
+@pytest.mark.parametrize(
+    ("names", "apart_s"),
+    [
+        (["a.test"] * 6, 230),
+        (["a.test", "b.test"], 901),
+        (["a.test", "b.test", "c.test", "d.test", "e.test"], 1),
+    ],
+    ids=["one name", "a quiet server", "all at once"],
+)
+async def test_few_failures_do_not_show_that_the_second_is_out_of_order(
+    names: list[str], apart_s: float
+) -> None:
+    clock = FakeClock()
+    async with udp_server(no_such_name) as near, udp_server(server_failure) as far:
+        under_test = resolver(home(near.address), abroad(far.address), clock=clock)
+        for name in names:
+            await under_test.confirm(await under_test.ask(Question(name, "A")))
+            clock.advance(apart_s)
+        clock.advance(901)
+        stands = await under_test.confirm(await under_test.ask(Question("last.test", "A")))
+        assert not stands.status.is_known
+
+
+async def test_second_that_knows_the_root_is_at_work_whatever_else_it_could_not_tell() -> None:
+    clock = FakeClock()
+    async with udp_server(no_such_name) as near, udp_server(at_work_for_the_root) as far:
+        under_test = resolver(home(near.address), abroad(far.address), clock=clock)
+        for number in range(10):
+            answer = await under_test.ask(Question(f"{number}.test", "A"))
+            assert not (await under_test.confirm(answer)).status.is_known
+            clock.advance(230)
+        assert any(query.question[0].name == dns.name.root for query in far.queries)
 
 
 async def test_with_one_resolver_alone_there_is_nobody_to_confirm() -> None:

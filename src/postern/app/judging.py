@@ -49,8 +49,7 @@ class Judging:
         self._settings = settings
         self.zones = Zones(settings.zones, clock)
         self.scanners = Scanners(settings.scanners, clock)
-        if memory.patience is not None:
-            memory.patience.wait_s = settings.dns_patience_s
+        self._memory = memory
         self.policy = Policy(
             self._checks(),
             self._letter_checks(),
@@ -61,6 +60,11 @@ class Judging:
             settings.help_url,
             self.scanners if settings.scanners else None,
         )
+
+    def begin(self) -> None:
+        """From now on it is this configuration that counts; making it has changed nothing yet."""
+        if self._memory.patience is not None:
+            self._memory.patience.wait_s = self._settings.dns_patience_s
 
     def take_over(self, before: "Judging") -> None:
         """Go on with what is known of the block lists, and let the old ones learn as well."""

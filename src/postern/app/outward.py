@@ -50,6 +50,7 @@ class Outward:
     recipients: Recipients
     queue_settings: QueueSettings
     quota_status: QuotaStatus | None
+    is_this_host: Callable[[str], bool]
 
     async def close(self, grace_s: float) -> None:
         """Let what is under way end within ``grace_s``, then cut it."""
@@ -58,7 +59,7 @@ class Outward:
         )
         if self.quota_status is not None:
             self.quota_status.close()
-        await self.resolver.aclose()
+        await self.resolver.aclose(grace_s)
 
 
 def outward(
@@ -79,7 +80,6 @@ def outward(
     quota = MaildirQuota(MaildirUsage(root, clock), clock)
     maildir = MaildirDelivery(root, config.hostname, clock, filled=quota.forget)
     machine = this_machine()
-    directory.answer_for_host(functools.partial(is_this_host, config.hostname, machine.owns))
     places = DirectoryPlaces(directory)
     router = Router(places, resolver, routing_settings(config, ports), clock, machine)
     expire_s = config.queue.expire_s
@@ -106,6 +106,7 @@ def outward(
         Recipients(directory, CallAhead(router, smtp, clock), measure),
         queue_settings(config, workers),
         asked,
+        functools.partial(is_this_host, config.hostname, machine.owns),
     )
 
 

@@ -54,6 +54,7 @@ from postern.reception.tls import BadCertificateError, CertificateFilesWatch, Ce
 from postern.routing.zones.store import ForwardZoneStore
 from postern.runtime.clock import SystemClock
 from postern.runtime.database.watch import ChangeWatch
+from postern.runtime.jobs import Job, Jobs
 from postern.runtime.processes import WorkerSetup
 from postern.spool.spool import Spool
 
@@ -96,7 +97,7 @@ class Worker:
         self._clock = SystemClock()
         self._stop = asyncio.Event()
         self._reloaded = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._jobs = Jobs()
         self._leaving: set[asyncio.Task[None]] = set()
         self._certificate_files = CertificateFilesWatch(certificate_files(config))
         data_dir = config.data_dir
@@ -131,7 +132,9 @@ class Worker:
         self._directory.on_change(self._memory.books.forget)
         self._rules = RuleStore(self._site.database, self._clock, f"worker-{setup.number}")
         sweep_copies(config.run_dir / f"scan-{setup.number}")
-        self._judging = self._judging_of(config)
+        self._judging = self._judging_of(config, out)
+        self._judging.begin()
+        self._directory.answer_for_host(out.is_this_host)
         self._queue = QueueWorker(
             self._spool, out.router, out.courier, out.tidings, out.queue_settings, self._clock,
             self._sent,
@@ -165,9 +168,9 @@ class Worker:
             policy=self._judging.policy,
         )
 
-    def _judging_of(self, config: Config) -> Judging:
+    def _judging_of(self, config: Config, out: Outward) -> Judging:
         settings = policy_settings(config, self._setup.number, self._setup.of)
-        return Judging(settings, self._outward.resolver, self._memory, self._clock)
+        return Judging(settings, out.resolver, self._memory, self._clock)
 
     def _scanner_statuses(self) -> list[GateStatus]:
         """Of the scanners that are asked now: a reload makes others."""
@@ -221,19 +224,21 @@ class Worker:
 
     def _keep_doing(self, status: StatusWriter, reception: Reception) -> None:
         """What goes on in the background, each at its own pace."""
-        jobs = [
-            status.keep_writing(),
-            self._commands.keep_polling(),
-            self._keep_reserving(),
-            self._keep_looking_at_certificates(reception),
-            self._keep_testing_blocklists(),
-            self._keep_counting_uses(),
-            self._acquaintances.keep_writing(),
-            self._holding.keep_going_round(),
-        ]
+        jobs: dict[str, Job] = {
+            "status": status.keep_writing,
+            "commands": self._commands.keep_polling,
+            "trace numbers": self._keep_reserving,
+            "certificates": lambda: self._keep_looking_at_certificates(reception),
+            "block lists": self._keep_testing_blocklists,
+            "uses": self._keep_counting_uses,
+            "acquaintances": self._acquaintances.keep_writing,
+            "what is held": self._holding.keep_going_round,
+        }
         if self._setup.number == 0:
-            jobs += [self._keep_sweeping(), self._holding.keep_writing()]
-        self._tasks = [asyncio.get_running_loop().create_task(job) for job in jobs]
+            jobs["journal"] = self._keep_sweeping
+            jobs["notices of what is held"] = self._holding.keep_writing
+        for name, job in jobs.items():
+            self._jobs.begin(name, job)
 
     async def _keep_reserving(self) -> None:
         """Trace numbers are reserved before they run out, so that no client waits for the disk."""
@@ -280,23 +285,32 @@ class Worker:
         try:
             config, _ = keep_fixed(self._config, load(self._config.source))
             certificates = Certificates(certificate_files(config))
+            watch = CertificateFilesWatch(certificate_files(config))
             fresh = self._outward_of(config)
+            judging = self._judging_of(config, fresh)
+            services = replace(
+                self._services,
+                settings=reception_settings(config, self._setup.number),
+                recipients=fresh.recipients,
+                policy=judging.policy,
+            )
+            held = hold_settings(config, self._setup.of)
         except (ConfigError, BadCertificateError, OSError) as error:
             log.error("worker.reload_refused", text=str(error))  # noqa: TRY400 - the text is the cause
             return
+        except Exception:
+            log.exception("worker.reload_bug")
+            return
         old, self._outward, self._config = self._outward, fresh, config
+        self._directory.answer_for_host(fresh.is_this_host)
         self._forwarding.serve(fresh)
-        self._certificate_files = CertificateFilesWatch(certificate_files(config))
-        before, self._judging = self._judging, self._judging_of(config)
-        self._judging.take_over(before)
-        self._services = replace(
-            self._services,
-            settings=reception_settings(config, self._setup.number),
-            recipients=fresh.recipients,
-            policy=self._judging.policy,
-        )
-        reception.reload(self._services, certificates)
-        self._spool.holdings.resize(hold_settings(config, self._setup.of))
+        self._certificate_files = watch
+        before, self._judging = self._judging, judging
+        judging.take_over(before)
+        judging.begin()
+        self._services = services
+        reception.reload(services, certificates)
+        self._spool.holdings.resize(held)
         self._holding.reload(config)
         self._queue.reload(fresh.router, fresh.courier, fresh.tidings, fresh.queue_settings)
         self._leaving.add(leaving := asyncio.get_running_loop().create_task(old.close(OLD_WAYS_S)))
@@ -323,10 +337,7 @@ class Worker:
         """Finish what is running within the grace, commit, and leave the rest to the spool."""
         grace_s = self._config.stop_grace_s
         await asyncio.gather(reception.stop(grace_s), self._queue.stop(grace_s))
-        for task in self._tasks:
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._jobs.stop()
         await self._write_uses()
         await self._acquaintances.close()
         await self._greylist.close()
@@ -334,7 +345,7 @@ class Worker:
         await self._spool.close()
         self._authenticator.close()
         if self._memory.patience is not None:
-            self._memory.patience.close()
+            await asyncio.to_thread(self._memory.patience.close)
         self._site.close()
 
 

@@ -59,14 +59,17 @@ class Ways:
         A domain whose DNS is slow keeps the others waiting for a second at most.
         """
         by_domain = _by_domain(deliveries)
-        asking = {asyncio.ensure_future(self._ask(message, some)) for some in by_domain.values()}
+        asked = {
+            asyncio.ensure_future(self._ask(message, some)): some for some in by_domain.values()
+        }
+        asking = set(asked)
         timeout_s: float | None = TOGETHER_S
         until = asyncio.ALL_COMPLETED
         try:
             while asking:
                 done, asking = await asyncio.wait(asking, timeout=timeout_s, return_when=until)
                 timeout_s, until = None, asyncio.FIRST_COMPLETED
-                routed = [pair for task in done for pair in task.result()]
+                routed = [pair for task in done for pair in _routed(message, task, asked[task])]
                 for work in self._gather(message, routed):
                     ready(work)
         finally:
@@ -88,7 +91,8 @@ class Ways:
         try:
             done, _ = await asyncio.wait(asking, timeout=SORT_S)
             for task in done:
-                found |= {delivery.n: route.group for delivery, route in task.result()}
+                if not task.cancelled():  # given up under us: as if DNS did not answer
+                    found |= {delivery.n: route.group for delivery, route in task.result()}
         finally:
             for task in asking:
                 task.cancel()
@@ -109,7 +113,7 @@ class Ways:
             )
         except Exception:
             log.exception("queue.route_bug", trace=message.trace)
-            return NoRoute(delivery.group or "?", bug_outcome())
+            return _no_route(delivery)
 
     def _gather(self, message: Message, routed: Iterable[Routed]) -> list[Work]:
         """One piece of work for recipients that one transaction with one host can serve."""
@@ -126,6 +130,21 @@ class Ways:
             if key is not None:
                 together[key] = work
         return works
+
+
+def _routed(
+    message: Message, task: "asyncio.Future[list[Routed]]", deliveries: Iterable[Delivery]
+) -> list[Routed]:
+    """What was found; where the asking was given up under us, "not now" for each of them."""
+    if not task.cancelled():
+        return task.result()
+    log.error("queue.route_given_up", trace=message.trace)
+    return [(delivery, _no_route(delivery)) for delivery in deliveries]
+
+
+def _no_route(delivery: Delivery) -> NoRoute:
+    """An error of our own: it is tried again."""
+    return NoRoute(delivery.group or "?", bug_outcome())
 
 
 def _by_domain(deliveries: Iterable[Delivery]) -> dict[tuple[str, str], list[Delivery]]:

@@ -1,5 +1,6 @@
 """Errors of our own: what is noted, and what a client is told; always "not now"."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -34,9 +35,15 @@ def couldnt_decide(answer: Reply) -> Decision:
 async def answer_later(
     promise: Awaitable[Reply], channel: Channel, trouble: Callable[[Exception], Reply]
 ) -> None:
-    """Give the promised reply when it is there; an error is answered and journaled."""
+    """Give the promised reply when it is there; an error is answered and journaled.
+
+    So is work that was given up under us: a client that is never answered waits for nothing.
+    """
     try:
         answer = await promise
+    except asyncio.CancelledError:
+        channel.answer(trouble(RuntimeError("the answer was given up")))
+        raise
     except Exception as error:  # noqa: BLE001 - answered 451 and journaled
         answer = trouble(error)
     channel.answer(answer)

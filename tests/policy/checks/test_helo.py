@@ -1,9 +1,13 @@
+import asyncio
+
 import pytest
 from tests.policy.checks.asking import seen, told, zone
 
-from postern.mail.dns import Status
+from postern.mail.dns import Answer, Status
 from postern.mail.finding import Result
+from postern.policy.checks import helo as module
 from postern.policy.checks.helo import check_helo
+from postern.runtime.resolver.fake import FakeResolver
 
 
 async def test_name_with_an_address_is_fine_whoever_it_belongs_to() -> None:
@@ -69,3 +73,26 @@ async def test_a_name_that_one_resolver_alone_misses_is_there() -> None:
     dns.add_second("new.tea.example", "A", status=Status.SERVER_FAILURE)
     found = await check_helo(seen(helo="new.tea.example"), dns)
     assert told(found) == [("helo.couldnt-tell", Result.COULDNT_TELL)]
+
+
+class Hanging(FakeResolver):
+    """Home answers; the second resolver never does."""
+
+    async def confirm(self, answer: Answer) -> Answer:
+        await asyncio.Event().wait()
+        return answer
+
+
+async def test_a_second_resolver_that_hangs_keeps_nobody_waiting_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "CONFIRM_S", 0.05)
+    async with asyncio.timeout(10):
+        found = await check_helo(seen(helo="nowhere.tea.example"), Hanging())
+    assert told(found) == [("helo.couldnt-tell", Result.COULDNT_TELL)]
+    (finding,) = found.findings
+    assert finding.could_be == ("helo.unresolvable",)
+    assert finding.text == (
+        "the name nowhere.tea.example that it gives itself could not be looked up: fake found"
+        " nothing, and that was not confirmed in time (nowhere.tea.example A)"
+    )

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -108,3 +109,59 @@ async def test_a_keeper_that_nobody_asked_makes_no_file(tmp_path: Path) -> None:
     async with kept(tmp_path, FakeClock()):
         pass
     assert not (tmp_path / FILE_NAME).exists()
+
+
+def damage(folder: Path) -> None:
+    """Overwrite all of the file but its first page: opening it goes well, using it does not."""
+    path = folder / FILE_NAME
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (path.stat().st_size - 4096))
+
+
+async def test_a_file_that_is_damaged_under_way_is_set_aside_and_made_anew(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with kept(tmp_path, clock) as keeper:
+        assert await keeper.ask(KEY, SETTINGS) is not None
+        damage(tmp_path)
+        other = replace(KEY, sender="ann@tea.example")
+        assert await keeper.ask(other, SETTINGS) is None
+        assert await keeper.ask(other, SETTINGS) is None  # no sooner than so
+        clock.advance(keeper_module.RENEW_S)
+        assert await keeper.ask(other, SETTINGS) is None
+        assert await keeper.ask(other, SETTINGS) is not None
+        assert (tmp_path / f"{FILE_NAME}.damaged").exists()
+
+
+async def test_a_file_that_another_worker_set_aside_is_not_written_any_more(tmp_path: Path) -> None:
+    async with kept(tmp_path, FakeClock()) as keeper:
+        assert await keeper.ask(KEY, SETTINGS) is not None
+        (tmp_path / FILE_NAME).rename(tmp_path / f"{FILE_NAME}.damaged")
+        for suffix in ("-wal", "-shm"):
+            (tmp_path / f"{FILE_NAME}{suffix}").unlink()
+        store = GreylistStore.open(tmp_path)  # the other worker's
+        assert await keeper.ask(KEY, SETTINGS) is not None
+        assert [one.sender for one in store.listed((), 10)] == ["chen@tea.example"]
+        store.close()
+
+
+async def test_a_stop_waits_no_longer_than_allowed_for_a_disk_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper_module, "CLOSE_S", 0.05)
+    monkeypatch.setattr(keeper_module, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(keeper_module, "MAX_WAITING", 3)
+    monkeypatch.setattr(keeper_module, "MAX_BATCH", 1)
+    GreylistStore.open(tmp_path).close()
+    locked = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+    locked.execute("BEGIN IMMEDIATE")
+    keeper = GreylistKeeper(tmp_path, FakeClock())
+    await asyncio.gather(*(keeper.ask(KEY, SETTINGS) for _ in range(10)))
+    began = time.monotonic()
+    await keeper.close()
+    assert time.monotonic() - began < 3  # the write that is under way alone takes five seconds
+    locked.execute("ROLLBACK")
+    locked.close()

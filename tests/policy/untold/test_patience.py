@@ -1,6 +1,7 @@
 """What DNS does not tell keeps one sender waiting for a day, and no longer."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -9,9 +10,10 @@ from pathlib import Path
 import pytest
 from tests.policy.making import book, facts, fail, unknown
 
-from postern.mail.finding import Finding, Result
+from postern.mail.finding import Finding, Result, Whose
 from postern.policy.judge import judge
 from postern.policy.rules.match import Facts
+from postern.policy.untold import patience as patience_module
 from postern.policy.untold import store as module
 from postern.policy.untold.patience import (
     GAP_S,
@@ -122,6 +124,35 @@ def test_what_refuses_for_another_reason_is_not_remembered(stand: Stand) -> None
         assert not stand.comes(SILENT, fail("helo.invalid"))
         stand.clock.advance(HOUR_S)
     assert not stand.comes()
+
+
+def test_an_error_of_our_own_begins_no_day(stand: Stand) -> None:
+    ours = replace(SILENT, whose=Whose.US)
+    for _ in range(26):
+        assert not stand.comes(ours)
+        stand.clock.advance(HOUR_S)
+    assert not stand.comes(SILENT)
+
+
+def test_a_stop_does_not_wait_for_all_that_a_locked_file_keeps_back(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience_module, "CLOSE_S", 0.05)
+    monkeypatch.setattr(module, "BUSY_TIMEOUT_S", 0.3)
+    stand.restart()
+    locked = sqlite3.connect(stand.path, isolation_level=None)
+    locked.execute("BEGIN IMMEDIATE")
+    now = stand.clock.now()
+    for number in range(200):
+        about = facts(f"li@{number}.example")
+        judgement = judge((SILENT,), about, book())
+        stand.patience.note([judgement], about, now)
+    began = time.monotonic()
+    stand.patience.close()
+    assert time.monotonic() - began < 10  # not the minute that 200 writes would take
+    locked.execute("ROLLBACK")
+    locked.close()
+    stand.patience = Patience(stand.path)
 
 
 def test_virus_scanners_are_waited_for_whatever_the_time(stand: Stand) -> None:

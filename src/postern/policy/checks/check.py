@@ -122,7 +122,10 @@ def couldnt_tell(check: str, answer: Answer, what: str, could_be: tuple[str, ...
         Status.TIMEOUT: "the name servers did not answer in time",
     }.get(answer.status, "there was no answer")
     if answer.denied_by:
-        why = f"{answer.denied_by} found nothing, and {answer.resolver} could not confirm that"
+        told = f"{answer.resolver} could not confirm that"
+        if not answer.resolver:
+            told = "that was not confirmed in time"
+        why = f"{answer.denied_by} found nothing, and {told}"
     text = f"{what} could not be looked up: {why} ({answer.question.name} {answer.question.type})"
     finding = Finding(
         check,

@@ -4,10 +4,11 @@ Source: RFC 5321 §2.3.5 (a name that resolves, or an address literal), §4.1.4 
 and must not refuse for a mismatch alone).
 """
 
+from collections.abc import Sequence
 from ipaddress import ip_address
 
 from postern.mail.address import canonical_literal, to_a_labels
-from postern.mail.dns import Question, Status
+from postern.mail.dns import Answer, Question, Status
 from postern.mail.finding import Finding, Result
 from postern.mail.message.text import clean_text
 from postern.policy.checks.check import (
@@ -20,9 +21,12 @@ from postern.policy.checks.check import (
     failed,
     passed,
 )
+from postern.runtime.eager import within
 from postern.runtime.resolver.lookup import Lookup
 
 MAX_SHOWN_CHARS = 100
+CONFIRM_S = 2.0
+"""How long a client waits until another resolver confirms that its name is not there."""
 
 
 async def check_helo(seen: Seen, lookup: Lookup) -> Found:
@@ -38,7 +42,7 @@ async def check_helo(seen: Seen, lookup: Lookup) -> Found:
         return failed("helo.own-name", f"your mail server calls itself {said}: that is our name")
     answers = await ask_all(lookup, [Question.of(name, "A"), Question.of(name, "AAAA")])
     if not any(answer.status is Status.OK for answer in answers):
-        answers = await confirm_all(lookup, answers)
+        answers = await _confirmed(lookup, answers)
     if any(answer.status is Status.OK for answer in answers):
         text = f"{name} is a name with an address{denied(answers)}"
         return passed("helo.unresolvable", text)
@@ -48,6 +52,22 @@ async def check_helo(seen: Seen, lookup: Lookup) -> Found:
         return couldnt_tell("helo.couldnt-tell", silent, what, ("helo.unresolvable",))
     text = f"your mail server calls itself {name}, a name without an address in DNS"
     return failed("helo.unresolvable", text)
+
+
+async def _confirmed(lookup: Lookup, answers: Sequence[Answer]) -> Sequence[Answer]:
+    """What stands of them once they were asked for elsewhere, within ``CONFIRM_S``.
+
+    By default this is only noted: no client may be kept waiting long for it by a second resolver
+    that hangs. It goes on being asked, and what it says is known next time.
+    """
+    try:
+        return await within(confirm_all(lookup, answers), CONFIRM_S)
+    except TimeoutError:
+        return [_unconfirmed(one) if one.is_negative else one for one in answers]
+
+
+def _unconfirmed(answer: Answer) -> Answer:
+    return Answer(answer.question, Status.TIMEOUT, seconds=CONFIRM_S, denied_by=answer.resolver)
 
 
 def _literal(seen: Seen, said: str) -> Found:

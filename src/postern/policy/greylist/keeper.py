@@ -33,6 +33,8 @@ CLOSE_S = 2.0
 SWEEP_S = 3600.0
 SWEEP_NEW = 10_000
 TELL_S = 60.0
+RENEW_S = 10.0
+"""A store in trouble is opened anew no sooner than so long after it was opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class GreylistKeeper:
         self._is_stopping = False
         self._new = 0
         self._sweep_at = 0.0
+        self._opened_at = 0.0
         self._told_at = -TELL_S
 
     async def ask(self, key: Key, settings: GreylistSettings) -> Standing | None:
@@ -81,7 +84,10 @@ class GreylistKeeper:
             await asyncio.to_thread(self._stop, self._thread)
 
     def _stop(self, thread: threading.Thread) -> None:
-        self._inbox.put(None)
+        try:
+            self._inbox.put(None, timeout=CLOSE_S)
+        except queue.Full:
+            self._is_stopping = True  # it ends with what it is at
         thread.join(CLOSE_S)
 
     # --- the thread ------------------------------------------------------------------------------
@@ -93,6 +99,7 @@ class GreylistKeeper:
                 self._sweep(batch[-1].asked)
             except (DatabaseTroubleError, OSError) as error:
                 self._tell(str(error))
+                self._renew(error)
             except Exception:
                 log.exception("greylist.bug")
             finally:
@@ -119,9 +126,7 @@ class GreylistKeeper:
 
     def _answer(self, batch: Sequence[_Question]) -> None:
         """First what is only looked up, then in one transaction what is written down."""
-        if self._store is None:
-            self._store = GreylistStore.open(self._data_dir)
-        store = self._store
+        store = self._current()
         seen = store.look([question.asked for question in batch])
         found = list(zip(batch, seen, strict=True))
         self._tell_askers([(question, one) for question, one in found if one is not None])
@@ -130,6 +135,26 @@ class GreylistKeeper:
             settled = store.settle([question.asked for question in changing])
             self._tell_askers(list(zip(changing, settled, strict=True)))
             self._new += len(changing)
+
+    def _current(self) -> GreylistStore:
+        """The store over the file that is there now: another worker may have set ours aside."""
+        if self._store is not None and not self._store.is_in_place():
+            self._store.close()
+            self._store = None
+        if self._store is None:
+            self._store = GreylistStore.open(self._data_dir)
+            self._opened_at = self._clock.monotonic()
+        return self._store
+
+    def _renew(self, error: Exception) -> None:
+        """Open the file anew after trouble, a damaged one made anew; not more often than so."""
+        if self._store is None or self._clock.monotonic() - self._opened_at < RENEW_S:
+            return
+        store, self._store = self._store, None
+        try:
+            store.leave(error)
+        except (DatabaseTroubleError, OSError) as trouble:
+            self._tell(str(trouble))
 
     def _sweep(self, last: Asked) -> None:
         """Forget what is over: every hour, and while much that is new comes in."""

@@ -78,8 +78,10 @@ class GreylistStore:
         DatabaseTroubleError: the database could not answer; nothing of the call holds.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, path: Path, number: int) -> None:
         self._database = database
+        self._path = path
+        self._number = number
 
     @classmethod
     def open(cls, data_dir: Path) -> "GreylistStore":
@@ -95,12 +97,26 @@ class GreylistStore:
                 raise
             _set_aside(path, number)
             database = Database.open(path)
+            number = path.stat().st_ino
             _prepare(database)
-        return cls(database)
+        return cls(database, path, number)
 
     def close(self) -> None:
         """Close it."""
         self._database.close()
+
+    def is_in_place(self) -> bool:
+        """Whether the file is still the one that others open."""
+        try:
+            return self._path.stat().st_ino == self._number
+        except FileNotFoundError:
+            return False
+
+    def leave(self, error: Exception) -> None:
+        """Close it after trouble; a file that ``error`` calls damaged is set aside."""
+        self.close()
+        if isinstance(error, DatabaseTroubleError) and _is_damage(error):
+            _set_aside(self._path, self._number)
 
     def look(self, asked: Iterable[Asked]) -> list[Standing | None]:
         """Where mail stands; None: that changes something, so ``settle`` must be asked."""

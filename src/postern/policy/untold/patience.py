@@ -9,7 +9,7 @@ must not cost a day for every message.
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_network
@@ -18,7 +18,7 @@ from threading import Semaphore
 
 import structlog
 
-from postern.mail.finding import Finding, Result
+from postern.mail.finding import Finding, Result, Whose
 from postern.policy.judge import Gravity, Judgement
 from postern.policy.rules.match import Facts
 from postern.policy.rules.rule import family_of
@@ -42,6 +42,8 @@ MAX_NOTED = 10_000
 AGAIN_S = 600.0
 MAX_WAITING = 1_000
 """Notes on their way to the disk; more are dropped: a flood waits longer, and fills no memory."""
+CLOSE_S = 2.0
+"""How long a stop waits for them."""
 
 _Pair = tuple[str, str]
 
@@ -97,10 +99,16 @@ class Patience:
             self._noted.popitem(last=False)
 
     def close(self) -> None:
-        """Write what is left, and close the file."""
-        self._thread.shutdown()
+        """Write what is left, and close the file; not on the loop: it may take ``CLOSE_S``.
+
+        What a disk or another process does not let be written by then is not written.
+        """
+        last = self._thread.submit(_nothing)
+        is_written = bool(wait([last], CLOSE_S).done)
+        self._thread.shutdown(wait=False, cancel_futures=True)
         self._reading.close()
-        self._writing.close()
+        if is_written:
+            self._writing.close()
 
     def _noted_only(self, finding: Finding, facts: Facts, now: Instant) -> Finding:
         since = self._overdue_since(_pair(finding, facts), now)
@@ -143,6 +151,10 @@ class Patience:
             self._room.release()
 
 
+def _nothing() -> None:
+    """What comes last."""
+
+
 def untold_field(findings: Iterable[Finding]) -> bytes:
     """``X-Postern-Couldnt-Tell: mailfrom, spf`` for what was let through untold; else nothing."""
     families = dict.fromkeys(
@@ -160,7 +172,12 @@ _UNTOLD_CHECKS = frozenset(
 
 
 def _is_dns(finding: Finding) -> bool:
-    return finding.result is Result.COULDNT_TELL and family_of(finding.check) in _FAMILIES
+    """Whether DNS did not tell; an error of ours, or a check that we gave up, is not that."""
+    return (
+        finding.result is Result.COULDNT_TELL
+        and finding.whose is not Whose.US
+        and family_of(finding.check) in _FAMILIES
+    )
 
 
 def _pair(finding: Finding, facts: Facts) -> _Pair:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from postern.mail.dns import Answer, Status
 from postern.runtime.clock import Clock
 from postern.runtime.resolver.exchange import Failure, exchange
+from postern.runtime.resolver.health import Health
 from postern.runtime.resolver.settings import ResolverSettings, Server, Transport
 from postern.runtime.resolver.wire import Query
 
@@ -22,8 +23,7 @@ class NamedResolver:
         self._settings = settings
         self._clock = clock
         self._shunned_until: dict[Server, float] = {}
-        self._knew_nothing_since: float | None = None
-        self._asked_at = 0.0
+        self.health = Health(clock)
         self._tls: ssl.SSLContext | None = None
         if settings.transport is Transport.TLS:
             self._tls = ssl.create_default_context(cafile=settings.tls_ca_file or None)
@@ -32,16 +32,6 @@ class NamedResolver:
     def first_try_s(self) -> float:
         """Time limit of the first try: what another resolver must leave it to be of use."""
         return self._settings.tries_s[0] if self._settings.tries_s else 0.0
-
-    def has_known_nothing_for(self, seconds: float) -> bool:
-        """True when it was asked, and has not known anything for so long."""
-        since = self._knew_nothing_since
-        return since is not None and self._clock.monotonic() - since >= seconds
-
-    def was_asked_within(self, seconds: float) -> bool:
-        """True when it was asked so lately."""
-        since = self._knew_nothing_since
-        return since is not None and self._clock.monotonic() - self._asked_at < seconds
 
     async def ask(
         self, query: Query, budget_s: float, *, first: int = 0, last: int | None = None
@@ -57,12 +47,11 @@ class NamedResolver:
             first: the round to begin with.
             last: the round before which to stop; None: all there are.
         """
-        self._asked_at = self._clock.monotonic()
         answer = await self._ask_in_rounds(query, budget_s, self._settings.tries_s[first:last])
         if answer.status.is_known:
-            self._knew_nothing_since = None
-        elif self._knew_nothing_since is None:
-            self._knew_nothing_since = self._asked_at
+            self.health.knew()
+        else:
+            self.health.knew_nothing(query.question)
         return answer
 
     async def _ask_in_rounds(

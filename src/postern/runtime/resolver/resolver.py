@@ -1,15 +1,16 @@
 """The resolver: cache first, one query for all who ask the same, home first, then the others."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 
 from postern.mail.dns import Answer, Question, Status
 from postern.runtime.clock import Clock, Instant
 from postern.runtime.resolver.cache import AnswerCache
 from postern.runtime.resolver.forward import ForwardZones
+from postern.runtime.resolver.health import PROBE
 from postern.runtime.resolver.named import NamedResolver
-from postern.runtime.resolver.second import DEAD_S, weigh
+from postern.runtime.resolver.second import weigh
 from postern.runtime.resolver.settings import ResolverLimits, ResolverSettings, system_resolver
 from postern.runtime.resolver.wire import Query, query_for
 
@@ -19,8 +20,6 @@ MAX_FAILURE_TTL_S = 300.0
 """RFC 2308 §7.1."""
 CONFIRM_S = 5.0
 """How long another resolver may take to confirm."""
-PROBE_S = 30.0
-"""How often one that is out of order is asked to confirm all the same."""
 
 _Flight = tuple[Question, bool, int]
 
@@ -93,7 +92,9 @@ class Resolver:
         if known is not None:
             return known
         key = (question, foreign_ok, self._generation)
-        return await _shared(self._flying, key, lambda: self._find(question, foreign_ok=foreign_ok))
+        return await self._shared(
+            self._flying, key, lambda: self._find(question, foreign_ok=foreign_ok)
+        )
 
     async def confirm(self, answer: Answer) -> Answer:
         """See ``Lookup.confirm``; within some seconds, whatever happens."""
@@ -106,14 +107,21 @@ class Resolver:
         if doubt is not None:
             return doubt
         key = (question, True, self._generation)
-        return await _shared(self._confirming, key, lambda: self._confirm(answer, query))
+        return await self._shared(self._confirming, key, lambda: self._confirm(answer, query))
 
-    async def aclose(self) -> None:
-        """End the queries that are under way; those who wait for them are cancelled."""
+    async def aclose(self, grace_s: float = 0.0) -> None:
+        """Let the queries that are under way end within ``grace_s``, then cut them.
+
+        Those who wait for one that is cut are answered with a server failure. Who goes on asking,
+        on a connection from before a reload, is answered as ever.
+        """
         tasks = (*self._flying.values(), *self._confirming.values())
-        for task in tasks:
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=grace_s)
+        for task in late:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*late, return_exceptions=True)
 
     async def _find(self, question: Question, *, foreign_ok: bool) -> Answer:
         query = query_for(question)
@@ -180,8 +188,7 @@ class Resolver:
         generation = self._generation
         doubt: Answer | None = None
         for other in self._named:
-            is_dead = other.has_known_nothing_for(DEAD_S)
-            if other.name == answer.resolver or (is_dead and other.was_asked_within(PROBE_S)):
+            if other.name == answer.resolver or await self._is_dead(other):
                 continue
             second = await self._ask_second(other, query)
             if second.status.is_known:
@@ -189,13 +196,19 @@ class Resolver:
                 if generation == self._generation:
                     self._all_cache.put(stands, float(stands.ttl_s))
                 return stands
-            if not is_dead and doubt is None:
+            if doubt is None:
                 doubt = weigh(answer, second)
         if doubt is None:
             return answer
         if generation == self._generation:
             self._doubts.put(doubt, self._failure_ttl_s)
         return doubt
+
+    async def _is_dead(self, other: NamedResolver) -> bool:
+        """Whether it is out of order; where that seems so, it is asked what everybody knows."""
+        if other.health.begin_probe() and not isinstance(query := query_for(PROBE), Answer):
+            await self._ask_second(other, query)
+        return other.health.is_dead
 
     async def _ask_second(self, other: NamedResolver, query: Query) -> Answer:
         began = self._clock.monotonic()
@@ -207,15 +220,21 @@ class Resolver:
             pass  # all slots busy until the end: nothing was learnt
         return replace(second, seconds=self._clock.monotonic() - began)
 
-
-async def _shared(
-    flying: dict[_Flight, asyncio.Task[Answer]], key: _Flight, find: Callable[[], Awaitable[Answer]]
-) -> Answer:
-    """What ``find`` comes to, once for all who ask the same at the same time."""
-    task = flying.get(key)
-    if task is None:
-        task = asyncio.ensure_future(find())
-        flying[key] = task
-        task.add_done_callback(lambda _: flying.pop(key, None))
-    # One who asks and leaves must not take the answer from the others who wait for it.
-    return await asyncio.shield(task)
+    async def _shared(
+        self,
+        flying: dict[_Flight, asyncio.Task[Answer]],
+        key: _Flight,
+        find: Callable[[], Coroutine[None, None, Answer]],
+    ) -> Answer:
+        """What ``find`` comes to, once for all who ask the same at the same time."""
+        task = flying.get(key)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(find())
+            flying[key] = task
+            task.add_done_callback(lambda _: flying.pop(key, None))
+        # Not awaited itself: one who asks and leaves must not take the answer from the others, and
+        # a query that is cut (``aclose``) must not look as if whoever waits had been cancelled.
+        await asyncio.wait((task,))
+        if task.cancelled():
+            return Answer(key[0], Status.SERVER_FAILURE, resolver=self.home)
+        return task.result()

@@ -8,16 +8,13 @@ confirmed first.
   exists, this type does not).
 - The second has it: its answer is used, and says who denied it.
 - The second is at work, and couldn't tell: nobody can. That is "not now", as ever.
-- The second has known nothing at all for ``DEAD_S``: it is out of order and confirms nobody; the
-  first one's word stands, as if it were the only one.
+- The second is out of order (``postern.runtime.resolver.health``) and confirms nobody: the first
+  one's word stands, as if it were the only one.
 """
 
 from dataclasses import replace
 
 from postern.mail.dns import Answer, Status
-
-DEAD_S = 900.0
-"""How long a resolver that knows nothing any more holds up what others say is not there."""
 
 
 def weigh(first: Answer, second: Answer) -> Answer:
