@@ -66,8 +66,7 @@ def note_delivered(maildir: int, size_bytes: int) -> None:
     with suppress(OSError):
         handle = os.open(FILE_NAME, _APPEND, dir_fd=maildir)
         try:
-            if _is_file(handle):
-                os.write(handle, b"%d 1\n" % size_bytes)
+            _write(handle, b"%d 1\n" % size_bytes)
         finally:
             os.close(handle)
 
@@ -191,6 +190,17 @@ def _is_file(handle: int) -> bool:
     return stat.S_ISREG(os.fstat(handle).st_mode)
 
 
+def _write(handle: int, data: bytes) -> None:
+    """Write to a plain file.
+
+    Raises:
+        OSError: the disk says no, or it is something else.
+    """
+    if not _is_file(handle):
+        raise OSError(errno.EINVAL, "not a file")
+    os.write(handle, data)
+
+
 def _open_in(folders: ExitStack, parent: int, name: str) -> int | None:
     try:
         handle = os.open(name, _FOLDER, dir_fd=parent)
@@ -247,9 +257,7 @@ def _count_anew(maildir: int, limits: bytes) -> int:
     name = f"{FILE_NAME}.{os.getpid()}.{next(_temporary)}"
     handle = os.open(name, _CREATE, 0o600, dir_fd=maildir)
     try:
-        if not _is_file(handle):
-            raise OSError(errno.EINVAL, "not a file", name)
-        os.write(handle, b"%b\n%d %d\n" % (limits, octets, messages))
+        _write(handle, b"%b\n%d %d\n" % (limits, octets, messages))
         os.rename(name, FILE_NAME, src_dir_fd=maildir, dst_dir_fd=maildir)
     except OSError:
         with suppress(OSError):
