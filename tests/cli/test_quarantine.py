@@ -206,6 +206,8 @@ def test_what_was_done_before_an_interruption_is_whole(
     assert "PT-00000001.1 released" in said.out
     rules = holding("rule", "list", "--mailbox", "wang@harbour.example", "--json").rows("rules")
     assert ["PT-00000001.1" in str(rule["reason"]) for rule in rules] == [True]
+    workers[:] = [(Tally(count=1), False)]
+    assert holding(*words, "--json").whole["ids"] == ["PT-00000001.1"]
 
 
 def told(folder: Path, at: float, message: int = 1) -> None:

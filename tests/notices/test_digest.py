@@ -192,7 +192,8 @@ def test_the_letter_says_until_when_mail_is_safe_and_when_it_goes(settings: Noti
     entry = replace(OFFER, safe_until=NOW + 7 * DAY_S)
     _, words, page = parse(compose(settings, entry, language=Language.EN))
     said = " ".join(words.split())
-    assert "From then on it may be thrown away if more arrives" in said
+    assert 'kept until the day beside "Kept until". From then on it may be thrown away' in said
+    assert 'thrown away on the day beside "Leaves by"' in said
     lines = words.splitlines()
     (first,) = [line for line in lines if line.startswith("Kept until")]
     (last,) = [line for line in lines if line.startswith("Leaves by")]

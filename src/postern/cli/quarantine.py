@@ -206,22 +206,24 @@ def _carry_out(
     rules: list[str] = []
     with open_site() as site:
         store = RequestStore(site.database)
-        for mail in found:
-            wanted = MailFilter(numbers=(mail.number,), quarantined=True, nth=mail.nth)
-            asked_at = SystemClock().now()
-            request = Request(0, asked_at, author(), action, wanted, options, dry_run=False)
-            fate = _fate_of(*ask_workers(store, request, config))
-            fates[fate].append(mail.id)
-            if fate is not _Fate.DONE:
-                continue
-            if not as_json:
-                say(f"{mail.id} {_DONE[action]}")
-                sys.stdout.flush()
-            if action is Action.RELEASE:
-                _warn_if_gone(site, mail)
-            if lasts_s is not None:
-                rules += _let_through(site, mail, lasts_s)
-    _sum_up(action, fates, rules, as_json=as_json)
+        try:
+            for mail in found:
+                wanted = MailFilter(numbers=(mail.number,), quarantined=True, nth=mail.nth)
+                asked_at = SystemClock().now()
+                request = Request(0, asked_at, author(), action, wanted, options, dry_run=False)
+                fate = _fate_of(*ask_workers(store, request, config))
+                fates[fate].append(mail.id)
+                if fate is not _Fate.DONE:
+                    continue
+                if lasts_s is not None:
+                    rules += _let_through(site, mail, lasts_s)
+                if not as_json:
+                    say(f"{mail.id} {_DONE[action]}")
+                    sys.stdout.flush()
+                if action is Action.RELEASE:
+                    _warn_if_gone(site, mail)
+        finally:
+            _sum_up(action, fates, rules, as_json=as_json)
     if fates[_Fate.BUSY] or fates[_Fate.UNTOLD]:
         return ExitCode.TEMPORARY
     return ExitCode.NOT_FOUND if fates[_Fate.GONE] else ExitCode.OK
@@ -230,8 +232,8 @@ def _carry_out(
 def _warn_if_gone(site: SiteStore, mail: HeldMail) -> None:
     directory = directory_of(site)
     domain = directory.domain(mail.mailbox.domain)
-    is_elsewhere = domain is not None and domain.is_gateway
-    if not is_elsewhere and directory.mailbox_of(mail.mailbox) is None:
+    is_ours = domain is not None and not domain.is_gateway
+    if is_ours and directory.mailbox_of(mail.mailbox) is None:
         gone = f"there is no mailbox {mail.mailbox} (any more)"
         note(f"{mail.id}: {gone}; what cannot be delivered is held again")
 

@@ -161,14 +161,16 @@ class _Page:
 
     def _opening(self) -> list[tuple[str, str]]:
         owner = self._owner
+        is_zh = self._language is Language.ZH
+        safe, until = (_SAFE.zh, _UNTIL.zh) if is_zh else (_SAFE.en, _UNTIL.en)
         return self._says(
             f"These messages to {owner} were not put into the mailbox: something speaks against"
-            " each of them, or could not be checked. Each is kept until the first day shown. From"
-            " then on it may be thrown away if more arrives and room is scarce; by the last day"
-            " shown it is thrown away.",
+            f' each of them, or could not be checked. Each is kept until the day beside "{safe}".'
+            " From then on it may be thrown away if more arrives and room is scarce; at the latest"
+            f' it is thrown away on the day beside "{until}".',
             f"以下发给 {owner} 的邮件未放入邮箱，因为每一封都有疑点或无法判定。"
-            "每封邮件至少保留到所示的第一个日期；此后若新邮件较多、空间不足，可能提前删除；"
-            "最晚在所示的最后日期删除。",
+            f"每封邮件保留到“{safe}”所示日期；此后若新邮件较多、空间不足，可能提前删除；"
+            f"最晚在“{until}”所示日期删除。",
         )
 
     def _closing(self) -> list[tuple[str, str]]:
