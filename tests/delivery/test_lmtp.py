@@ -63,8 +63,17 @@ async def test_recipients_have_answers_of_their_own() -> None:
     assert [r.recipients for r in result.attempts] == [(0,), (1,)]
 
 
-async def test_a_full_mailbox_never_bounces_what_was_accepted() -> None:
-    full = "552 5.2.2 <bob@peer.test> Mailbox is full"
+@pytest.mark.parametrize(
+    ("full", "told"),
+    [
+        ("552 5.2.2 <bob@peer.test> Mailbox is full", "452 4.2.2"),
+        ("554 5.2.2 Quota exceeded", "452 4.2.2"),
+        ("552 Requested mail action aborted: exceeded storage allocation", "452 4.2.2"),
+        ("554 5.3.1 no room on the disk", "452 4.3.1"),
+    ],
+    ids=["552", "554", "bare", "store"],
+)
+async def test_where_there_is_no_room_what_was_accepted_never_bounces(full: str, told: str) -> None:
     script = Script(answers={"RCPT TO:<eve@peer.test>": full, "DOT": full})
     async with peer(script) as store:
         delivery = lmtp()
@@ -72,8 +81,22 @@ async def test_a_full_mailbox_never_bounces_what_was_accepted() -> None:
         result = await delivery.deliver(way, job("bob", "eve"))
         await delivery.close(1)
     assert [type(o) for o in result.outcomes] == [Deferred, Deferred]
-    assert {str(o.reply)[:9] for o in result.outcomes} == {"452 4.2.2"}
+    assert isinstance(result.outcomes[1], Deferred)
+    assert str(result.outcomes[0].reply)[:9] == told
     assert {record.outcome for record in result.attempts} == {"deferred"}
+
+
+@pytest.mark.parametrize(
+    "never",
+    ["552 5.2.3 larger than the mailbox", "552 5.3.4 too large", "554 no", "550 5.7.1 no"],
+    ids=["mailbox", "store", "bare", "policy"],
+)
+async def test_what_room_would_not_help_is_refused(never: str) -> None:
+    async with peer(Script(answers={"DOT": never})) as store:
+        delivery = lmtp()
+        result = await delivery.deliver(LmtpRoute("local", f"127.0.0.1:{store.port}"), job())
+        await delivery.close(1)
+    assert isinstance(result.outcomes[0], Refused)
 
 
 @pytest.mark.parametrize("greeting", [Act.CLOSE, Act.RESET, "421 4.3.2 busy", "500 what"])

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -177,6 +179,54 @@ def test_a_link_is_not_followed(bob: Bob, tmp_path: Path) -> None:
     bob.account.symlink_to(tmp_path / "secret")
     with pytest.raises(OSError, match="symbolic links"):
         bob.used()
+
+
+def test_a_fifo_in_place_of_the_account_holds_nobody_up(bob: Bob) -> None:
+    path = bob.deliver(100)
+    os.mkfifo(bob.account)
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            thread.submit(bob.deliver, 20).result(5)  # noted nowhere
+            assert thread.submit(bob.usage.look, HOME, count_all=False).result(5) is None
+            assert thread.submit(bob.used).result(5) == 120
+        finally:
+            _unblock(bob.account)
+    assert bob.account.read_text() == f"{GIB}S\n120 2\n"  # a file again
+    assert path.exists()
+
+
+def test_nothing_is_written_into_a_fifo_that_somebody_reads(bob: Bob) -> None:
+    bob.deliver(100)
+    os.mkfifo(bob.account)
+    reader = os.open(bob.account, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        bob.deliver(20)
+        assert os.read(reader, 100) == b""
+    finally:
+        os.close(reader)
+
+
+def test_a_fifo_in_the_way_of_a_new_account_is_removed(
+    bob: Bob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob.deliver(100)
+    monkeypatch.setattr("postern.delivery.maildir_usage._temporary", count(7))
+    in_the_way = bob.maildir / f"maildirsize.{os.getpid()}.7"
+    os.mkfifo(in_the_way)
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            with pytest.raises(OSError, match="No such device"):
+                thread.submit(bob.used).result(5)
+        finally:
+            _unblock(in_the_way)
+    in_the_way.unlink(missing_ok=True)
+    assert bob.used() == 100
+
+
+def _unblock(path: Path) -> None:
+    """Let go of a thread that waits for the other end of a FIFO, so that the test can end."""
+    if path.is_fifo():
+        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
 
 
 @pytest.mark.peers("dovecot")

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from tests.delivery.jobs import until
 from tests.peers.dovecot import dovecot
 from tests.peers.process import free_port
 
@@ -130,6 +131,62 @@ async def test_a_service_that_talks_without_end_is_unknown() -> None:
     async with serving(Service("OK" * 10_000)) as endpoint:
         status = QuotaStatus(endpoint, SystemClock())
         assert await room(status) is Room.UNKNOWN
+        status.close()
+
+
+async def test_an_answer_too_many_is_not_taken_for_that_about_the_next_recipient() -> None:
+    service = Service("OK\n\naction=552 5.2.2 full")
+    async with serving(service) as endpoint:
+        status = QuotaStatus(endpoint, SystemClock())
+        assert await room(status) is Room.ENOUGH
+        assert await room(status) is Room.ENOUGH  # on a line of its own
+        assert len(service.lines) == 2
+        status.close()
+
+
+async def test_what_a_resting_line_says_unasked_is_not_read() -> None:
+    service = Service()
+    async with serving(service) as endpoint:
+        status = QuotaStatus(endpoint, SystemClock())
+        assert await room(status) is Room.ENOUGH
+        service.lines[0].write(b"action=552 5.2.2 full\n\n")
+        await until(lambda: not status._idle[0].is_usable)
+        assert await room(status) is Room.ENOUGH
+        assert len(service.lines) == 2
+        status.close()
+
+
+class Breaking(asyncio.Transport):
+    """A transport that raises what uvloop's raise; ``is_closing`` admits it or does not."""
+
+    def __init__(self, *, admits: bool) -> None:
+        super().__init__()
+        self.admits = admits
+        self.written = 0
+
+    def is_closing(self) -> bool:
+        return self.admits
+
+    def write(self, data: object) -> None:
+        self.written += 1
+        raise RuntimeError("unable to perform operation on <TCPTransport closed=True>")
+
+    def close(self) -> None:
+        self.admits = True
+
+
+@pytest.mark.parametrize("admits", [True, False], ids=["told", "unsaid"])
+async def test_a_resting_line_that_broke_is_left_for_a_new_one(*, admits: bool) -> None:
+    service = Service()
+    async with serving(service) as endpoint:
+        status = QuotaStatus(endpoint, SystemClock())
+        assert await room(status) is Room.ENOUGH
+        (line,) = status._idle
+        line._transport = broken = Breaking(admits=admits)
+        assert await room(status) is Room.ENOUGH
+        assert broken.written == (0 if admits else 1)
+        assert len(service.lines) == 2
+        assert line not in status._idle
         status.close()
 
 

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 
@@ -157,6 +158,46 @@ def test_held_mail_is_found_by_either_of_its_senders(server: PosternServer) -> N
     told = traced(server, name.removesuffix(".1"))
     assert told.states() == {"find@here.test": "discarded"}
     assert "by cli:" in server.cli("why", name.removesuffix(".1"), codes=(2,))
+
+
+def test_released_mail_whose_owner_is_gone_is_held_again(server: PosternServer) -> None:
+    server.domain_add("left.test")
+    server.mailbox_add("moved@left.test")
+    server.cli("rule", "hold", "all", "--domain", "left.test", "--reason", "a journey")
+    name = hold(server, "moved@left.test", UNPROVEN, "ann@far.test")
+    server.cli("mailbox", "remove", "moved@left.test")
+    done = server.run("quarantine", "release", name, "--allow", "30d")
+    assert done.exit_code == 0
+    assert "there is no mailbox moved@left.test (any more)" in done.stderr
+    assert "no rule was made" in done.stderr
+    wait_until(
+        lambda: [mail["id"] for mail in held(server, "--domain", "left.test")] == [name],
+        "the message to be held again",
+        server=server.server,
+    )
+    (mail,) = held(server, "--domain", "left.test")
+    because = mail["because"]
+    assert isinstance(because, dict)
+    assert because["check"] == "delivery.no-mailbox"
+    assert mail["owner"] == "moved@left.test"
+    server.mailbox_add("moved@left.test")
+    assert server.run("quarantine", "release", name).stderr == ""
+    server.wait_for_messages("moved@left.test")
+
+
+def test_of_two_releases_at_the_same_time_one_delivers(server: PosternServer) -> None:
+    server.mailbox_add("twice@here.test")
+    server.cli("rule", "hold", "all", "--mailbox", "twice@here.test", "--reason", "a journey")
+    name = hold(server, "twice@here.test")
+    with ThreadPoolExecutor(2) as threads:
+        words = ("quarantine", "release", name, "--json")
+        runs = [threads.submit(server.run, *words) for _ in range(2)]
+        codes = sorted(run.result().exit_code for run in runs)
+    assert codes == [0, 4]
+    server.wait_for_messages("twice@here.test")
+    server.stop()
+    server.start()
+    assert len(server.messages("twice@here.test")) == 1
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ import pytest
 from postern.mail.address import Address
 from postern.notices.digest import Digest, Entry, Language, compose_digest
 from postern.notices.held_words import why_held
+from postern.notices.layout import moment
 from postern.notices.settings import NoticeSettings
-from postern.policy.rules.rule import DEFAULTS, LOCKED, family_of
+from postern.policy.rules.rule import DEFAULTS, LOCKED, UNTOLD, family_of
 
 NOW = 1_795_600_000.0
 DAY_S = 86_400.0
@@ -23,6 +24,7 @@ OFFER = Entry(
     "dmarc.reject",
     "",
     NOW - 3600,
+    NOW + 7 * DAY_S,
     NOW + 30 * DAY_S,
 )
 RULED = replace(OFFER, id="PT-9XKD-20HN.2", check="rule.hold", rule="M3", subject="", mail_from="")
@@ -155,7 +157,54 @@ def test_lines_fit_any_mail_server_and_the_letter_is_ascii(settings: NoticeSetti
     assert content.isascii()
     assert max(map(len, content.split(b"\r\n"))) <= 78
     assert content.count(b"\n") == content.count(b"\r\n")
-    assert len(content) < 1_100_000
+    assert len(content) < 1_200_000
+
+
+@pytest.mark.parametrize(
+    ("check", "en", "zh"),
+    [
+        ("virus.couldnt-tell", "it could not be scanned for viruses", "无法判定是否含有病毒"),
+        ("spf.couldnt-tell", "it could not be checked whether", "无法判定"),
+        ("mailfrom.dns-timeout", "it could not be checked whether", "无法判定"),
+        ("new-one.couldnt-tell", "one of the checks could not be made", "无法判定"),
+    ],
+    ids=["virus", "spf", "mailfrom", "any"],
+)
+def test_what_could_not_be_told_is_not_told_as_a_fail(
+    settings: NoticeSettings, check: str, en: str, zh: str
+) -> None:
+    assert why_held(check).en.startswith(en)
+    assert why_held(check).zh.startswith(zh) or check.startswith("new-one.")
+    _, words, _ = parse(compose(settings, replace(OFFER, check=check)))
+    said = " ".join(words.split())
+    assert why_held(check).en in said
+    assert "a virus was found" not in said
+
+
+def test_every_check_that_may_be_untold_has_words_of_its_own_for_that() -> None:
+    other = why_held("no-such.couldnt-tell")
+    families = {family_of(check) for check in {*DEFAULTS, *UNTOLD}} - (LOCKED - {"virus"})
+    families -= {"standards", "rate"}  # what they look at is all here
+    assert [one for one in families if why_held(f"{one}.couldnt-tell") == other] == []
+
+
+def test_the_letter_says_until_when_mail_is_safe_and_when_it_goes(settings: NoticeSettings) -> None:
+    entry = replace(OFFER, safe_until=NOW + 7 * DAY_S)
+    _, words, page = parse(compose(settings, entry, language=Language.EN))
+    said = " ".join(words.split())
+    assert 'kept until the day beside "Kept until". From then on it may be thrown away' in said
+    assert 'thrown away on the day beside "Leaves by"' in said
+    lines = words.splitlines()
+    (first,) = [line for line in lines if line.startswith("Kept until")]
+    (last,) = [line for line in lines if line.startswith("Leaves by")]
+    day = {"safe": moment(entry.safe_until, settings), "last": moment(entry.until, settings)}
+    assert day["safe"] in first
+    assert day["last"] in last
+    assert all(text in Page(page).seen for text in day.values())
+    _, words, _ = parse(compose(settings, entry, language=Language.ZH))
+    assert "可能提前删除" in "".join(words.split())
+    assert "至少保留到" in words
+    assert "最晚删除于" in words
 
 
 def test_every_check_that_may_hold_has_words_of_its_own() -> None:

@@ -1,5 +1,6 @@
 """Held mail leaves at its end, never before its owner was told, and never as a bounce."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -190,6 +191,26 @@ async def test_a_virus_is_released_only_where_somebody_accepts_it(stage: Stage) 
     assert (await _operate(stage, Action.RELEASE, 1)).count == 0
     assert await still_held(stage) == {1}
     assert (await _operate(stage, Action.RELEASE, 1, Options(accepts_virus=True))).count == 1
+
+
+async def test_what_could_not_be_scanned_is_released_only_where_somebody_accepts_that(
+    stage: Stage,
+) -> None:
+    await stage.accept(held(stage, 1, check="virus.couldnt-tell"))
+    assert (await _operate(stage, Action.RELEASE, 1)).count == 0
+    assert (await _operate(stage, Action.RELEASE, 1, Options(accepts_virus=True))).count == 0
+    assert await still_held(stage) == {1}
+    assert (await _operate(stage, Action.RELEASE, 1, Options(accepts_unscanned=True))).count == 1
+
+
+async def test_of_two_releases_at_the_same_time_one_is_done(stage: Stage) -> None:
+    await stage.accept(held(stage, 1))
+    tallies = await asyncio.gather(
+        _operate(stage, Action.RELEASE, 1), _operate(stage, Action.RELEASE, 1)
+    )
+    assert sorted(tally.count for tally in tallies) == [0, 1]
+    assert stage.courier.count(WANG) == 1
+    assert await still_held(stage) == set()
 
 
 async def _operate(

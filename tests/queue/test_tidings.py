@@ -174,6 +174,26 @@ async def test_mail_from_strangers_that_fails_at_a_mailbox_is_held_and_letters_a
     assert 0 < letters < 50
 
 
+@pytest.mark.parametrize(
+    ("cause", "owner", "expected"),
+    [
+        ("no-mailbox", "", "wang@here.test"),  # removed since it was accepted
+        ("reply", "wang@here.test", "wang@here.test"),  # released, and refused by who keeps it
+    ],
+    ids=["removed", "released"],
+)
+async def test_what_was_for_a_mailbox_that_is_gone_is_held_for_whoever_answers_for_it(
+    tidings: NoticeTidings, clock: FakeClock, cause: str, owner: str, expected: str
+) -> None:
+    made = message(1, "wang+shop@here.test", origin=Origin.OUTSIDE)
+    (delivery,) = made.deliveries
+    delivery.cause, delivery.owner, delivery.is_suspect = cause, owner, True
+    await tidings.compose(made, ended(made, UNKNOWN))
+    assert delivery.is_quarantined
+    assert (delivery.held_for, delivery.owner) == (f"delivery.{cause}", expected)
+    assert delivery.due == clock.now() + 30 * 86_400.0
+
+
 async def test_what_fails_at_a_mailbox_is_held_for_its_owner_and_has_an_end(
     tidings: NoticeTidings, homes: Homes, clock: FakeClock, holdings: Holdings
 ) -> None:

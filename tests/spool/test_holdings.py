@@ -1,4 +1,4 @@
-from tests.spool.mail import message
+from tests.spool.mail import MIB, message
 
 from postern.mail.address import Address
 from postern.spool.holdings import Holdings, Pile
@@ -16,14 +16,21 @@ def hold(holdings: Holdings, size_bytes: int = 100, owner: Address = WANG) -> De
 
 
 def test_messages_and_octets_have_a_bound_of_which_each_worker_takes_its_part() -> None:
-    holdings = Holdings(HoldSettings(most_messages=6, most_bytes=1_000, workers=2))
-    for _ in range(2):
-        hold(holdings)
-    assert holdings.has_room(WANG.key, 300)
-    assert not holdings.has_room(WANG.key, 301)
+    holdings = Holdings(HoldSettings(most_messages=120, most_bytes=200 * MIB, workers=2))
+    for _ in range(59):
+        hold(holdings, MIB)
+    assert holdings.has_room(WANG.key, 41 * MIB)
+    assert not holdings.has_room(WANG.key, 41 * MIB + 1)
     hold(holdings)
     assert not holdings.has_room(WANG.key, 1)
     assert holdings.has_room("li@here.test", 1)
+
+
+def test_many_workers_leave_none_a_tiny_part() -> None:
+    plain = HoldSettings(workers=64)
+    assert (plain.worker_messages, plain.worker_bytes) == (50, 64 * MIB)
+    small = HoldSettings(most_messages=6, most_bytes=1_000, workers=64)
+    assert (small.worker_messages, small.worker_bytes) == (6, 1_000)
 
 
 def test_one_message_may_be_held_however_small_the_bound() -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from tests.spool.mail import MemoryJournal, deliver, message, spool_of, until
 
-from postern.spool.message import DeliveryState
+from postern.journal.record import HeardRecord
+from postern.spool.message import DeliveryState, Message
 from postern.spool.spool import Spool
 from postern.spool.store.file import SpoolFile
 from postern.spool.store.trouble import SpoolUnavailableError
@@ -159,6 +160,30 @@ async def test_new_mail_is_refused_by_a_read_only_disk_and_nothing_is_half_writt
     await spool.accept_wait(message(2))
     assert spool.is_writable
     await spool.close()
+
+
+async def test_decisions_about_mail_that_the_disk_did_not_take_are_not_on_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def heard(number: int) -> Message:
+        made = message(number)
+        made.conversation.heard = HeardRecord(number, 1.0, "198.51.100.24", [])
+        return made
+
+    def full(self: SpoolFile, messages: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    journal = MemoryJournal()
+    spool = spool_of(tmp_path, journal)
+    await spool.open()
+    with monkeypatch.context() as patch:
+        patch.setattr(SpoolFile, "insert", full)
+        for number in (1, 2):
+            with pytest.raises(sqlite3.OperationalError):
+                await spool.accept_wait(heard(number))
+    await spool.accept_wait(heard(3))
+    await spool.close()
+    assert [one.id for one in journal.heard] == [3]
 
 
 async def test_a_commit_that_fails_leaves_no_transaction_open(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """``postern quarantine``: mail that rules and checks hold for their owners."""
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
 from typing import Annotated
 
 import typer
@@ -19,6 +21,7 @@ from postern.cli.output import (
     say,
 )
 from postern.cli.quarantine_rule import allow_sender
+from postern.cli.quarantine_stay import Stay, stays_of
 from postern.cli.site import address_of, author, directory_of, open_site
 from postern.cli.workers import ask_workers, check_served
 from postern.config.load import load
@@ -26,10 +29,9 @@ from postern.directory.names import key_of, read_domain
 from postern.directory.store.site import SiteStore
 from postern.mail.address import Address, parse_address
 from postern.queue.quarantine import HeldMail, held_mail
-from postern.queue.request import Action, MailFilter, Options, Request
+from postern.queue.request import Action, Answer, MailFilter, Options, Request
 from postern.queue.store.requests import RequestStore
-from postern.queue.store.tellings import TellingStore
-from postern.runtime.clock import SystemClock, rfc3339
+from postern.runtime.clock import Instant, SystemClock, rfc3339
 
 app = typer.Typer(
     help="Mail that rules and checks hold for their owners: look at it, release it, delete it.",
@@ -57,6 +59,10 @@ AcceptVirus = Annotated[
     bool,
     typer.Option("--i-accept-a-virus", help="Release even what a virus was found in."),
 ]
+AcceptUnscanned = Annotated[
+    bool,
+    typer.Option("--unscanned", help="Release even what could not be scanned for viruses."),
+]
 
 
 @app.command("list")
@@ -65,16 +71,18 @@ def list_(
 ) -> None:
     """What is held, and why."""
     found = _from(_wanted(held_mail(load(None).data_dir / "spool"), mailbox, domain), sender)
+    stays = stays_of(found)
     if as_json:
-        print_json_list("held", map(_fields, found))
+        print_json_list("held", (_fields(mail, stays[mail.key]) for mail in found))
         return
     print_table(
-        ("ID", "SINCE", "UNTIL", "FOR", "FROM", "SUBJECT", "BECAUSE"),
+        ("ID", "SINCE", "KEPT UNTIL", "LEAVES BY", "FOR", "FROM", "SUBJECT", "BECAUSE"),
         (
             (
                 mail.id,
                 rfc3339(mail.held_at)[:16],
-                rfc3339(mail.until)[:10] if mail.until else "-",
+                stays[mail.key].safe_text,
+                stays[mail.key].until_text,
                 str(mail.mailbox),
                 mail.from_header or mail.mail_from or "<>",
                 mail.subject,
@@ -89,16 +97,21 @@ def list_(
 def show(ids: Ids, as_json: JsonFlag = False) -> None:
     """All that is known of held mail."""
     found = _named(ids)
-    with open_site() as site:
-        told = TellingStore(site.database).told([mail.key for mail in found])
+    stays = stays_of(found)
     if as_json:
-        moments = {key: rfc3339(at) for key, at in told.items()}
         print_json_list(
-            "held", ({**_fields(mail), "told_at": moments.get(mail.key)} for mail in found)
+            "held",
+            (
+                {
+                    **_fields(mail, stays[mail.key]),
+                    "told_at": _moment(stays[mail.key].told_at),
+                }
+                for mail in found
+            ),
         )
         return
     for mail in found:
-        told_at = told.get(mail.key)
+        stay = stays[mail.key]
         print_facts(
             mail.id,
             [
@@ -109,8 +122,9 @@ def show(ids: Ids, as_json: JsonFlag = False) -> None:
                 ("subject", mail.subject or "-"),
                 ("size", f"{mail.size_bytes:,} bytes"),
                 ("since", rfc3339(mail.held_at)),
-                ("until", rfc3339(mail.until) if mail.until else "-"),
-                ("owner told", "not yet" if told_at is None else rfc3339(told_at)),
+                ("kept until", stay.safe_text),
+                ("leaves by", stay.until_text),
+                ("owner told", _moment(stay.told_at) or "not yet"),
                 ("because", f"{mail.because.text} ({mail.because.check})"),
                 ("found", ", ".join(mail.failed) or "nothing"),
                 ("rule", mail.rule or "-"),
@@ -128,6 +142,7 @@ def release(
     ids: Ids,
     allow: Allow = "",
     accept_virus: AcceptVirus = False,
+    accept_unscanned: AcceptUnscanned = False,
     as_json: JsonFlag = False,
 ) -> int:
     """Deliver held mail, into the inbox; with --allow let its sender through from now on.
@@ -136,14 +151,21 @@ def release(
     """
     lasts_s = seconds_of(allow, "--allow") if allow else None
     found = _named(ids)
-    infected = [mail.id for mail in found if mail.held_for.startswith("virus.")]
+    infected = [mail.id for mail in found if mail.is_infected]
     if infected and not accept_virus:
         fail(
             ExitCode.PROBLEM,
             f"a virus was found in {', '.join(infected)}; nothing was released. Whoever answers for"
             " it releases it with --i-accept-a-virus, and is on record",
         )
-    options = Options(accepts_virus=accept_virus)
+    unscanned = [mail.id for mail in found if mail.is_unscanned]
+    if unscanned and not accept_unscanned:
+        fail(
+            ExitCode.PROBLEM,
+            f"{', '.join(unscanned)} could not be scanned for viruses; nothing was released."
+            " --unscanned releases it as it is: it is not scanned again",
+        )
+    options = Options(accepts_virus=accept_virus, accepts_unscanned=accept_unscanned)
     return _carry_out(Action.RELEASE, found, options, lasts_s, as_json=as_json)
 
 
@@ -151,6 +173,22 @@ def release(
 def delete(ids: Ids, as_json: JsonFlag = False) -> int:
     """Throw held mail away; its sender is not told."""
     return _carry_out(Action.CANCEL, _named(ids), Options(silent=True), None, as_json=as_json)
+
+
+class _Fate(Enum):
+    """What became of one copy: done; in other hands; nobody could say; not held any more."""
+
+    DONE = "done"
+    BUSY = "busy"
+    UNTOLD = "untold"
+    GONE = "gone"
+
+
+_NOT_DONE = {
+    _Fate.BUSY: "in other hands at this moment and left alone; ask again",
+    _Fate.UNTOLD: "a worker gave no answer, or could not go on; look at it and ask again",
+    _Fate.GONE: "no longer held",
+}
 
 
 def _carry_out(
@@ -161,45 +199,82 @@ def _carry_out(
     *,
     as_json: bool,
 ) -> int:
-    """Ask for each copy by itself; what was done is told once."""
+    """Ask for each copy by itself, and say at once what was done: whoever interrupts knows."""
     config = load(None)
     check_served(config)
-    done: list[HeldMail] = []
-    busy, silent, rules = 0, False, []
+    fates: dict[_Fate, list[str]] = {fate: [] for fate in _Fate}
+    rules: list[str] = []
     with open_site() as site:
         store = RequestStore(site.database)
-        for mail in found:
-            wanted = MailFilter(numbers=(mail.number,), quarantined=True, nth=mail.nth)
-            request = Request(
-                0, SystemClock().now(), author(), action, wanted, options, dry_run=False
-            )
-            answers, silent_ones = ask_workers(store, request, config)
-            silent = silent or bool(silent_ones)
-            busy += sum(answer.tally.busy for answer in answers)
-            if any(answer.tally.count for answer in answers):
-                done.append(mail)
-        if lasts_s is not None:
-            rules = _let_through(site, done, lasts_s)
-    if as_json:
-        ids = [mail.id for mail in done]
-        print_json({"action": _DONE[action], "ids": ids, "busy": busy, "rules": rules})
-    else:
-        say(f"{len(done)} {_DONE[action]}")
-    if silent:
-        note("a worker gave no answer; what is not told above was not done")
+        try:
+            for mail in found:
+                wanted = MailFilter(numbers=(mail.number,), quarantined=True, nth=mail.nth)
+                asked_at = SystemClock().now()
+                request = Request(0, asked_at, author(), action, wanted, options, dry_run=False)
+                fate = _fate_of(*ask_workers(store, request, config))
+                fates[fate].append(mail.id)
+                if fate is not _Fate.DONE:
+                    continue
+                if lasts_s is not None:
+                    rules += _let_through(site, mail, lasts_s)
+                if not as_json:
+                    say(f"{mail.id} {_DONE[action]}")
+                    sys.stdout.flush()
+                if action is Action.RELEASE:
+                    _warn_if_gone(site, mail)
+        finally:
+            _sum_up(action, fates, rules, as_json=as_json)
+    if fates[_Fate.BUSY] or fates[_Fate.UNTOLD]:
         return ExitCode.TEMPORARY
-    return ExitCode.OK if len(done) == len(found) else ExitCode.NOT_FOUND
+    return ExitCode.NOT_FOUND if fates[_Fate.GONE] else ExitCode.OK
 
 
-def _let_through(site: SiteStore, done: Sequence[HeldMail], lasts_s: float) -> list[str]:
-    """A rule for the sender of each; the labels. What could not be made is said."""
-    labels = []
-    for mail in done:
-        made = allow_sender(site, mail, lasts_s)
-        note(f"{mail.id}: {made.text}")
-        if made.label:
-            labels.append(made.label)
-    return labels
+def _warn_if_gone(site: SiteStore, mail: HeldMail) -> None:
+    directory = directory_of(site)
+    domain = directory.domain(mail.mailbox.domain)
+    is_ours = domain is not None and not domain.is_gateway
+    if is_ours and directory.mailbox_of(mail.mailbox) is None:
+        gone = f"there is no mailbox {mail.mailbox} (any more)"
+        note(f"{mail.id}: {gone}; what cannot be delivered is held again")
+
+
+def _fate_of(answers: Sequence[Answer], silent_ones: Sequence[int]) -> _Fate:
+    tallies = [answer.tally for answer in answers]
+    if any(tally.count for tally in tallies):
+        return _Fate.DONE
+    if any(tally.busy for tally in tallies):
+        return _Fate.BUSY
+    if silent_ones or any(tally.error for tally in tallies):
+        return _Fate.UNTOLD
+    return _Fate.GONE
+
+
+def _sum_up(
+    action: Action, fates: Mapping[_Fate, list[str]], rules: list[str], *, as_json: bool
+) -> None:
+    done = fates[_Fate.DONE]
+    for fate, text in _NOT_DONE.items():
+        if fates[fate]:
+            note(f"{', '.join(fates[fate])}: {text}")
+    if not as_json:
+        say(f"{len(done)} {_DONE[action]}")
+        return
+    print_json(
+        {
+            "action": _DONE[action],
+            "ids": done,
+            "busy": len(fates[_Fate.BUSY]),
+            "not_done": [name for fate in _NOT_DONE for name in fates[fate]],
+            "rules": rules,
+        }
+    )
+
+
+def _let_through(site: SiteStore, mail: HeldMail, lasts_s: float) -> list[str]:
+    """A rule for its sender; the label. What could not be made is said."""
+    made = allow_sender(site, mail, lasts_s)
+    note(f"{mail.id}: {made.text}")
+    return [made.label] if made.label else []
 
 
 def _wanted(found: Iterable[HeldMail], mailbox: str, domain: str) -> list[HeldMail]:
@@ -249,7 +324,11 @@ def _named(ids: Sequence[str]) -> list[HeldMail]:
     return [held[name] for name in dict.fromkeys(names)]
 
 
-def _fields(mail: HeldMail) -> JsonObject:
+def _moment(at: Instant | None) -> str | None:
+    return rfc3339(at) if at else None
+
+
+def _fields(mail: HeldMail, stay: Stay) -> JsonObject:
     return {
         "id": mail.id,
         "at": rfc3339(mail.held_at),
@@ -263,5 +342,6 @@ def _fields(mail: HeldMail) -> JsonObject:
         "because": {"check": mail.because.check, "text": mail.because.text},
         "found": list(mail.failed),
         "rule": mail.rule or None,
-        "until": rfc3339(mail.until) if mail.until else None,
+        "kept_until": _moment(stay.safe_until),
+        "until": _moment(stay.until),
     }

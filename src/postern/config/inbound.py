@@ -82,7 +82,8 @@ class Quarantine(Struct, frozen=True, forbid_unknown_fields=True):
         Count,
         Meta(
             description="held for one mailbox, in all; near it the oldest that its owner has long"
-            " known leaves, beyond it mail that would be held is `452`"
+            " known leaves, beyond it mail that would be held is `452`. Each worker takes its part,"
+            " but no less than 50 messages and 64 MB"
         ),
     ] = 1000
     max_mb: Annotated[Count, Meta(description="the same in megabytes")] = 512

@@ -17,6 +17,8 @@ from postern.runtime.clock import Clock
 
 EGRESS = "lmtp"
 """What attempts by LMTP are called on record."""
+_FOR_ROOM = {"5.2.2": "4.2.2", "5.3.1": "4.3.1", "": "4.2.2"}
+"""Refusals that are about room (RFC 3463 §3.3, §3.4), and what they are for mail that is ours."""
 
 
 class LmtpDelivery:
@@ -74,7 +76,7 @@ class LmtpDelivery:
         self, job: Job, route: LmtpRoute, at: float, began: float, outcomes: tuple[Outcome, ...]
     ) -> JobResult:
         assert len(outcomes) == len(job.recipients)
-        outcomes = tuple(map(_not_for_quota, outcomes))
+        outcomes = tuple(map(_not_for_room, outcomes))
         way = Way(EGRESS, route.group, route.endpoint)
         seconds = self._clock.monotonic() - began
         return JobResult(outcomes, records(way, at, seconds, "", outcomes))
@@ -92,15 +94,21 @@ def parse_endpoint(endpoint: str) -> Place | None:
     return Place(host, host, int(port))
 
 
-def _not_for_quota(outcome: Outcome) -> Outcome:
-    """Accepted mail does not bounce because a mailbox is full: it waits until there is room.
+def _not_for_room(outcome: Outcome) -> Outcome:
+    """Accepted mail does not bounce because mailbox or store are full: it waits for room.
 
     Dovecot refuses for good (552 5.2.2, ``lmtp_over_quota_tempfail`` would make it 452), but the
-    message is ours already and its sender may be forged.
+    message is ours already and its sender may be forged. A 552 without a code of its own is that
+    too ("exceeded storage allocation", RFC 5321 §4.2.3). What is too large for the mailbox or the
+    store (5.2.3, 5.3.4) will not fit tomorrow either.
     """
-    if not isinstance(outcome, Refused) or outcome.reply.enhanced != "5.2.2":
+    if not isinstance(outcome, Refused):
         return outcome
-    said = replace(outcome.reply, code=452, enhanced="4.2.2")
+    said = outcome.reply
+    enhanced = _FOR_ROOM.get(said.enhanced)
+    if enhanced is None or (not said.enhanced and said.code != 552):
+        return outcome
+    said = replace(said, code=452, enhanced=enhanced)
     return Deferred(said, outcome.cause, outcome.remote, outcome.whose)
 
 

@@ -10,8 +10,10 @@ All calls block; they belong in a thread. Folders are opened one below the other
 symbolic links, as in ``maildir_store``.
 """
 
+import errno
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -30,10 +32,13 @@ _SIZE_IN_NAME = re.compile(r",S=([0-9]{1,15})(?:[,:]|$)")
 _LINE = re.compile(rb" *(-?[0-9]{1,18}) +(-?[0-9]{1,18}) *")
 _LIMITS = re.compile(rb"[0-9]{1,19}[SC](?:,[0-9]{1,19}[SC])*")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-_APPEND = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+# O_NONBLOCK: whoever may write into the Maildir may put a FIFO there, and opening one waits for its
+# other end, for ever.
+_SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_READ = os.O_RDONLY | _SAFELY
+_APPEND = os.O_WRONLY | os.O_APPEND | _SAFELY
 # Not O_EXCL: what a crash left behind has the name that the next process of that number chooses.
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _SAFELY
 
 _temporary = count(1)
 
@@ -61,7 +66,7 @@ def note_delivered(maildir: int, size_bytes: int) -> None:
     with suppress(OSError):
         handle = os.open(FILE_NAME, _APPEND, dir_fd=maildir)
         try:
-            os.write(handle, b"%d 1\n" % size_bytes)
+            _write(handle, b"%d 1\n" % size_bytes)
         finally:
             os.close(handle)
 
@@ -161,6 +166,8 @@ def read_recorded(maildir: int) -> Recorded | None:
     except FileNotFoundError:
         return None
     try:
+        if not _is_file(handle):
+            return None
         data = os.read(handle, MAX_FILE_BYTES + 1)
         written_at = os.fstat(handle).st_mtime
     finally:
@@ -176,6 +183,22 @@ def read_recorded(maildir: int) -> Recorded | None:
         used += int(found[1])
     # Two programs that note the same removal leave less than nothing: count.
     return None if used < 0 else Recorded(limits, used, len(lines) - 1, written_at)
+
+
+def _is_file(handle: int) -> bool:
+    """Whether it is a plain file: no FIFO, device or folder."""
+    return stat.S_ISREG(os.fstat(handle).st_mode)
+
+
+def _write(handle: int, data: bytes) -> None:
+    """Write to a plain file.
+
+    Raises:
+        OSError: the disk says no, or it is something else.
+    """
+    if not _is_file(handle):
+        raise OSError(errno.EINVAL, "not a file")
+    os.write(handle, data)
 
 
 def _open_in(folders: ExitStack, parent: int, name: str) -> int | None:
@@ -234,7 +257,7 @@ def _count_anew(maildir: int, limits: bytes) -> int:
     name = f"{FILE_NAME}.{os.getpid()}.{next(_temporary)}"
     handle = os.open(name, _CREATE, 0o600, dir_fd=maildir)
     try:
-        os.write(handle, b"%b\n%d %d\n" % (limits, octets, messages))
+        _write(handle, b"%b\n%d %d\n" % (limits, octets, messages))
         os.rename(name, FILE_NAME, src_dir_fd=maildir, dst_dir_fd=maildir)
     except OSError:
         with suppress(OSError):

@@ -8,6 +8,7 @@ cannot be found out is never a reason to turn mail away: the store has the last 
 import asyncio
 import re
 from contextlib import suppress
+from typing import cast
 
 import structlog
 
@@ -28,7 +29,76 @@ MAX_ANSWER_BYTES = 4096
 
 _FULL = re.compile(r"[45][0-9]{2}(?: [45]\.(?P<detail>[0-9]{1,3}\.[0-9]{1,3}))?(?: |$)")
 
-_Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+class _Line(asyncio.Protocol):
+    """One connection, for one question at a time.
+
+    What comes unasked would be read as the answer about the next recipient: then it is closed.
+    """
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[bytes] | None = None
+        self._got = b""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it can be asked: it is open, and nobody waits for an answer on it."""
+        transport = self._transport
+        return transport is not None and not transport.is_closing() and self._waiter is None
+
+    async def ask(self, asked: bytes) -> bytes:
+        """The answer with the empty line that ends it.
+
+        Raises:
+            OSError, EOFError, RuntimeError: the line was lost. uvloop raises the last of these
+                where the transport is closing.
+            ValueError: the answer has no end.
+        """
+        assert self._transport is not None
+        self._transport.write(asked)
+        waiter: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._waiter = waiter
+        return await waiter
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._transport is not None:
+            self._transport.close()
+
+    # What the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The service waits for a question."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """A part of the answer, or what nobody asked for."""
+        waiter = self._waiter
+        if waiter is None:
+            self.close()
+            return
+        self._got += data
+        end = self._got.find(b"\n\n") + 2
+        if end >= 2:
+            answer, more = self._got[:end], self._got[end:]
+            self._got, self._waiter = b"", None
+            if more:
+                self.close()
+            if not waiter.done():
+                waiter.set_result(answer)
+        elif len(self._got) > MAX_ANSWER_BYTES:
+            self.close()
+            self._fail(ValueError("its answer has no end"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The end of the line."""
+        self._fail(exc or EOFError("it hung up"))
+
+    def _fail(self, error: Exception) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
 
 
 class QuotaStatus:
@@ -60,14 +130,14 @@ class QuotaStatus:
         """Close what rests. Who still asks, on a connection from before a reload, is answered."""
         self._keeps_lines = False
         while self._idle:
-            self._idle.pop()[1].close()
+            self._idle.pop().close()
 
     async def _ask(self, address: str, size_bytes: int) -> Room:
         self._asking += 1
         try:
             async with asyncio.timeout(LIMIT_S):
                 answer = await self._exchange(question(address, size_bytes))
-        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
+        except (OSError, EOFError, ValueError, RuntimeError) as error:
             self._rests_until = max(self._rests_until, self._clock.monotonic() + REST_S)
             text = str(error) or type(error).__name__
             log.warning("quota.unknown", place=self._endpoint, error=text)
@@ -80,29 +150,30 @@ class QuotaStatus:
         """The answer, over a line that rests or a new one; one that died while resting is left."""
         while self._idle:
             line = self._idle.pop()
-            with suppress(OSError, EOFError):
-                return await self._say(line, asked)
+            if line.is_usable:
+                with suppress(OSError, EOFError, RuntimeError):
+                    return await self._say(line, asked)
         return await self._say(await self._open(), asked)
 
     async def _open(self) -> _Line:
+        loop = asyncio.get_running_loop()
+        line = _Line()
         if self._place.path:
-            return await asyncio.open_unix_connection(self._place.path, limit=MAX_ANSWER_BYTES)
-        return await asyncio.open_connection(
-            self._place.ip, self._place.port, limit=MAX_ANSWER_BYTES
-        )
+            await loop.create_unix_connection(lambda: line, self._place.path)
+        else:
+            await loop.create_connection(lambda: line, self._place.ip, self._place.port)
+        return line
 
     async def _say(self, line: _Line, asked: bytes) -> bytes:
-        reader, writer = line
         is_whole = False
         try:
-            writer.write(asked)
-            answer = await reader.readuntil(b"\n\n")
-            is_whole = True
+            answer = await line.ask(asked)
+            is_whole = line.is_usable
         finally:
             if is_whole and self._keeps_lines and len(self._idle) < MAX_IDLE:
                 self._idle.append(line)
             else:
-                writer.close()
+                line.close()
         return answer
 
 

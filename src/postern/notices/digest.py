@@ -30,7 +30,8 @@ _FROM = InBoth("From", "发件人")
 _SENT_AS = InBoth("Sent as", "实际发自")
 _WHY = InBoth("Why", "原因")
 _HELD = InBoth("Held", "隔离于")
-_UNTIL = InBoth("Until", "保留到")
+_SAFE = InBoth("Kept until", "至少保留到")
+_UNTIL = InBoth("Leaves by", "最晚删除于")
 _ID = InBoth("Id", "编号")
 
 
@@ -52,7 +53,8 @@ class Entry:
     """One message that is held: its name in commands, and what is known of it.
 
     ``shown_from`` is the address its header shows, ``mail_from`` the one its envelope has; ``rule``
-    the label of the rule that decided, or empty. Moments are seconds since 1970.
+    the label of the rule that decided, or empty. From ``safe_until`` on it may leave to make room,
+    ``until`` is its end. Moments are seconds since 1970.
     """
 
     id: str
@@ -62,6 +64,7 @@ class Entry:
     check: str
     rule: str
     held_at: float
+    safe_until: float
     until: float
 
     @property
@@ -158,11 +161,16 @@ class _Page:
 
     def _opening(self) -> list[tuple[str, str]]:
         owner = self._owner
+        is_zh = self._language is Language.ZH
+        safe, until = (_SAFE.zh, _UNTIL.zh) if is_zh else (_SAFE.en, _UNTIL.en)
         return self._says(
             f"These messages to {owner} were not put into the mailbox: something speaks against"
-            " each of them. They are kept until the day shown, and then thrown away.",
-            f"以下发给 {owner} 的邮件未放入邮箱，因为每一封都有疑点。"
-            "邮件保留到所示日期，之后将被删除。",
+            f' each of them, or could not be checked. Each is kept until the day beside "{safe}".'
+            " From then on it may be thrown away if more arrives and room is scarce; at the latest"
+            f' it is thrown away on the day beside "{until}".',
+            f"以下发给 {owner} 的邮件未放入邮箱，因为每一封都有疑点或无法判定。"
+            f"每封邮件保留到“{safe}”所示日期；此后若新邮件较多、空间不足，可能提前删除；"
+            f"最晚在“{until}”所示日期删除。",
         )
 
     def _closing(self) -> list[tuple[str, str]]:
@@ -195,6 +203,7 @@ class _Page:
         facts += [
             (_WHY, f"{self._both(words.en, words.zh, ' · ')}{rule}"),
             (_HELD, self._moment(entry.held_at)),
+            (_SAFE, self._moment(entry.safe_until)),
             (_UNTIL, self._moment(entry.until)),
             (_ID, entry.id),
         ]

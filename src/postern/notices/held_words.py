@@ -1,6 +1,7 @@
 """Why a message is held, for its owner: one plain sentence in each language for each check.
 
-Whoever reads it does not run a server: what was looked at, and what it means for him.
+Whoever reads it does not run a server: what was looked at, and what it means for him. What could
+not be found out speaks against nobody, and has sentences of its own.
 """
 
 from dataclasses import dataclass
@@ -39,7 +40,51 @@ _WHY = {
 }
 _OTHER = InBoth("one of the checks spoke against it", "未通过某项检查")
 
+_UNTOLD = {
+    "ptr": InBoth(
+        "it could not be checked whether the server it came from has a proper name",
+        "无法判定发信服务器的反向域名是否正确",
+    ),
+    "helo": InBoth(
+        "it could not be checked whether the server it came from gives its own name",
+        "无法判定发信服务器自报的名称是否真实",
+    ),
+    "dnsbl": InBoth(
+        "it could not be checked whether the server it came from is on a block list",
+        "无法判定发信服务器是否在黑名单上",
+    ),
+    "mailfrom": InBoth(
+        "it could not be checked whether its sender's address can be answered",
+        "无法判定发件人地址能否接收回信",
+    ),
+    "spf": InBoth(
+        "it could not be checked whether the sender's domain lets that server send for it",
+        "无法判定发件人域名是否授权该服务器发信",
+    ),
+    "dkim": InBoth(
+        "it could not be checked whether its signature holds", "无法判定邮件签名是否有效"
+    ),
+    "dmarc": InBoth(
+        "it could not be checked whether it comes from the address it shows",
+        "无法判定邮件是否来自所显示的发件人",
+    ),
+    "virus": InBoth("it could not be scanned for viruses", "无法判定是否含有病毒"),
+    "spam": InBoth("it could not be checked whether it is spam", "无法判定是否为垃圾邮件"),
+    "content": InBoth(
+        "it could not be checked what kinds of files it carries", "无法判定附件是否为可接受的类型"
+    ),
+    "command": InBoth("this site's own scanner could not look at it", "本站的扫描程序无法判定"),
+    "greylist": InBoth(
+        "it could not be checked whether its sender is new here", "无法判定发件人是否首次来信"
+    ),
+}
+_ANY_UNTOLD = InBoth("one of the checks could not be made", "有一项检查无法判定")
+_UNTOLD_NAMES = frozenset({"couldnt-tell", "dns-timeout"})
+
 
 def why_held(check: str) -> InBoth:
     """The words for a check or rule, ``dmarc.reject``; for its family where it has none."""
-    return _WHY.get(check) or _WHY.get(check.partition(".")[0]) or _OTHER
+    family, _, name = check.partition(".")
+    if name in _UNTOLD_NAMES:
+        return _UNTOLD.get(family, _ANY_UNTOLD)
+    return _WHY.get(check) or _WHY.get(family) or _OTHER

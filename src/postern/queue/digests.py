@@ -276,7 +276,7 @@ class Digests:
 
 
 def entry_of(mail: HeldMail, not_before: Instant) -> Entry:
-    """Held mail as a letter names it; it ends ``not_before`` its owner had time to answer."""
+    """Held mail as a letter names it; it leaves ``not_before`` its owner had time to answer."""
     return Entry(
         mail.id,
         mail.from_header,
@@ -285,6 +285,7 @@ def entry_of(mail: HeldMail, not_before: Instant) -> Entry:
         mail.because.check,
         mail.rule if mail.because.check.startswith("rule.") else "",
         mail.held_at,
+        not_before,
         max(mail.until, not_before),
     )
 

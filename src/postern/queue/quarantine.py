@@ -11,6 +11,9 @@ from postern.runtime.clock import Instant
 from postern.spool.message import Delivery, Message, Origin
 from postern.spool.store.reader import SpoolReader
 
+UNSCANNED = "virus.couldnt-tell"
+"""What mail is held for that could not be scanned for viruses."""
+
 
 @dataclass(frozen=True, slots=True)
 class HeldMail:
@@ -44,6 +47,16 @@ class HeldMail:
     is_proven: bool
 
     @property
+    def is_infected(self) -> bool:
+        """Whether it is held because a virus was found in it."""
+        return is_infected(self.held_for)
+
+    @property
+    def is_unscanned(self) -> bool:
+        """Whether it is held because it could not be scanned for viruses."""
+        return self.held_for == UNSCANNED
+
+    @property
     def key(self) -> tuple[int, int]:
         """How letters about held mail name it."""
         return self.number, self.nth
@@ -60,6 +73,11 @@ def held_mail(spool_folder: Path) -> Iterator[HeldMail]:
 def name_of(trace: str, n: int) -> str:
     """``PT-7Q2M-K4XD.1``: the copy of one recipient."""
     return f"{trace}.{n + 1}"
+
+
+def is_infected(check: str) -> bool:
+    """Whether mail that is held for ``check`` has a virus."""
+    return check.startswith("virus.") and check != UNSCANNED
 
 
 def owner_of(delivery: Delivery) -> str:

@@ -84,12 +84,14 @@ class Options(msgspec.Struct, frozen=True, omit_defaults=True):
     """How it is to be done.
 
     ``via`` names the egress of a reroute, ``silent`` cancels unsaid, ``accepts_virus`` releases
-    even what a virus was found in: somebody has said so by name.
+    even what a virus was found in, ``accepts_unscanned`` what could not be scanned: somebody has
+    said so by name.
     """
 
     via: str = ""
     silent: bool = False
     accepts_virus: bool = False
+    accepts_unscanned: bool = False
 
 
 class Request(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ from postern.mail.outcome import Cause, Refused
 from postern.mail.received import header_date
 from postern.mail.reply import Reply
 from postern.queue.groups import Groups, Work
+from postern.queue.quarantine import UNSCANNED, is_infected
 from postern.queue.request import MAX_EXAMPLES, Action, Example, Request, Tally
 from postern.queue.settle import Settled
 from postern.queue.worker import QueueWorker
@@ -74,9 +75,12 @@ class _Operation:
         states = _STATES[self.request.action]
         if delivery.state not in states or not self.request.filter.fits_delivery(delivery):
             return False
-        is_virus = delivery.is_quarantined and delivery.held_for.startswith("virus.")
-        accepts = self.request.action is not Action.RELEASE or self.request.options.accepts_virus
-        return accepts or not is_virus
+        if self.request.action is not Action.RELEASE or not delivery.is_quarantined:
+            return True
+        options, check = self.request.options, delivery.held_for
+        if is_infected(check):
+            return options.accepts_virus
+        return options.accepts_unscanned or check != UNSCANNED
 
     def chosen(self, message: Message) -> list[Delivery]:
         """The deliveries of a message that are meant, each only once."""

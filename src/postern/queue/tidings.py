@@ -15,7 +15,7 @@ from postern.mail.content import BytesContent, Content
 from postern.mail.envelope import Notify, Recipient
 from postern.mail.finding import Result
 from postern.mail.message.header import MAX_HEADER_BYTES, HeadCollector, HeaderScan
-from postern.mail.outcome import Deferred, Delivered, Outcome
+from postern.mail.outcome import Cause, Deferred, Delivered, Outcome
 from postern.mail.reply import reply
 from postern.notices import notice as notices
 from postern.notices.delay import delay_notice, delay_notice_due
@@ -223,10 +223,15 @@ class NoticeTidings:
                 return letters
 
     def _hold(self, message: Message, delivery: Delivery, *, is_ours: bool) -> None:
-        """Hold what could not be delivered: for the mailbox's owner, or until a person looks."""
+        """Hold what could not be delivered: for the mailbox's owner, or until a person looks.
+
+        What was held for an owner before, and let go, is held for him again, also where his mailbox
+        is gone: it keeps its name, its bound and its end.
+        """
         delivery.end = ""
-        if is_ours:
-            owner = self._homes.owner_of(delivery.recipient.address)
+        if is_ours or delivery.owner or delivery.cause == Cause.NO_MAILBOX.value:
+            before = parse_address(delivery.owner)
+            owner = before or self._homes.owner_of(delivery.recipient.address)
             check, size_bytes = f"delivery.{delivery.cause}", message.content.size_bytes
             self._holdings.hold(delivery, owner, check, size_bytes, self._clock.now())
         else:

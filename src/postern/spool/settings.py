@@ -3,6 +3,11 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+LEAST_MESSAGES = 50
+LEAST_BYTES = 64 * 1024 * 1024
+"""A worker's part of a mailbox's bound is no smaller, unless the bound itself is: with many workers
+it would be full while next to nothing is held. So the host may hold that much more."""
+
 
 @dataclass(frozen=True, slots=True)
 class HoldSettings:
@@ -21,12 +26,12 @@ class HoldSettings:
     @property
     def worker_messages(self) -> int:
         """Messages that one worker may hold for a mailbox."""
-        return max(1, self.most_messages // self.workers)
+        return max(self.most_messages // self.workers, min(self.most_messages, LEAST_MESSAGES))
 
     @property
     def worker_bytes(self) -> int:
         """Octets that one worker may hold for a mailbox, beside the first message."""
-        return self.most_bytes // self.workers
+        return max(self.most_bytes // self.workers, min(self.most_bytes, LEAST_BYTES))
 
 
 @dataclass(frozen=True, slots=True)

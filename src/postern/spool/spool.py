@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import structlog
 
-from postern.journal.record import ChangeRecord, Conversation
+from postern.journal.record import ChangeRecord, Conversation, HeardRecord
 from postern.runtime.clock import Clock
 from postern.spool.adopt import (
     adopt_all,
@@ -126,10 +126,24 @@ class Spool:
         """Make a message durable; ``done(None)`` means it may be answered 250."""
         assert self._gathering is not None
         conversation = message.conversation
-        if conversation.heard is not None:
-            self._handover.add_heard(conversation.heard)
+        heard = conversation.heard
+        if heard is not None:
             conversation.heard = None
+            done = self._hearing(heard, done)
         self._gathering.add(Accept(message, done))
+
+    def _hearing(self, heard: HeardRecord, done: Done) -> Done:
+        """``done`` that passes on what was decided once the message is kept.
+
+        Not before: a message that the disk did not take comes again, and would be counted again.
+        """
+
+        def kept(error: Exception | None) -> None:
+            if error is None:
+                self._handover.add_heard(heard)
+            done(error)
+
+        return kept
 
     def transaction_begun(self) -> None:
         """A client has begun a transaction; a message may come of it."""
