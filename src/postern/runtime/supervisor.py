@@ -10,7 +10,7 @@ import os
 import selectors
 import signal
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -153,13 +153,15 @@ class Supervisor:
         for key, _ in self._selector.select(self._patience()):
             ready: Callable[[], None] = key.data
             ready()
+        ended = dict(ended_children())
         # A stop comes first: a worker that ended because of the same signal has not crashed.
+        self._read_signals()
         signals, self._signals = self._signals, set()
         if signals & {signal.SIGTERM, signal.SIGINT}:
             self._stop(is_impatient=signal.SIGINT in signals)
         if signal.SIGHUP in signals:
             self._hang_up()
-        self._reap()
+        self._reap(ended)
         now = self._clock.monotonic()
         if self._stop_deadline is not None and now >= self._stop_deadline:
             self._kill_rest()
@@ -188,9 +190,7 @@ class Supervisor:
     # --- signals -------------------------------------------------------------------------------
 
     def _catch_signals(self) -> None:
-        out, into = os.pipe()
-        os.set_blocking(out, False)
-        os.set_blocking(into, False)
+        out, into = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._wakeup = (out, into)
         signal.set_wakeup_fd(into, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
@@ -312,12 +312,11 @@ class Supervisor:
             os.close(child.ready_fd)
             child.ready_fd = -1
 
-    def _reap(self) -> None:
-        """Fetch every child that ended; one that nobody asked to end is started again."""
-        for pid, code in ended_children():
-            for child in self._children:
-                if child.pid == pid:
-                    self._ended(child, code)
+    def _reap(self, ended: Mapping[int, int]) -> None:
+        """Children that ended; one that nobody asked to end is started again."""
+        for child in self._children:
+            if child.pid in ended:
+                self._ended(child, ended[child.pid])
         self._orphans.kill({child.pid for child in self._children})
 
     def _ended(self, child: Child, code: int) -> None:
