@@ -25,7 +25,7 @@ TOO_MUCH = "there is too much in the message"
 OPEN_WORK = 3 * 1024
 LIST_WORK = 512
 SPELLING_WORK = 512
-CHAR_WORK = 64
+CHAR_WORK = 16
 
 
 class Sink:
@@ -102,7 +102,7 @@ class Ledger:
         What that costs is refused to whoever asks next.
         """
         count, chars = spelling_costs(name)
-        self.may_work(LIST_WORK if count == 1 else SPELLING_WORK * count + CHAR_WORK * chars)
+        self.may_work(LIST_WORK if count == 1 else count * (SPELLING_WORK + CHAR_WORK * chars))
         found = extensions(name) & self._watched
         if not found:
             return
