@@ -8,7 +8,9 @@ from tests.mail.mime.making import PROGRAM, attached, encrypted, mixed, text, zi
 
 from postern.mail.finding import Finding, Result
 from postern.mail.message.header import HeaderScan
-from postern.policy.checks.content import ContentSettings, check_content, has_content
+from postern.mail.mime.part import Discovery, Structure, What
+from postern.policy.checks import content
+from postern.policy.checks.content import MAX_TOLD, ContentSettings, check_content, has_content
 from postern.policy.checks.letter import Depth, LetterReader
 
 OURS = ContentSettings()
@@ -143,3 +145,33 @@ async def test_a_thousand_attachments_are_told_in_a_few_lines() -> None:
     parts = [attached(b"x", f"{number}.exe") for number in range(100)]
     parts += [attached(b"\x28\xb5\x2f\xfd", f"{number}.zst") for number in range(100)]
     assert len(await look(mixed(*parts), step=10_000)) <= 10
+
+
+async def test_no_more_names_are_looked_at_than_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[str] = []
+    by_name = content._by_name
+
+    def counted(name: str, settings: ContentSettings) -> str:
+        looked_at.append(name)
+        return by_name(name, settings)
+
+    monkeypatch.setattr(content, "_by_name", counted)
+    header = b"From: a@tea.example\r\n\r\n"
+    discoveries = [Discovery(What.WATCHED, f"{number // 2}.exe") for number in range(300)]
+    letter = replace(
+        LetterReader(header, len(header), 0.0, Depth(watched=OURS.watched)).finish(),
+        structure=Structure(discoveries=tuple(discoveries)),
+    )
+    assert len((await check_content(letter, OURS)).findings) == MAX_TOLD
+    assert len(looked_at) == 2 * MAX_TOLD - 1
+
+
+async def test_base64_that_ends_too_often_could_not_be_looked_into() -> None:
+    part = attached(b"", "a.zip") + b"UEsDBA==" * 2000
+    findings = await look(mixed(text(), part), step=10_000)
+    assert [(one.check, one.text) for one in findings] == [
+        (
+            "content.couldnt-tell",
+            'the attachment "a.zip" could not be looked into: its base64 ends too often',
+        )
+    ]

@@ -15,6 +15,9 @@ from postern.mail.mime.names import SQUEEZED
 from postern.mail.mime.part import What
 
 PIECE_BYTES = 64 * 1024
+_WORK = {Kind.BZIP2: 5, Kind.XZ: 2}
+"""What an octet takes, as against one that is inflated."""
+_BZIP2_BLOCK_BYTES = 100 * 1024
 RATIO = 100
 """Archives hardly shrink once more: what comes to more than this of its size is a trap."""
 _RATIO_FROM_BYTES = 1024 * 1024
@@ -83,6 +86,8 @@ class Inflater:
         self._ledger = ledger
         self._sink = sink
         self._decompressor = _decompressor(kind)
+        self._work = _WORK.get(kind, 1)
+        self._is_bzip2 = kind is Kind.BZIP2
         self._in = 0
         self._out = 0
         self.is_over = False
@@ -92,7 +97,11 @@ class Inflater:
 
     def feed(self, data: bytes) -> bool:
         """Let out what this comes to; False once it is over."""
+        if not self._in and self._is_bzip2 and not self._may_begin(data):
+            return False
         self._in += len(data)
+        if not self._ledger.may_work(len(data)):
+            self.is_trap = self.is_over = True
         while not self.is_over:
             most = PIECE_BYTES if self._out else HEAD_BYTES
             try:
@@ -110,8 +119,18 @@ class Inflater:
                 break
         return not self.is_over
 
+    def _may_begin(self, head: bytes) -> bool:
+        """A block of bzip2 is decoded whole before its first octet comes out."""
+        blocks = max(1, head[3] - 0x30) if len(head) > 3 else 9
+        self.is_trap = not self._ledger.may_work(blocks * _BZIP2_BLOCK_BYTES)
+        self.is_over = self.is_trap
+        return not self.is_trap
+
     def _let_out(self, piece: bytes) -> None:
         self._out += len(piece)
+        if self._work > 1 and not self._ledger.may_work((self._work - 1) * len(piece)):
+            self.is_trap = self.is_over = True
+            return
         is_too_much = self._out > _RATIO_FROM_BYTES and self._out > RATIO * self._in
         if is_too_much or not self._ledger.may_inflate(len(piece)):
             self.is_trap = self.is_over = True

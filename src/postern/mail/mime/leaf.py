@@ -2,10 +2,10 @@
 
 import re
 
-from postern.mail.mime.ledger import Ledger, Sink
+from postern.mail.mime.ledger import TOO_MUCH, Ledger, Sink
 from postern.mail.mime.magic import HEAD_BYTES
-from postern.mail.mime.part import Encoding, Fault
-from postern.mail.mime.transfer import decoder_for, uu_line
+from postern.mail.mime.part import Encoding, Fault, What
+from postern.mail.mime.transfer import Decoder, decoder_for, uu_line
 
 _PEEK_BYTES = 2 * HEAD_BYTES
 """Octets that are enough for a head in most encodings: most parts are not decoded any further."""
@@ -14,21 +14,59 @@ _BEGIN = re.compile(
 )
 _BEGIN_BYTES = 512
 _MAX_UU_LINE_BYTES = 200
+_LINE_WORK = 256
+_ESCAPE_WORK = 128
+_GATHERED_BYTES = 8 * 1024
+"""Decoded lines that go on together: what takes them copies what it holds each time."""
+
+
+class Troubles:
+    """Takes what is wrong with how the file ``name`` is encoded, and what decoding it costs."""
+
+    def __init__(
+        self, ledger: Ledger, faults: set[Fault], name: str, within: tuple[str, ...]
+    ) -> None:
+        self._ledger = ledger
+        self._faults = faults
+        self._name = name
+        self._within = within
+
+    def may_decode(self, encoding: Encoding, data: bytes) -> bool:
+        """True while these octets may be decoded; False, and told, when that is too much work."""
+        work = 0
+        if encoding is Encoding.UU:
+            work = _LINE_WORK * data.count(b"\n")
+        elif encoding is not Encoding.NONE:
+            work = len(data) + _ESCAPE_WORK * data.count(b"=")
+        if not work or self._ledger.may_work(work):
+            return True
+        self._ledger.tell(What.UNREADABLE, self._name, self._within, TOO_MUCH)
+        return False
+
+    def take(self, decoder: Decoder) -> None:
+        """Its file is over."""
+        if decoder.is_broken:
+            self._faults.add(Fault.BROKEN_BASE64)
+        if decoder.is_given_up:
+            why = "its base64 ends too often"
+            self._ledger.tell(What.UNREADABLE, self._name, self._within, why)
 
 
 class Decoded(Sink):
-    """Decodes what goes into a sink; ``faults`` takes what is wrong with the encoding."""
+    """Decodes what goes into a sink."""
 
-    def __init__(self, encoding: Encoding, sink: Sink, faults: set[Fault]) -> None:
+    def __init__(self, encoding: Encoding, sink: Sink, troubles: Troubles) -> None:
         self._decoder = decoder_for(encoding)
         self._sink = sink
-        self._faults = faults
+        self._encoding = encoding
+        self._troubles = troubles
         self._seen = 0
         self._is_done = False
 
     def feed(self, data: bytes) -> bool:
         """False when the sink wants no more."""
-        if self._is_done:
+        if self._is_done or not self._troubles.may_decode(self._encoding, data):
+            self._is_done = True
             return False
         if self._seen < _PEEK_BYTES:
             first = data[: _PEEK_BYTES - self._seen]
@@ -47,8 +85,7 @@ class Decoded(Sink):
         """The last octets."""
         if not self._is_done:
             self._pass_on(self._decoder.finish())
-        if self._decoder.is_broken:
-            self._faults.add(Fault.BROKEN_BASE64)
+        self._troubles.take(self._decoder)
         self._sink.finish()
 
 
@@ -63,15 +100,16 @@ class UuFinder(Sink):
         self._within = within
         self._held = b"\r\n"
         self._file: Sink | None = None
+        self._name = ""
+        self._lines_held: list[bytes] = []
+        self._size_held = 0
 
     def feed(self, data: bytes) -> bool:
         """It is never through: one may stand at the end of a long text."""
         buffer = self._held + data
         position = 0
-        while True:
+        while position >= 0:
             position = self._lines(buffer, position) if self._file else self._seek(buffer, position)
-            if position < 0 or not self._file:
-                break
         return True
 
     def _seek(self, buffer: bytes, position: int) -> int:
@@ -92,6 +130,7 @@ class UuFinder(Sink):
                 position = start + 2
                 continue
             name = found[1].decode("utf-8", "replace")
+            self._name = name
             self._ledger.name(name, self._within)
             self._file = self._ledger.open(name, self._within)
             return found.start(2)
@@ -105,13 +144,15 @@ class UuFinder(Sink):
                 self._held = buffer[position:]
                 return -1
             octets = self._line(buffer[position:end]) if end >= 0 else b""
+            if octets and not self._ledger.may_work(_LINE_WORK):
+                self._ledger.tell(What.UNREADABLE, self._name, self._within, TOO_MUCH)
+                octets = b""
             if not octets:
                 self._end_file()
                 # The line break in front of what follows may begin another file.
                 return max(0, position - 2)
-            wants_more = self._file.feed(octets)
             position = end + 2
-            if not wants_more:
+            if not self._gather(octets):
                 self._end_file()
                 return max(0, position - 2)
 
@@ -121,8 +162,22 @@ class UuFinder(Sink):
             return b""
         return uu_line(line)
 
+    def _gather(self, octets: bytes) -> bool:
+        """Hand on what came together once it is enough; False when no more is wanted."""
+        self._lines_held.append(octets)
+        self._size_held += len(octets)
+        return self._size_held < _GATHERED_BYTES or self._hand_on()
+
+    def _hand_on(self) -> bool:
+        assert self._file is not None
+        octets = b"".join(self._lines_held)
+        self._lines_held.clear()
+        self._size_held = 0
+        return not octets or self._file.feed(octets)
+
     def _end_file(self) -> None:
         assert self._file is not None
+        self._hand_on()
         self._file.finish()
         self._file = None
 
@@ -131,5 +186,5 @@ class UuFinder(Sink):
         if self._file is not None:
             octets = self._line(self._held)
             if octets:
-                self._file.feed(octets)
+                self._gather(octets)
             self._end_file()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from postern.mail.mime.names import extensions, last_of, last_two
+from postern.mail.mime.names import DOCUMENTS, extensions, last_of, last_two, spelling_costs
 from postern.mail.mime.part import Discovery, Limits, What
 
 MAX_OF_A_KIND = 20
@@ -12,6 +12,20 @@ MAX_OVERLAPS = 200
 """Files in the data of others: an archive stored in another has such, each of them read twice."""
 MAX_OPEN = 32
 """Archives of one message that are open at a time: each holds a window of what it inflates."""
+MAX_WATCHED = 300
+"""Names that are told: two for each extension that is watched as a rule."""
+
+# Work is reckoned in octets that are inflated, some 5 ms for a MiB; the rest as what takes as long.
+# A clock would do as well, but then nobody could say beforehand what is looked into.
+MAX_WORK = 8 * 1024 * 1024
+"""What may be spent at once: no piece of a message keeps the loop for longer."""
+WORK_PER_OCTET = 64
+"""What each octet of the message adds to it again. Honest archives take less than half of it."""
+TOO_MUCH = "there is too much in the message"
+OPEN_WORK = 3 * 1024
+LIST_WORK = 512
+SPELLING_WORK = 512
+CHAR_WORK = 16
 
 
 class Sink:
@@ -53,11 +67,26 @@ class Ledger:
         self._members = 0
         self._open = 0
         self._overlaps = 0
+        self._work = 0
         self._kinds: dict[What, int] = {}
-        self._endings: set[tuple[str, ...]] = set()
+        self._endings: set[tuple[str, bool]] = set()
+        self._is_full = False
+
+    def earn(self, octets: int) -> None:
+        """So many octets of the message came in: what they may cost is added."""
+        self._work = max(0, self._work - octets * WORK_PER_OCTET)
+
+    def may_work(self, work: int) -> bool:
+        """True while so much work more may be done; nothing may once it was refused."""
+        spent = self._work + work
+        self._work = min(spent, MAX_WORK)
+        return spent <= MAX_WORK
 
     def open(self, name: str, within: tuple[str, ...]) -> Sink:
-        """What looks into the file called ``name``."""
+        """What looks into the file called ``name``; nothing does when there is too much to do."""
+        if not self.may_work(OPEN_WORK):
+            self.tell(What.UNREADABLE, name, within, TOO_MUCH)
+            return Sink()
         return self._open_file(self, name, within)
 
     def tell(self, what: What, name: str, within: tuple[str, ...], detail: str = "") -> None:
@@ -68,14 +97,27 @@ class Ledger:
             self.discoveries.append(Discovery(what, last_of(name), within, detail))
 
     def name(self, name: str, within: tuple[str, ...] = ()) -> None:
-        """A file is called so: told if its extension is watched, once for each extension."""
+        """A file is called so: told if its extension is watched, once for each extension.
+
+        What that costs is refused to whoever asks next.
+        """
+        count, chars = spelling_costs(name)
+        self.may_work(LIST_WORK if count == 1 else count * (SPELLING_WORK + CHAR_WORK * chars))
         found = extensions(name) & self._watched
         if not found:
             return
-        doubles = {pair for pair in last_two(name) if pair[1] in found}
-        keys: set[tuple[str, ...]] = {(one,) for one in found} | doubles
+        # Which document it is called like makes no difference, and there are many.
+        likes = {end for start, end in last_two(name) if end in found and start in DOCUMENTS}
+        keys = {(one, False) for one in found} | {(one, True) for one in likes}
         if keys <= self._endings:
             return
+        count = self._kinds.get(What.WATCHED, 0)
+        if count >= MAX_WATCHED:
+            if not self._is_full:
+                self._is_full = True
+                self.tell(What.UNREADABLE, name, within, "more kinds of files than are told")
+            return
+        self._kinds[What.WATCHED] = count + 1
         self._endings |= keys
         # As many as there are extensions: one that is allowed must not crowd out one that is not.
         self.discoveries.append(Discovery(What.WATCHED, last_of(name), within))
@@ -94,7 +136,7 @@ class Ledger:
     def may_inflate(self, count: int) -> bool:
         """True while that many octets more may come out of archives."""
         self._inflated += count
-        return self._inflated <= self.limits.inflated_bytes
+        return self.may_work(count) and self._inflated <= self.limits.inflated_bytes
 
     def may_overlap(self) -> bool:
         """True while one file more may be looked into that lies in another's data.
@@ -107,4 +149,4 @@ class Ledger:
     def may_list(self) -> bool:
         """True while one file more may be listed."""
         self._members += 1
-        return self._members <= self.limits.members
+        return self.may_work(LIST_WORK) and self._members <= self.limits.members

@@ -31,6 +31,12 @@ ZIPS = frozenset(_MADE_OF_ZIP.split())
 """Endings of what is opened as a zip, even with something else in front of it."""
 MAILS = frozenset({"eml", "mht", "mhtml", "nws"})
 """Endings of what is opened as a message."""
+_LIKE_DOCUMENTS = (
+    "bmp csv doc docx eml gif htm html jpeg jpg mp3 mp4 odp ods odt pdf png ppt pptx rtf txt"
+    " wav xls xlsx xml zip"
+)
+DOCUMENTS = frozenset(_LIKE_DOCUMENTS.split())
+"""Endings that a program is called by in front of its own, to be taken for a document."""
 CONTAINERS = ZIPS | MAILS | SQUEEZED | {"cbr", "rar", "tar", "tgz"}
 _SQUEEZED = re.compile(r"\.(?:" + "|".join(sorted(SQUEEZED)) + r")\Z")
 
@@ -54,6 +60,18 @@ def spellings(name: str) -> set[str]:
         found |= {_HIDDEN.sub("", one) for one in found}
         found |= {unicodedata.normalize("NFKC", one) for one in found}
     return {_trimmed(one.lower()) for one in found}
+
+
+def spelling_costs(name: str) -> tuple[int, int]:
+    """How many spellings a name may have, and how many characters the longest of them.
+
+    One Arabic ligature is eighteen letters when it is written out.
+    """
+    if name.isascii() and name.isprintable() and "%" not in name and ":" not in name:
+        return 1, len(name)
+    count = 1 << sum([":" in name, "%" in name, "\x00" in name, not name.isprintable()])
+    name = name[: 16 * MAX_NAME_CHARS] if "\x00" in name else name[-4 * MAX_NAME_CHARS :]
+    return 2 * count, len(unicodedata.normalize("NFKC", name))
 
 
 def _octet(found: re.Match[str]) -> str:

@@ -15,6 +15,10 @@ _MAX_HEADER_BYTES = 128 * 1024
 _MAIN_4, _FILE_4, _SERVICE_4 = 0x73, 0x74, 0x7A
 _FILE_5, _ENCRYPTION_5 = 2, 4
 _FILE_ENCRYPTION = 1
+_MAX_RECORDS = 64
+"""Records behind one file's name; there are seven kinds."""
+_HEADER_WORK = 512
+_CHAR_WORK = 32
 
 
 class RarReader(Sink):
@@ -46,6 +50,8 @@ class RarReader(Sink):
             if self._skip:
                 position = self._data(buffer, position)
                 continue
+            if not self._ledger.may_work(_HEADER_WORK):
+                return self._give_up("more files than are looked at")
             size = (
                 self._header_5(buffer, position)
                 if self._version == 5
@@ -123,6 +129,9 @@ class RarReader(Sink):
             self._skip += int.from_bytes(buffer[at : at + 4], "little") << 32
             at += 8
         names = _names_4(buffer[at : min(at + name_size, start + size)])
+        if not self._ledger.may_work(_CHAR_WORK * sum(map(len, names))):
+            self._give_up("its names come to too much")
+            return -1
         going_on = self._file(names, is_stored=method == 0x30, is_encrypted=bool(flags & 4))
         return int(size) if going_on else -1
 
@@ -144,11 +153,14 @@ class RarReader(Sink):
             return -1
         if kind == _FILE_5:
             is_encrypted = _has_encryption(buffer[max(start, end - extra_size) : end])
-            if not self._file_5(fields, buffer[:end], is_encrypted=is_encrypted):
+            if is_encrypted is None:
+                self._give_up("it is damaged")
+                return -1
+            if not self._file_5(fields, buffer, end, is_encrypted=is_encrypted):
                 return -1
         return end - start
 
-    def _file_5(self, fields: "_Vints", buffer: bytes, *, is_encrypted: bool) -> bool:
+    def _file_5(self, fields: "_Vints", buffer: bytes, end: int, *, is_encrypted: bool) -> bool:
         about = fields.next()
         fields.next()
         fields.next()
@@ -156,7 +168,8 @@ class RarReader(Sink):
         method = fields.next() >> 7 & 7
         fields.next()
         size = fields.next()
-        name = buffer[fields.position : fields.position + size].decode("utf-8", "replace")
+        last = min(fields.position + size, end)
+        name = buffer[fields.position : last].decode("utf-8", "replace")
         return self._file([name], is_stored=not method, is_encrypted=is_encrypted)
 
 
@@ -183,10 +196,13 @@ class _Vints:
         return number
 
 
-def _has_encryption(extra: bytes) -> bool:
-    """True when a record says that the file's data are encrypted."""
-    position = 0
+def _has_encryption(extra: bytes) -> bool | None:
+    """True when a record says that the file's data are encrypted; None: there are too many."""
+    position = records = 0
     while position < len(extra):
+        records += 1
+        if records > _MAX_RECORDS:
+            return None
         fields = _Vints(extra, position)
         size = fields.next()
         begin = fields.position

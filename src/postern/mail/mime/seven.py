@@ -16,6 +16,13 @@ _KEPT_BYTES = 512 * 1024
 """The end of the archive that is kept: room for the list of some ten thousand files."""
 _LIST_BYTES = 4 * 1024 * 1024
 _MAX_ROUNDS = 3
+_STEP_BYTES = 64 * 1024
+_LZMA_WORK = 2
+"""As against inflating."""
+_PROBE_WORK = 256
+_MAX_PROBES = 10_000
+"""Octets that could begin a list of names; of ten thousand files some four hundred look so."""
+_TOO_MUCH = "its list of files is too large"
 _PLAIN, _ENCODED = 0x01, 0x17
 _PACK_INFO, _UNPACK_INFO, _SIZE, _FOLDER = 0x06, 0x07, 0x09, 0x0B
 _NAMES = b"\x11"
@@ -33,6 +40,7 @@ class SevenReader(Sink):
         self._start = b""
         self._tail = bytearray()
         self._size = 0
+        self._is_over = False  # it came to too much, which was told
 
     def feed(self, data: bytes) -> bool:
         """Kept only as far as the list may reach."""
@@ -56,6 +64,8 @@ class SevenReader(Sink):
                 self._tell(What.ENCRYPTED, "7z")
                 return
             listed = self._decoded(listed)
+            if self._is_over:
+                return
         if listed[:1] != bytes([_PLAIN]):
             self._tell(What.UNREADABLE, "its list of files can't be read")
             return
@@ -83,33 +93,66 @@ class SevenReader(Sink):
         at = encoded.find(bytes([_UNPACK_INFO, _FOLDER, 1, 0, 1]), fields.position)
         if at < 0 or not packed:
             return b""
-        return _unpacked(packed, _Fields(encoded, at + 5))
+        return self._unpacked(packed, _Fields(encoded, at + 5))
+
+    def _unpacked(self, packed: bytes, coder: "_Fields") -> bytes:
+        """What one coder makes of it, a step at a time: LZMA, or nothing."""
+        options = _options(coder)
+        if options is None:
+            return b""
+        found = bytearray()
+        try:
+            decompressor = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[options])
+            while len(found) < _LIST_BYTES and not decompressor.eof:
+                piece = decompressor.decompress(packed, _STEP_BYTES)
+                packed = b""
+                if not piece:
+                    break
+                found += piece
+                if not self._ledger.may_inflate(_LZMA_WORK * len(piece)):
+                    self._give_up()
+                    return b""
+        except (lzma.LZMAError, ValueError, EOFError):
+            return b""
+        return bytes(found)
+
+    def _give_up(self) -> None:
+        self._is_over = True
+        self._tell(What.UNREADABLE, _TOO_MUCH)
 
     def _names(self, listed: bytes) -> None:
         """All names: wherever a list of names could begin, if its size and its end fit."""
         at, left = listed.find(_NAMES), 2 * _LIST_BYTES
+        probes = 0
         while at >= 0 and left > 0:
+            probes += 1
+            if probes > _MAX_PROBES or not self._ledger.may_work(_PROBE_WORK):
+                self._give_up()
+                return
             fields = _Fields(listed, at + 1)
             size = fields.number() - 1
             is_here = fields.octet() == 0
             end = fields.position + size
             if is_here and size % 2 == 0 and listed.startswith(b"\x00\x00", end - 2):
                 left -= size
-                self._list(listed[fields.position : end])
+                if not self._list(listed[fields.position : end]):
+                    return
             at = listed.find(_NAMES, at + 1)
         if left <= 0:
             self._tell(What.UNREADABLE, "its list of files can't be read")
 
-    def _list(self, names: bytes) -> None:
+    def _list(self, names: bytes) -> bool:
+        """False when there are more than are looked at."""
         for name in names.decode("utf-16-le", "replace").split("\x00"):
             if not self._ledger.may_list():
                 self._tell(What.UNREADABLE, "more files than are looked at")
-                return
+                return False
             self._ledger.name(name, self._within)
+        return True
 
 
-def _unpacked(packed: bytes, coder: "_Fields") -> bytes:
-    """What one coder makes of it: LZMA, or nothing."""
+def _options(coder: "_Fields") -> dict[str, int] | None:
+    """How one coder packs, if it is LZMA."""
     flags = coder.octet()
     name = coder.octets(flags & 0x0F)
     properties = coder.octets(coder.number()) if flags & 0x20 else b""
@@ -118,17 +161,8 @@ def _unpacked(packed: bytes, coder: "_Fields") -> bytes:
     if name == _LZMA1 and len(properties) == 5 and properties[0] < 9 * 5 * 5:
         packing = properties[0]
         options |= {"id": lzma.FILTER_LZMA1, "lc": packing % 9}
-        options |= {"lp": packing // 9 % 5, "pb": packing // 45}
-    elif name == _LZMA2:
-        options["id"] = lzma.FILTER_LZMA2
-    else:
-        return b""
-    try:
-        return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[options]).decompress(
-            packed, _LIST_BYTES
-        )
-    except (lzma.LZMAError, ValueError, EOFError):
-        return b""
+        return options | {"lp": packing // 9 % 5, "pb": packing // 45}
+    return options | {"id": lzma.FILTER_LZMA2} if name == _LZMA2 else None
 
 
 class _Fields:

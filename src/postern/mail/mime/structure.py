@@ -11,16 +11,20 @@ Source: RFC 2046 §5.1 (multipart), §5.1.1 (a delimiter may have more behind it
 from postern.mail.message.header import HeaderScan
 from postern.mail.mime.boundaries import Boundaries
 from postern.mail.mime.fields import Entity, read_entity
+from postern.mail.mime.gathered import TOO_MANY_BOUNDARIES, Gathered
 from postern.mail.mime.inspect import inspector
-from postern.mail.mime.leaf import Decoded, UuFinder
-from postern.mail.mime.ledger import Ledger, Sink
+from postern.mail.mime.leaf import Decoded, Troubles, UuFinder
+from postern.mail.mime.ledger import TOO_MUCH, Ledger, Sink
 from postern.mail.mime.names import MAILS, chosen, extensions
-from postern.mail.mime.part import Encoding, Fault, Limits, Part, Structure
+from postern.mail.mime.part import Encoding, Fault, Limits, Part, Structure, What
 from postern.mail.smtp.body import normalised
 
 MAX_DELIMITER_BYTES = 1000
 MAX_OPEN_MAILS = 20
 """Messages that are files, inside one another."""
+_MAIL_WORK = 16
+_HEADER_WORK = 64
+"""An octet of a message that is a file, and of a header in it: the message itself has paid."""
 _KEPT_NAMES = 4
 _NOTHING_SAID = Entity((), (), (Encoding.NONE,), (), ())
 
@@ -35,7 +39,7 @@ class StructureReader:
     """
 
     def __init__(self, scan: HeaderScan, limits: Limits, watched: frozenset[str]) -> None:
-        self._gathered = _Gathered(limits, Ledger(limits, watched, inspector))
+        self._gathered = Gathered(limits, Ledger(limits, watched, inspector))
         self._gathered.ledger.open_mail = self._open_mail
         self._body = _Body(self._gathered, 0, ())
         self._body.begin(scan)
@@ -45,6 +49,7 @@ class StructureReader:
 
     def feed(self, piece: bytes) -> None:
         """The next octets of the body."""
+        self._gathered.ledger.earn(len(piece))
         self._body.feed(piece)
 
     def finish(self) -> Structure:
@@ -60,22 +65,6 @@ class StructureReader:
         )
 
 
-class _Gathered:
-    """What is known so far, of messages inside the message too."""
-
-    __slots__ = ("count", "faults", "is_full", "ledger", "limits", "open_mails", "parts", "types")
-
-    def __init__(self, limits: Limits, ledger: Ledger) -> None:
-        self.limits = limits
-        self.ledger = ledger
-        self.parts: list[Part] = []
-        self.types: set[str] = set()
-        self.faults: set[Fault] = set()
-        self.count = 0
-        self.open_mails = 0
-        self.is_full = False  # nothing more is looked at
-
-
 class _Body:
     """A message's body, split into parts. ``depth``: how deep in others it lies itself."""
 
@@ -87,6 +76,7 @@ class _Body:
         "_gathered",
         "_held",
         "_in_header",
+        "_is_file",
         "_is_single",
         "_levels",
         "_scanned",
@@ -94,7 +84,7 @@ class _Body:
         "_within",
     )
 
-    def __init__(self, gathered: _Gathered, depth: int, within: tuple[str, ...]) -> None:
+    def __init__(self, gathered: Gathered, depth: int, within: tuple[str, ...]) -> None:
         self._gathered = gathered
         self._depth = depth
         self._within = within
@@ -106,6 +96,7 @@ class _Body:
         self._entity: Entity | None = None
         self._consumers: list[Sink] = []
         self._size = 0
+        self._is_file = bool(depth or within)
         self._is_single = False
 
     # --- octets -----------------------------------------------------------------------------------
@@ -224,6 +215,11 @@ class _Body:
     def begin(self, scan: HeaderScan) -> None:
         """A header was read: what comes now is its body."""
         gathered = self._gathered
+        if self._is_file and not gathered.ledger.may_work(_HEADER_WORK * scan.body_start):
+            gathered.ledger.tell(What.UNREADABLE, "", self._within, TOO_MUCH)
+            self._levels = Boundaries(gathered.faults)
+            self._is_single = True  # the rest of it goes by
+            return
         entity = read_entity(scan) or _NOTHING_SAID
         gathered.types.update(entity.types)
         gathered.faults.update(entity.faults)
@@ -233,8 +229,7 @@ class _Body:
         self._entity = entity
         self._size = 0
         if gathered.count > gathered.limits.parts:
-            gathered.faults.add(Fault.TOO_MANY_PARTS)
-            gathered.is_full = True
+            gathered.stop_at_parts(self._within)
         elif entity.is_multipart:
             self._open_multipart(entity)
         elif entity.is_message and entity.encodings == (Encoding.NONE,):
@@ -261,7 +256,8 @@ class _Body:
             return
         if any(encoding is not Encoding.NONE for encoding in entity.encodings):
             self._gathered.faults.add(Fault.ENCODED_CONTAINER)
-        self._levels.open(entity.boundaries)
+        if not self._levels.open(entity.boundaries):
+            self._gathered.stop(TOO_MANY_BOUNDARIES, self._within)
 
     def _open_message(self, entity: Entity) -> None:
         """A message as it is: its own header comes next."""
@@ -286,12 +282,18 @@ class _Body:
         gathered = self._gathered
         for encoding in entity.encodings:
             sink = self._mail() if is_mail else gathered.ledger.open(name, self._within)
-            self._consumers.append(Decoded(encoding, sink, gathered.faults))
+            troubles = Troubles(gathered.ledger, gathered.faults, name, self._within)
+            self._consumers.append(Decoded(encoding, sink, troubles))
 
     def _mail(self) -> Sink:
         """A message that is a file, or is encoded, which none may be (RFC 2046 §5.2.1)."""
         depth = self._deeper()
         return Sink() if depth < 0 else _message_file(self._gathered, depth, self._within)
+
+    @property
+    def work(self) -> int:
+        """What an octet takes, as against one that is inflated."""
+        return _MAIL_WORK + len(self._levels.every) // 2
 
     def _take(self, data: bytes) -> None:
         """Octets of the current part."""
@@ -319,7 +321,8 @@ class _Body:
     def _delimit(self, line: bytes) -> None:
         """A line behind "--" that begins with a boundary in force."""
         self._end_part()
-        self._in_header = self._levels.delimit(line)
+        if self._gathered.may_delimit(self._within):
+            self._in_header = self._levels.delimit(line)
 
 
 def _end(consumer: Sink) -> bool:
@@ -327,7 +330,7 @@ def _end(consumer: Sink) -> bool:
     return False
 
 
-def _message_file(gathered: _Gathered, depth: int, within: tuple[str, ...]) -> Sink:
+def _message_file(gathered: Gathered, depth: int, within: tuple[str, ...]) -> Sink:
     """What reads a message that is a file: one inside the other is one call inside the other."""
     if gathered.open_mails >= MAX_OPEN_MAILS:
         gathered.faults.add(Fault.TOO_DEEP)
@@ -339,16 +342,24 @@ def _message_file(gathered: _Gathered, depth: int, within: tuple[str, ...]) -> S
 class _MessageFile(Sink):
     """A message whose octets come decoded, with whatever line ends."""
 
-    def __init__(self, gathered: _Gathered, depth: int, within: tuple[str, ...]) -> None:
+    def __init__(self, gathered: Gathered, depth: int, within: tuple[str, ...]) -> None:
         self._gathered = gathered
         self._body = _Body(gathered, depth, within)
         self._limit = gathered.limits.header_bytes
         self._head = b""
+        self._within = within
         self._has_begun = False
+        self._is_over = False
         self._cr = b""
 
     def feed(self, data: bytes) -> bool:
-        """It is read to its end."""
+        """It is read to its end, unless that is too much work."""
+        if self._is_over:
+            return False
+        if not self._gathered.ledger.may_work(len(data) * self._body.work):
+            self._is_over = True
+            self._gathered.ledger.tell(What.UNREADABLE, "", self._within, TOO_MUCH)
+            return False
         data = self._cr + data
         self._cr = b"\r" if data.endswith(b"\r") else b""
         lines = normalised(data.removesuffix(b"\r") if self._cr else data)

@@ -4,10 +4,16 @@ Source: POSIX.1-2017 pax (ustar, extended headers); GNU's long names.
 """
 
 from postern.mail.mime.ledger import Ledger, Sink
+from postern.mail.mime.names import last_of
 from postern.mail.mime.part import What
 
 BLOCK = 512
+_NAME_WORK = 4
+_BLOCK_WORK = 1024
+"""To see whether a block is a header."""
 _MAX_NAME_BYTES = 64 * 1024
+_MAX_NAMES = 16
+"""Long names in front of one file that may become its name; there is one."""
 
 
 class TarReader(Sink):
@@ -20,7 +26,7 @@ class TarReader(Sink):
         self._left = 0  # of the current file's data
         self._padding = 0
         self._sink: Sink | None = None
-        self._long: bytes | None = None  # gathers a name that is too long for its header
+        self._long: bytearray | None = None  # gathers a name that is too long for its header
         self._is_pax = False
         self._names: list[str] = []
 
@@ -38,6 +44,8 @@ class TarReader(Sink):
             elif len(buffer) - position < BLOCK:
                 break
             else:
+                if not self._ledger.may_work(_BLOCK_WORK):
+                    return self._give_up("there is too much in it")
                 if not self._header(buffer[position : position + BLOCK]):
                     return False
                 position += BLOCK
@@ -56,40 +64,44 @@ class TarReader(Sink):
         if self._sink is not None and not self._sink.feed(buffer[position:end]):
             self._sink = None
         elif self._long is not None and len(self._long) < _MAX_NAME_BYTES:
-            self._long += buffer[position:end][:_MAX_NAME_BYTES]
+            room = _MAX_NAME_BYTES - len(self._long)
+            self._long += buffer[position : min(end, position + room)]
         if not self._left:
             self._end_of_data()
         return end
+
+    def _give_up(self, why: str) -> bool:
+        self._ledger.tell(What.UNREADABLE, self._within[-1], self._within[:-1], why)
+        return False
 
     def _end_of_data(self) -> None:
         if self._sink is not None:
             self._sink.finish()
             self._sink = None
         if self._long is not None:
-            self._names += _pax_paths(self._long) if self._is_pax else [_text(self._long)]
-            self._long = None
+            octets, self._long = bytes(self._long), None
+            # Whoever asks next is refused.
+            self._ledger.may_work(_NAME_WORK * len(octets))
+            names = _pax_paths(octets) if self._is_pax else [_text(octets)]
+            # Told when they are read: of those that follow one another only the last are kept.
+            for one in names:
+                self._ledger.name(one, self._within)
+            self._names = (self._names + [last_of(one) for one in names])[-_MAX_NAMES:]
 
     def _header(self, block: bytes) -> bool:
         size = _size(block[124:136])
         if size < 0 or not (block[257:262] == b"ustar" or _is_summed(block)):
             return True
         if not self._ledger.may_list():
-            self._ledger.tell(
-                What.UNREADABLE,
-                self._within[-1],
-                self._within[:-1],
-                "more files than are looked at",
-            )
-            return False
+            return self._give_up("more files than are looked at")
         kind = block[156:157]
         self._left, self._padding = size, -size % BLOCK
         if kind in (b"L", b"x", b"g"):
             self._is_pax = kind != b"L"
-            self._long = b""
+            self._long = bytearray()
             return True
         name = _text(block[:100])
-        for one in (name, *self._names):
-            self._ledger.name(one, self._within)
+        self._ledger.name(name, self._within)
         if size:
             self._sink = self._ledger.open((self._names or [name])[-1], self._within)
         self._names = []

@@ -21,6 +21,8 @@ _LONG_NAME = re.compile(
 )
 """A file name among an attachment's properties, long or short; found wherever it stands."""
 _LONG_NAME_BYTES = 12
+_NAME_WORK = 4096
+_ATTRIBUTE_WORK = 512
 
 
 class TnefReader(Sink):
@@ -39,7 +41,8 @@ class TnefReader(Sink):
 
     def feed(self, data: bytes) -> bool:
         """False where it is none any more."""
-        self._find_names(data)
+        if not self._find_names(data):
+            return False
         buffer = self._held + data
         position = 0
         while position < len(buffer):
@@ -68,8 +71,9 @@ class TnefReader(Sink):
     def _attribute(self, buffer: bytes, position: int) -> bool:
         level, tag, size = _HEAD.unpack_from(buffer, position)
         if level not in _LEVELS:
-            self._ledger.tell(What.UNREADABLE, self._within[-1], self._within[:-1], "it is damaged")
-            return False
+            return self._give_up("it is damaged")
+        if not self._ledger.may_work(_ATTRIBUTE_WORK):
+            return self._give_up("there is too much in it")
         self._left, self._to_skip = size, _CHECKSUM_BYTES
         if tag == _TITLE:
             self._title = b""
@@ -81,12 +85,18 @@ class TnefReader(Sink):
         end = min(position + self._left, len(buffer))
         self._left -= end - position
         if self._title is not None:
-            self._title += buffer[position:end][:_MAX_NAME_BYTES]
+            room = _MAX_NAME_BYTES - len(self._title)
+            self._title += buffer[position : min(end, position + max(0, room))]
         elif self._sink is not None and not self._sink.feed(buffer[position:end]):
             self._sink = None
         if not self._left:
             self._end_of_data()
         return end
+
+    def _give_up(self, why: str) -> bool:
+        self._behind = b""
+        self._ledger.tell(What.UNREADABLE, self._within[-1], self._within[:-1], why)
+        return False
 
     def _end_of_data(self) -> None:
         if self._sink is not None:
@@ -97,18 +107,22 @@ class TnefReader(Sink):
             self._ledger.name(self._name, self._within)
             self._title = None
 
-    def _find_names(self, data: bytes) -> None:
+    def _find_names(self, data: bytes) -> bool:
+        """False when there are more than are looked at."""
         buffer = self._behind + data
         whole = max(0, len(buffer) - _MAX_NAME_BYTES - _LONG_NAME_BYTES)
-        self._find_in(buffer, whole)
         self._behind = buffer[whole:]
+        return self._find_in(buffer, whole)
 
-    def _find_in(self, buffer: bytes, until: int | None = None) -> None:
+    def _find_in(self, buffer: bytes, until: int | None = None) -> bool:
         """Names that begin before ``until``: what follows them is there, or there is no more."""
         for found in _LONG_NAME.finditer(buffer):
             if until is not None and found.start() >= until:
                 break
+            if not self._ledger.may_work(_NAME_WORK):
+                return self._give_up("its names come to too much")
             size = min(int.from_bytes(found[2], "little"), _MAX_NAME_BYTES)
             raw = buffer[found.end() : found.end() + size]
             name = raw.decode("utf-16-le" if found[1] == b"\x1f" else "utf-8", "replace")
             self._ledger.name(name.partition("\x00")[0], self._within)
+        return True

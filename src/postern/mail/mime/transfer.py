@@ -19,11 +19,12 @@ _MAX_HELD_BYTES = 200
 class Decoder:
     """Passes octets on as they are; the others are made from it.
 
-    ``is_broken``: programs would not agree on what was decoded.
+    ``is_broken``: programs would not agree on what was decoded. ``is_given_up``: there was more.
     """
 
     def __init__(self) -> None:
         self.is_broken = False
+        self.is_given_up = False
 
     def feed(self, data: bytes) -> bytes:
         """What these octets decode to; some may be held back for the next piece."""
@@ -57,7 +58,7 @@ class Base64Decoder(Decoder):
         *ended, rest = _PADDING.split(clean)
         self._runs += len(ended)
         if self._runs > _MAX_RUNS:
-            self.is_broken = True
+            self.is_broken = self.is_given_up = True
             return b""
         decoded: list[bytes] = []
         for run in ended:

@@ -27,6 +27,12 @@ _MAX_VERSION = 100
 _ENCRYPTED, _UTF8 = 1, 0x800
 _UNICODE_PATH = 0x7075
 _OVERLAP = "files in it lie over one another"
+_NAME_WORK = 4
+_SIGNATURE_WORK = 192
+_MAX_FIELDS = 64
+"""Extra fields of one entry that are looked at; programs write two or three."""
+_MAX_PATHS = 4
+"""Unicode paths of one entry, which has one: programs take the first, or the last."""
 _MAX_OPEN = 8
 """Files that lie over one another; in an honest zip none do."""
 
@@ -77,6 +83,7 @@ class ZipReader(Sink):
         self._held = b""
         self._members: list[_Member] = []
         self._told: set[str] = set()
+        self._listed = 0  # where the last entry of the list ends in the buffer
         self._is_full = False
 
     def feed(self, data: bytes) -> bool:
@@ -110,12 +117,17 @@ class ZipReader(Sink):
     def _scan(self, buffer: bytes, *, is_end: bool) -> int:
         """Look at all entries in ``buffer``; from where on more is needed."""
         position = 0
+        self._listed = 0
         while not self._is_full:
             start = buffer.find(b"PK", position)
             if start < 0:
                 return len(buffer) - (1 if buffer.endswith(b"P") else 0)
             if len(buffer) - start < 4:
                 return start
+            if not self._ledger.may_work(_SIGNATURE_WORK):
+                self._is_full = True
+                self._tell(What.UNREADABLE, "more files than are looked at")
+                break
             # An entry's own name or extra field may hold others, which some program would find.
             position = start + 2
             signature = buffer[start + 2 : start + 4]
@@ -142,6 +154,8 @@ class ZipReader(Sink):
         if len(buffer) < behind and not is_end:
             return False
         name = self._entry(buffer, start + _LOCAL_BYTES, name_size, extra_size, flags, method)
+        if self._is_full:
+            return True
         if name.endswith("/") or flags & _ENCRYPTED or method not in (_STORED, _DEFLATED):
             return True
         if self._members and not self._ledger.may_overlap():
@@ -178,7 +192,13 @@ class ZipReader(Sink):
             return True
         if len(buffer) < start + _CENTRAL_BYTES + name_size + extra_size and not is_end:
             return False
-        self._entry(buffer, start + _CENTRAL_BYTES, name_size, extra_size, flags, method)
+        begin = start + _CENTRAL_BYTES
+        if begin < self._listed and not self._ledger.may_overlap():
+            self._is_full = True
+            self._tell(What.UNREADABLE, _OVERLAP)
+            return True
+        self._listed = max(self._listed, begin + name_size + extra_size)
+        self._entry(buffer, begin, name_size, extra_size, flags, method)
         return True
 
     def _entry(
@@ -188,12 +208,20 @@ class ZipReader(Sink):
         if not self._ledger.may_list():
             self._is_full = True
             self._tell(What.UNREADABLE, "more files than are looked at")
+            return ""
+        if not self._ledger.may_work(_NAME_WORK * (name_size + extra_size)):
+            self._is_full = True
+            self._tell(What.UNREADABLE, "its names come to too much")
+            return ""
         raw = buffer[start : start + name_size]
         name = raw.decode("utf-8" if flags & _UTF8 else "cp437", "replace")
         self._ledger.name(name, self._within)
         extra = buffer[start + name_size : start + name_size + extra_size]
-        for other in _unicode_paths(extra):
+        paths, is_cut = _unicode_paths(extra)
+        for other in paths:
             self._ledger.name(other, self._within)
+        if is_cut:
+            self._tell(What.UNREADABLE, "a file in it has many names")
         if flags & _ENCRYPTED or method == _AES:
             self._tell(What.ENCRYPTED, "zip")
         elif method not in (_STORED, _DEFLATED):
@@ -211,13 +239,16 @@ def _is_likely(version: int, method: int, name_size: int) -> bool:
     return version & 0xFF <= _MAX_VERSION and method in _METHODS and name_size > 0
 
 
-def _unicode_paths(extra: bytes) -> list[str]:
-    """Names that take the place of the entry's own."""
-    found = []
-    position = 0
+def _unicode_paths(extra: bytes) -> tuple[list[str], bool]:
+    """Names that take the place of the entry's own; True when there may be more of them."""
+    found: list[str] = []
+    position = fields = 0
     while position + 4 <= len(extra):
+        fields += 1
+        if fields > _MAX_FIELDS or len(found) >= _MAX_PATHS:
+            return found, True
         tag, size = struct.unpack_from("<HH", extra, position)
         if tag == _UNICODE_PATH:
             found.append(extra[position + 9 : position + 4 + size].decode("utf-8", "replace"))
         position += 4 + size
-    return found
+    return found, False

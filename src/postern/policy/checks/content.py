@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from postern.mail.finding import Finding, Result, Whose
 from postern.mail.message.text import clean_text
-from postern.mail.mime.names import extensions, last_two
+from postern.mail.mime.names import DOCUMENTS, extensions, last_two
 from postern.mail.mime.part import Discovery, What
 from postern.policy.checks.check import Found
 from postern.policy.checks.letter import Letter
@@ -43,10 +43,6 @@ TYPES = frozenset(
         # A file in pieces, one in each of several messages: no filter sees it (RFC 2046 §5.2.2).
         "message/partial",
     ]
-)
-_DOCUMENTS = _words(
-    "bmp csv doc docx eml gif htm html jpeg jpg mp3 mp4 odp ods odt pdf png ppt pptx rtf txt"
-    " wav xls xlsx xml zip"
 )
 MAX_TOLD = 5
 _MAX_NAME_CHARS = 100
@@ -85,8 +81,12 @@ def has_content(letter: Letter) -> bool:
 async def check_content(letter: Letter, settings: ContentSettings) -> Found:
     """``content.attachment``, ``content.couldnt-tell``, or fine."""
     structure = letter.structure
-    told = {finding.text: finding for finding in _refused(letter, settings)}
-    findings = list(told.values())[:MAX_TOLD]
+    told: dict[str, Finding] = {}
+    for finding in _refused(letter, settings):
+        told.setdefault(finding.text, finding)
+        if len(told) == MAX_TOLD:
+            break
+    findings = list(told.values())
     rest = [one for one in structure.discoveries if one.what in (What.ENCRYPTED, What.UNREADABLE)]
     for one in rest[:MAX_TOLD]:
         findings += _in_doubt(one, settings)
@@ -115,7 +115,7 @@ def _refused(letter: Letter, settings: ContentSettings) -> Iterator[Finding]:
 
 def _by_name(name: str, settings: ContentSettings) -> str:
     """What is wrong with a file called so; empty for nothing."""
-    doubles = {end for start, end in last_two(name) if start in _DOCUMENTS and end in PROGRAMS}
+    doubles = {end for start, end in last_two(name) if start in DOCUMENTS and end in PROGRAMS}
     if doubles and settings.double_extensions:
         return "is a program that is named like a document"
     found = extensions(name) & settings.extensions
