@@ -22,6 +22,9 @@ ARGS ?=
 COMPILED := $(CURDIR)/.venv/compiled
 COMPILED_TESTS := $(addprefix tests/,mail reception queue routing delivery spool dialogues fuzz crash \
   journeys)
+# Journeys that lead through what is not compiled, and take long: once is enough.
+COMPILED_TESTS += $(addprefix --ignore=tests/journeys/,test_quarantine.py test_rejected_sender.py \
+  test_preview.py test_scanner_limits.py test_scanner_ends.py test_quota.py)
 
 .PHONY: help run compile check test bench fuzz soak profile docs lock clean
 
