@@ -190,7 +190,8 @@ class Digests:
         while some := list(islice(waiting, BATCH)):
             letters = [await self._letter(owner, heap, day) for owner, heap in some]
             sent += await self._send(letters)
-        log.info("quarantine.letters", sent=sent)
+        if sent:
+            log.info("quarantine.letters", sent=sent)
         return sent
 
     def _gather(self) -> dict[str, _Heap]:
