@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
 from tests.peers.dns import NsdServer
 from tests.peers.outsider import Letter, Said, hand_in
 from tests.peers.postern_server import Listening, PosternServer, PosternSettings, postern
-from tests.peers.process import wait_until
+from tests.peers.process import short_folder, wait_until
+from tests.peers.scanners import EICAR, SPAM_WORD, clamd, rspamd
 
 from postern.directory.model import Refused
 from postern.directory.store.site import SiteStore
@@ -87,6 +88,10 @@ ATTACHED = MESSAGE.replace(
     b'\r\nMIME-Version: 1.0\r\nContent-Type: application/octet-stream; name="prices.pdf.exe"'
     b"\r\nContent-Disposition: attachment\r\n\r\nGreen",
 )
+INFECTED = MESSAGE + EICAR + b"\r\n"
+PROGRAM = """#!/bin/sh
+case "$(cat)" in *"no tea"*) echo "it says no tea"; exit 1 ;; esac
+"""
 LETTER = Letter("198.51.100.24", "mail.tea.test", "chen@tea.test", MESSAGE)
 
 
@@ -144,6 +149,8 @@ FAULTS = (
     ),
     Fault("standards.header", "2 From", _beyond(b"From: <li@tea.test>\r\n" + MESSAGE), "message"),
     Fault("standards.long-line", "998", _beyond(MESSAGE + b"x" * 999 + b"\r\n"), "message"),
+    Fault("spam.score", "spam", _beyond(MESSAGE + SPAM_WORD + b"\r\n"), "message"),
+    Fault("command.found", "it says no tea", _beyond(MESSAGE + b"no tea\r\n"), "message"),
     Fault("content.attachment", "prices.pdf.exe", _beyond(ATTACHED), "message"),
     Fault("dkim.fail", "no signature holds", _beyond(signed(MESSAGE) + b"and more"), "message"),
     Fault("dmarc.quarantine", "put aside", _beyond(author(b"boss@aside.test")), "message"),
@@ -251,13 +258,22 @@ def _text(path: Path) -> bytes:
 @contextmanager
 def court() -> Iterator[Court]:
     """The server, with everything that its checks look up."""
-    with NsdServer(ZONES) as dns:
+    with NsdServer(ZONES) as dns, clamd() as virus, rspamd() as spam, short_folder() as folder:
+        program = folder / "scan"
+        program.write_text(PROGRAM)
+        program.chmod(0o755)
         settings = PosternSettings(
             hostname=HOSTNAME,
             listeners=(Listening("mx", extra='proxy_protocol = ["127.0.0.0/8"]'),),
             resolver=dns.address,
             # Nobody is asked to come again: what one check leads to is tried here.
-            tables=(("[blocklist]", 'zone = "bl.test"'), ("greylist", 'mode = "off"')),
+            tables=(
+                ("[blocklist]", 'zone = "bl.test"'),
+                ("greylist", 'mode = "off"'),
+                ("scanner.clamd", f'socket = "{virus.socket}"'),
+                ("scanner.rspamd", f'socket = "{spam.socket}"'),
+                ("scanner.own", f'kind = "command"\ncommand = ["{program}"]'),
+            ),
         )
         with postern(settings) as server:
             clock = SystemClock()

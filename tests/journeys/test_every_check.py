@@ -4,12 +4,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from tests.journeys.judged import FAULTS, LETTER, MESSAGE, Court, Fault, author, court, signed
+from tests.journeys.judged import (
+    FAULTS,
+    INFECTED,
+    LETTER,
+    MESSAGE,
+    Court,
+    Fault,
+    author,
+    court,
+    signed,
+)
 from tests.journeys.told import traced
 
 from postern.policy.rules.rule import DEFAULTS, Action, Scope, Treatment, checks_of
 
-pytestmark = pytest.mark.peers("nsd")
+pytestmark = pytest.mark.peers("nsd", "clamd", "rspamd")
 
 PLACES = {
     Treatment.OFF: "inbox",
@@ -104,6 +114,18 @@ def test_a_refusal_is_on_record_with_its_check(place: Court, fault: Fault) -> No
     assert told.because.check == fault.check
     assert told.recipients[0].state == "refused"
     assert fault.check in {step.step for step in told.steps if step.result == "fail"}
+
+
+@pytest.mark.parametrize("scope", [Scope.MAILBOX, Scope.DOMAIN], ids=lambda one: one.name.lower())
+def test_what_is_locked_no_rule_lets_through(place: Court, scope: Scope) -> None:
+    recipient = place.recipient("infected")
+    letter = replace(LETTER, message=INFECTED)
+    with place.rule(Action.ALLOW, letter.ip, scope, recipient):
+        said = place.hand_in(letter, recipient)
+    assert (said.stage, said.code) == ("message", 550)
+    told = traced(place.server, said.trace)
+    assert told.because is not None
+    assert told.because.check == "virus.found"
 
 
 # --- couldn't tell --------------------------------------------------------------------------------

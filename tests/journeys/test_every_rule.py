@@ -9,7 +9,7 @@ from tests.peers.outsider import Letter
 
 from postern.policy.rules.rule import Action, Scope
 
-pytestmark = pytest.mark.peers("nsd")
+pytestmark = pytest.mark.peers("nsd", "clamd", "rspamd")
 
 
 @pytest.fixture(scope="module")
