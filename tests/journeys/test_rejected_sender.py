@@ -74,7 +74,9 @@ def send(server: PosternServer) -> Exchange:
 
 
 def fixes(server: PosternServer) -> list[dict[str, str]]:
-    found = server.cli_json("why", "tea-trading.test", "--to", WANG)["fixes"]
+    words = ("why", "tea-trading.test", "--to", WANG)
+    wait_until(lambda: server.run(*words).exit_code != 4, "it on file", server=server.server)
+    found = server.cli_json(*words)["fixes"]
     assert isinstance(found, list)
     return found
 
