@@ -28,6 +28,7 @@ def is_removed(value: bytes, name: bytes = b"Authentication-Results:") -> bool:
         b"mx.host.example;dmarc=pass",
         b" MX.Host.EXAMPLE; dmarc=pass",
         b" mx.host.example.; dmarc=pass",
+        b" .mx.host.example; dmarc=pass",
         b" mx.host.example 1; dmarc=pass",
         b" mx.host.example 2; dmarc=pass",
         b" mx.host.example (really) 1 (yes); dmarc=pass",

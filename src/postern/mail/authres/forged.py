@@ -73,7 +73,8 @@ def _is_ours(word: str, ours: frozenset[str]) -> bool:
 def id_key(authserv_id: str) -> str:
     """The one spelling in which ids are compared: A-labels where it is a domain, else folded.
 
-    RFC 8601 §5 compares U-labels, which comes to the same.
+    RFC 8601 §5 compares U-labels, which comes to the same. Dots around it do not make another name
+    of it for every reader, and so not for us.
     """
-    name = authserv_id.strip().removesuffix(".")
+    name = authserv_id.strip().strip(".").strip()
     return to_a_labels(name) or normalize("NFKC", name).casefold()
