@@ -9,7 +9,7 @@ from tests.journeys.told import Conversation, code_in, traced, wait_state
 from tests.mail.mime.making import PROGRAM, attached, encrypted, mixed, text, zipped
 from tests.peers.dns import NsdServer
 from tests.peers.postern_server import Listening, PosternServer, PosternSettings, postern
-from tests.peers.swaks import Exchange, swaks
+from tests.peers.swaks import Exchange, proxied, swaks
 
 pytestmark = pytest.mark.peers("swaks", "nsd")
 
@@ -38,10 +38,7 @@ def server() -> Iterator[PosternServer]:
 
 
 def send(server: PosternServer, message: bytes) -> Exchange:
-    options = (
-        "--proxy-version", "1", "--proxy-family", "TCP4", "--proxy-source", CLIENT,
-        "--proxy-source-port", "4242", "--proxy-dest", "192.0.2.1", "--proxy-dest-port", "25",
-    )  # fmt: skip
+    options = proxied(CLIENT)
     return swaks(
         server.port(),
         sender="chen@tea.test",

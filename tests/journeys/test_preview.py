@@ -8,7 +8,7 @@ import pytest
 from tests.journeys.told import WITHIN_S, code_in, traced, wait_state
 from tests.peers.dns import NsdServer
 from tests.peers.postern_server import Listening, PosternServer, PosternSettings, postern
-from tests.peers.swaks import Exchange, swaks
+from tests.peers.swaks import Exchange, proxied, swaks
 
 pytestmark = pytest.mark.peers("swaks", "nsd")
 
@@ -35,10 +35,7 @@ def server() -> Iterator[PosternServer]:
 
 
 def send(server: PosternServer, to: str, ip: str = GOOD, *options: str) -> Exchange:
-    proxy = (
-        "--proxy-version", "1", "--proxy-family", "TCP4", "--proxy-source", ip,
-        "--proxy-source-port", "4242", "--proxy-dest", "192.0.2.1", "--proxy-dest-port", "25",
-    )  # fmt: skip
+    proxy = proxied(ip)
     return swaks(server.port(), sender="chen@tea.test", to=to, options=(*proxy, *options))
 
 

@@ -13,7 +13,7 @@ from tests.peers.dns import NsdServer
 from tests.peers.postern_server import Listening, PosternServer, PosternSettings, postern
 from tests.peers.postfix import PostfixSettings, postfix
 from tests.peers.process import wait_until
-from tests.peers.swaks import Exchange, swaks
+from tests.peers.swaks import Exchange, proxied, swaks
 
 pytestmark = pytest.mark.peers("swaks", "nsd")
 
@@ -62,11 +62,7 @@ def server(dns: NsdServer) -> Iterator[PosternServer]:
 def send(
     server: PosternServer, to: str, ip: str = PROVEN, sender: str = "chen@tea.test", *options: str
 ) -> Exchange:
-    proxy = (
-        "--proxy-version", "1", "--proxy-family", "TCP4", "--proxy-source", ip,
-        "--proxy-source-port", "4242", "--proxy-dest", "192.0.2.1", "--proxy-dest-port", "25",
-        "--helo", "nowhere.far.test",
-    )  # fmt: skip
+    proxy = (*proxied(ip), "--helo", "nowhere.far.test")
     return swaks(server.port(), sender=sender, to=to, options=(*proxy, *options))
 
 

@@ -15,7 +15,7 @@ from tests.peers.dns import NsdServer
 from tests.peers.dns_proxy import DnsProxy
 from tests.peers.postern_server import Listening, PosternServer, PosternSettings, postern
 from tests.peers.process import wait_until
-from tests.peers.swaks import Exchange, swaks
+from tests.peers.swaks import Exchange, proxied, swaks
 
 pytestmark = pytest.mark.peers("swaks", "nsd")
 
@@ -65,11 +65,7 @@ def harbour(*resolvers: tuple[str, str]) -> Iterator[PosternServer]:
 
 
 def send(server: PosternServer) -> Exchange:
-    options = (
-        "--proxy-version", "1", "--proxy-family", "TCP4", "--proxy-source", IP,
-        "--proxy-source-port", "4242", "--proxy-dest", "192.0.2.1", "--proxy-dest-port", "25",
-        "--ehlo", "srv-2003",
-    )  # fmt: skip
+    options = (*proxied(IP), "--ehlo", "srv-2003")
     return swaks(server.port(), sender=SENDER, to=WANG, options=options)
 
 

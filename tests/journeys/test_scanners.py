@@ -14,7 +14,7 @@ from tests.peers.process import short_folder, wait_until
 from tests.peers.scanners import EICAR, SIGNATURE, SPAM_WORD, WORST_WORD, ScannerPeer
 from tests.peers.scanners import clamd as clamd_peer
 from tests.peers.scanners import rspamd as rspamd_peer
-from tests.peers.swaks import Exchange, swaks
+from tests.peers.swaks import Exchange, proxied, swaks
 
 pytestmark = pytest.mark.peers("swaks", "nsd", "clamd", "rspamd")
 
@@ -43,10 +43,7 @@ class Site:
     def send(self, to: str, words: bytes = b"", header: bytes = b"") -> Exchange:
         """A message from outside."""
         message = b"From: chen@tea.test\nTo: x\nSubject: tea\n" + header + b"\nHello\n" + words
-        proxy = (
-            "--proxy-version", "1", "--proxy-family", "TCP4", "--proxy-source", "198.51.100.24",
-            "--proxy-source-port", "4242", "--proxy-dest", "192.0.2.1", "--proxy-dest-port", "25",
-        )  # fmt: skip
+        proxy = proxied("198.51.100.24")
         return swaks(
             self.server.port(), sender="chen@tea.test", to=to, options=proxy, message=message
         )

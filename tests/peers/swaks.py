@@ -89,6 +89,14 @@ def swaks(
     return Exchange(done.returncode, tuple(parse(transcript)), transcript)
 
 
+def proxied(ip: str) -> tuple[str, ...]:
+    """Options with which swaks comes from an address, by a PROXY header of version 1."""
+    return (
+        "--proxy-version", "1", "--proxy-family", "TCP4", "--proxy-source", ip,
+        "--proxy-source-port", "4242", "--proxy-dest", "192.0.2.1", "--proxy-dest-port", "25",
+    )  # fmt: skip
+
+
 def parse(transcript: str) -> list[tuple[str, str]]:
     """The two sides' lines out of a transcript."""
     lines: list[tuple[str, str]] = []
