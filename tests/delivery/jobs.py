@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from postern.delivery.job import Job
 from postern.delivery.settings import DeliverySettings
 from postern.mail.address import Address
 from postern.mail.content import BytesContent, Content
 from postern.mail.envelope import Recipient, Sender
-from postern.mail.route import Egress, SmtpRoute, Target, TlsPolicy
+from postern.mail.route import Egress, SmtpRoute, Target, TlsDemand, TlsPolicy, Way
 from postern.runtime.clock import FakeClock
 
 BODY = b"Subject: hello\r\n\r\none\r\n.two\r\n"
@@ -56,8 +56,9 @@ def route(
     *targets: Target,
     tls: TlsPolicy = TlsPolicy.OPPORTUNISTIC,
     egress: Egress | None = None,
-) -> SmtpRoute:
-    return SmtpRoute("peer.test", egress or Egress("direct"), targets, tls)
+) -> tuple[Way, ...]:
+    demanding = tuple(replace(target, tls=TlsDemand(tls)) for target in targets)
+    return SmtpRoute("peer.test", egress or Egress("direct"), demanding).ways
 
 
 def settings(**changes: object) -> DeliverySettings:

@@ -1,14 +1,17 @@
 """Which delivery gets a piece of work, and how it is told what belongs into Junk."""
 
+from collections.abc import Sequence
+
 import pytest
 from tests.queue.stage import DELIVERED, smtp
 from tests.spool.mail import message
 
 from postern.delivery.job import Job, JobResult
 from postern.delivery.maildir_store import Folder
-from postern.mail.route import LmtpRoute, MaildirRoute, Route
+from postern.mail.route import LmtpRoute, MaildirRoute, Route, Way
 from postern.queue.courier import JUNK_FIELD, RELEASED_FIELD, Courier
 from postern.queue.groups import Work
+from postern.routing.chooser import Chooser
 
 LMTP = LmtpRoute("local", "unix:/run/lmtp")
 MAILDIR = MaildirRoute("local", "here.test/wang")
@@ -19,12 +22,14 @@ class Scripted:
     """Every way out: notes what it was given."""
 
     def __init__(self) -> None:
-        self.given: list[tuple[Route, bytes, Folder | None]] = []
+        self.given: list[tuple[object, bytes, Folder | None]] = []
 
-    async def deliver(self, route: Route, job: Job, folder: Folder | None = None) -> JobResult:
+    async def deliver(
+        self, where: Route | Sequence[Way], job: Job, folder: Folder | None = None, /
+    ) -> JobResult:
         data = job.content.in_memory
         assert data is not None
-        self.given.append((route, data, folder))
+        self.given.append((where, data, folder))
         return JobResult((DELIVERED,) * len(job.recipients), ())
 
 
@@ -35,12 +40,12 @@ async def test_junk_goes_to_its_folder_or_is_marked(*, is_junk: bool) -> None:
     data = made.content.in_memory
     assert data is not None
     way = Scripted()
-    courier = Courier(way, way, way)
+    courier = Courier(way, way, way, Chooser())
     for route in (SMTP, LMTP, MAILDIR):
         await courier.attempt(Work(made, made.deliveries, route))
     marked = JUNK_FIELD + data if is_junk else data
     folder = Folder.JUNK if is_junk else Folder.INBOX
-    assert way.given == [(SMTP, marked, None), (LMTP, marked, None), (MAILDIR, data, folder)]
+    assert way.given == [(SMTP.ways, marked, None), (LMTP, marked, None), (MAILDIR, data, folder)]
 
 
 async def test_released_mail_says_so_on_every_way() -> None:
@@ -49,7 +54,7 @@ async def test_released_mail_says_so_on_every_way() -> None:
     data = made.content.in_memory
     assert data is not None
     way = Scripted()
-    courier = Courier(way, way, way)
+    courier = Courier(way, way, way, Chooser())
     for route in (SMTP, LMTP, MAILDIR):
         await courier.attempt(Work(made, made.deliveries, route))
     marked = RELEASED_FIELD % made.deliveries[0].released.encode() + data

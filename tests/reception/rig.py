@@ -25,7 +25,7 @@ from postern.mail.address import Address
 from postern.mail.envelope import Recipient
 from postern.mail.outcome import Cause, Deferred, Delivered, Outcome, Refused
 from postern.mail.reply import reply
-from postern.mail.route import Egress, Route, SmtpRoute, Target
+from postern.mail.route import Egress, Route, SmtpRoute, Target, Way
 from postern.mail.tracecode import TraceCodes
 from postern.policy.greylist.keeper import GreylistKeeper
 from postern.policy.greylist.settings import GreylistSettings, Mode
@@ -137,7 +137,7 @@ class Gate:
             raise asyncio.CancelledError
         return ROUTE
 
-    async def verify(self, route: SmtpRoute, recipient: Recipient) -> Outcome:
+    async def verify(self, ways: Sequence[Way], recipient: Recipient) -> Outcome:
         self.asked.append(recipient.address.local)
         await self.open.wait()
         if self.is_down:

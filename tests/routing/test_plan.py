@@ -1,5 +1,6 @@
 import random
 
+from postern.mail.route import ANY_TLS
 from postern.routing.plan import MAX_TARGETS, Host, Plan, targets
 
 
@@ -8,7 +9,7 @@ def plan(*hosts: Host) -> Plan:
 
 
 def order(made: Plan, seed: int = 1, **options: bool) -> list[str]:
-    return [target.ip for target in targets(made, random.Random(seed), **options)]
+    return [target.ip for target in targets(made, random.Random(seed), ANY_TLS, **options)]
 
 
 def test_lower_preference_always_comes_first() -> None:

@@ -9,7 +9,15 @@ from postern.mail.address import Address
 from postern.mail.dns import Question, Status
 from postern.mail.finding import Whose
 from postern.mail.outcome import Cause
-from postern.mail.route import LmtpRoute, MaildirRoute, NoRoute, SmtpRoute, TlsPolicy
+from postern.mail.route import (
+    ANY_TLS,
+    LmtpRoute,
+    MaildirRoute,
+    NoRoute,
+    SmtpRoute,
+    TlsDemand,
+    TlsPolicy,
+)
 from postern.routing.places import GatewayDomain, LocalDomainUnknown, LocalMailbox
 from postern.routing.router import MAX_KEPT
 from postern.routing.settings import EgressSettings, HostPort, LiteralPolicy
@@ -132,7 +140,8 @@ async def test_everything_leaves_through_the_usual_relay_without_asking_about_th
     route = await world.smtp("tea.test")
     assert {(t.host, t.port) for t in route.targets} == {("us1.host.test", 587)}
     assert {t.ip for t in route.targets} == {"198.51.100.7", "198.51.100.8"}
-    assert (route.group, route.tls) == ("relay:us1", TlsPolicy.VERIFY)
+    assert route.group == "relay:us1"
+    assert {target.tls for target in route.targets} == {TlsDemand(TlsPolicy.VERIFY)}
     assert (route.egress.username, route.egress.password) == ("cn1", "s3cret")
     assert {question.name for question in world.dns.queries} == {"us1.host.test"}
     assert world.router.cached_route(Address("li", "coffee.test")) == route
@@ -181,7 +190,7 @@ async def test_password_of_a_relay_is_never_shown(world: World) -> None:
 async def test_tls_of_a_relay_does_not_bind_mail_that_goes_directly(world: World) -> None:
     world.set(egresses=(EgressSettings("direct", tls=TlsPolicy.VERIFY),))
     with_mx(world)
-    assert (await world.smtp("tea.test")).tls is TlsPolicy.OPPORTUNISTIC
+    assert {target.tls for target in (await world.smtp("tea.test")).targets} == {ANY_TLS}
 
 
 async def test_source_address_decides_the_family(world: World) -> None:

@@ -28,6 +28,7 @@ from postern.queue.tidings import NoticeTidings
 from postern.reception.callahead import CallAhead
 from postern.reception.codes import Numbers
 from postern.reception.recipients import Recipients
+from postern.routing.chooser import Chooser
 from postern.routing.machine import this_machine
 from postern.routing.places import DirectoryPlaces
 from postern.routing.router import Router
@@ -93,7 +94,7 @@ def outward(
         lmtp,
         maildir,
         router,
-        Courier(smtp, lmtp, maildir),
+        Courier(smtp, lmtp, maildir, Chooser()),
         NoticeTidings(
             notice_settings(config),
             expire_s,

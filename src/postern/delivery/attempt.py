@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from postern.delivery.job import Job
 from postern.journal.record import AttemptRecord
 from postern.mail.outcome import Deferred, Delivered, Outcome, Refused
-from postern.mail.route import Target
+from postern.mail.route import Target, Way
 from postern.mail.smtp.client_mail import Mail
 
 SMTP_PORT = 25
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class WayName:
     """The way an attempt went, as its record names it."""
 
     egress: str
@@ -28,6 +28,11 @@ def address_of(target: Target) -> str:
     return f"[{target.ip}]:{target.port}" if ":" in target.ip else f"{target.ip}:{target.port}"
 
 
+def name_of(way: Way) -> WayName:
+    """How records name a way."""
+    return WayName(way.egress.name, way.target.host, address_of(way.target))
+
+
 def mail_of(job: Job, *, only_asks: bool = False) -> Mail:
     """The job as the client machine takes it; ``only_asks``: just its envelope, see ``Mail``."""
     content = job.content
@@ -37,7 +42,7 @@ def mail_of(job: Job, *, only_asks: bool = False) -> Mail:
 
 
 def records(
-    way: Way, at: float, seconds: float, tls: str, outcomes: Sequence[Outcome]
+    way: WayName, at: float, seconds: float, tls: str, outcomes: Sequence[Outcome]
 ) -> tuple[AttemptRecord, ...]:
     """The records of one target tried: one, or one per answer where answers differ."""
     first = outcomes[0]
@@ -53,7 +58,7 @@ def records(
 
 
 def _record(
-    way: Way, at: float, seconds: float, tls: str, outcome: Outcome, numbers: tuple[int, ...]
+    way: WayName, at: float, seconds: float, tls: str, outcome: Outcome, numbers: tuple[int, ...]
 ) -> AttemptRecord:
     word = _WORDS[type(outcome)]
     cause = "" if isinstance(outcome, Delivered) else outcome.cause.value

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from postern.delivery.attempt import Way, mail_of, records
+from postern.delivery.attempt import WayName, mail_of, records
 from postern.delivery.job import Job, JobResult
 from postern.delivery.opener import Opener, Place
 from postern.delivery.pool import Pool
@@ -77,7 +77,7 @@ class LmtpDelivery:
     ) -> JobResult:
         assert len(outcomes) == len(job.recipients)
         outcomes = tuple(map(_not_for_room, outcomes))
-        way = Way(EGRESS, route.group, route.endpoint)
+        way = WayName(EGRESS, route.group, route.endpoint)
         seconds = self._clock.monotonic() - began
         return JobResult(outcomes, records(way, at, seconds, "", outcomes))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from postern.delivery.attempt import Way, records
+from postern.delivery.attempt import WayName, records
 from postern.delivery.job import Job, JobResult
 from postern.delivery.maildir_store import Draft, Folder, MaildirStore, parse_home
 from postern.mail.content import Content
@@ -75,7 +75,7 @@ class MaildirDelivery:
         if not outcomes:
             return JobResult((), ())
         seconds = self._clock.monotonic() - began
-        way = Way(EGRESS, route.group, "")
+        way = WayName(EGRESS, route.group, "")
         return JobResult(tuple(outcomes), records(way, at, seconds, "", outcomes))
 
     async def close(self, grace_s: float) -> None:

@@ -33,11 +33,21 @@ class Notify(Flag):
     DELAY = 4
 
 
+class TlsWish(Enum):
+    """What a sender asked of TLS for one message, on all hops from here on."""
+
+    NONE = "none"  # what the next hop's domain asks for
+    OPTIONAL = "optional"  # rather in clear than not at all: "TLS-Required: No" (RFC 8689 §5)
+    ENCRYPT = "encrypt"  # never in clear
+    REQUIRETLS = "requiretls"  # verified, to servers that promise the same (RFC 8689)
+
+
 @dataclass(frozen=True, slots=True)
 class Sender:
     """MAIL FROM and its parameters. ``address`` None is the null sender ``<>``.
 
     ``prdr``: after the message the client wants an answer for each recipient (draft-hall-prdr).
+    ``requiretls``: the parameter of RFC 8689 §2.
     """
 
     address: Address | None
@@ -47,6 +57,7 @@ class Sender:
     ret: Ret | None = None
     envid: str | None = None
     prdr: bool = False
+    requiretls: bool = False
 
     def __str__(self) -> str:
         return "" if self.address is None else str(self.address)

@@ -13,6 +13,36 @@ class TlsPolicy(Enum):
     OPPORTUNISTIC = "opportunistic"  # RFC 7435: encrypt if offered, never verify
     ENCRYPT = "encrypt"
     VERIFY = "verify"  # encrypt, and the certificate must match the host's name
+    DANE = "dane"  # encrypt, and the certificate must match a TLSA record (RFC 7672)
+
+
+@dataclass(frozen=True, slots=True)
+class Tlsa:
+    """One TLSA record (RFC 6698 §2.1)."""
+
+    usage: int
+    selector: int
+    matching: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TlsDemand:
+    """What TLS one address must have.
+
+    ``names``: what the certificate may be for, of VERIFY and DANE's trust anchors; empty: the
+    host. ``tlsa``: the records, of DANE. ``source``: who asks for it, a word for the record, such
+    as ``mta-sts``, ``dane``, ``domain``, ``message`` or a temporary's label; empty: nobody.
+    """
+
+    policy: TlsPolicy = TlsPolicy.OPPORTUNISTIC
+    names: tuple[str, ...] = ()
+    tlsa: tuple[Tlsa, ...] = ()
+    source: str = ""
+
+
+ANY_TLS = TlsDemand()
+"""Encrypted if possible, and nobody asks for more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +52,7 @@ class Target:
     host: str
     ip: str
     port: int
+    tls: TlsDemand = ANY_TLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +67,33 @@ class Egress:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """One address through one egress: what two messages must share to share a connection.
+
+    ``is_fallback``: through a relay that is only taken when nothing answers directly.
+    """
+
+    egress: Egress
+    target: Target
+    is_fallback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SmtpRoute:
-    """SMTP to ``targets`` in this order; ``group`` is the MX group's name."""
+    """SMTP to ``targets`` in this order; ``group`` is the MX group's name.
+
+    ``domain``: the recipient's; empty where a person wrote down the host.
+    """
 
     group: str
     egress: Egress
     targets: tuple[Target, ...]
-    tls: TlsPolicy = TlsPolicy.OPPORTUNISTIC
+    domain: str = ""
+
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        """The targets in their order, through its own egress."""
+        return tuple(Way(self.egress, target) for target in self.targets)
 
 
 @dataclass(frozen=True, slots=True)

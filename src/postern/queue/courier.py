@@ -1,19 +1,22 @@
 """Hands one piece of work to the delivery its route asks for."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from postern.delivery.job import Job, JobResult
 from postern.delivery.maildir_store import Folder
 from postern.mail.content import PrefixedContent
-from postern.mail.route import LmtpRoute, MaildirRoute, NoRoute, SmtpRoute
+from postern.mail.route import LmtpRoute, MaildirRoute, NoRoute, SmtpRoute, Way
 from postern.queue.groups import Work
+from postern.routing.chooser import MailClass, MessageFacts
+from postern.spool.message import Message, Origin
 
 
 class SmtpCourier(Protocol):
     """Makes one attempt by SMTP."""
 
-    async def deliver(self, route: SmtpRoute, job: Job) -> JobResult:
+    async def deliver(self, ways: Sequence[Way], job: Job, /) -> JobResult:
         """One outcome per recipient of ``job``."""
         ...
 
@@ -21,7 +24,7 @@ class SmtpCourier(Protocol):
 class LmtpCourier(Protocol):
     """Makes one attempt by LMTP."""
 
-    async def deliver(self, route: LmtpRoute, job: Job) -> JobResult:
+    async def deliver(self, route: LmtpRoute, job: Job, /) -> JobResult:
         """One outcome per recipient of ``job``."""
         ...
 
@@ -29,8 +32,16 @@ class LmtpCourier(Protocol):
 class MaildirCourier(Protocol):
     """Puts a message into a Maildir."""
 
-    async def deliver(self, route: MaildirRoute, job: Job, folder: Folder) -> JobResult:
+    async def deliver(self, route: MaildirRoute, job: Job, folder: Folder, /) -> JobResult:
         """One outcome per recipient of ``job``."""
+        ...
+
+
+class Choice(Protocol):
+    """Chooses the ways of one attempt."""
+
+    def ways(self, route: SmtpRoute, facts: MessageFacts) -> Sequence[Way]:
+        """The ways to try, best first."""
         ...
 
 
@@ -51,7 +62,10 @@ RELEASED_FIELD = b"X-Postern-Released: %s\r\n"
 class Courier:
     """Knows the three ways a message leaves."""
 
-    def __init__(self, smtp: SmtpCourier, lmtp: LmtpCourier, maildir: MaildirCourier) -> None:
+    def __init__(
+        self, smtp: SmtpCourier, lmtp: LmtpCourier, maildir: MaildirCourier, chooser: Choice
+    ) -> None:
+        self._chooser = chooser
         self._smtp = smtp
         self._lmtp = lmtp
         self._maildir = maildir
@@ -67,7 +81,8 @@ class Courier:
         job = Job(message.trace, message.sender, recipients, content)
         match work.route:
             case SmtpRoute() as route:
-                return await self._smtp.deliver(route, _marked(job) if is_junk else job)
+                ways = self._chooser.ways(route, facts_of(message))
+                return await self._smtp.deliver(ways, _marked(job) if is_junk else job)
             case MaildirRoute() as route:
                 folder = Folder.JUNK if is_junk else Folder.INBOX
                 return await self._maildir.deliver(route, job, folder)
@@ -75,6 +90,17 @@ class Courier:
                 return await self._lmtp.deliver(route, _marked(job) if is_junk else job)
             case NoRoute(outcome=outcome):
                 return JobResult((outcome,) * len(job.recipients), ())
+
+
+def facts_of(message: Message) -> MessageFacts:
+    """What of a message matters for its way."""
+    address = message.sender.address
+    if address is None:
+        kind = MailClass.BOUNCE
+    else:
+        kind = MailClass.USER if message.origin is Origin.OURS else MailClass.FORWARDED
+    domain = "" if address is None else address.domain
+    return MessageFacts(kind, domain, message.aligned, message.tls_wish)
 
 
 def _marked(job: Job) -> Job:

@@ -7,6 +7,7 @@ Known recipients go on being accepted while their server is down; one never hear
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +17,7 @@ from postern.mail.envelope import Recipient
 from postern.mail.finding import Effect, Finding, Result, Verdict, Whose
 from postern.mail.outcome import Cause, Deferred, Delivered, Outcome, Refused
 from postern.mail.reply import Reply, reply
-from postern.mail.route import Route, SmtpRoute
+from postern.mail.route import Route, SmtpRoute, Way
 from postern.reception.quota import ACCEPTED
 from postern.runtime.clock import Clock
 
@@ -55,7 +56,7 @@ class Router(Protocol):
 class Prober(Protocol):
     """Asks a server about a recipient without sending mail."""
 
-    async def verify(self, route: SmtpRoute, recipient: Recipient) -> Outcome:
+    async def verify(self, ways: Sequence[Way], recipient: Recipient) -> Outcome:
         """MAIL FROM:<>, RCPT TO, RSET: what the server said of the recipient."""
         ...
 
@@ -117,7 +118,7 @@ class CallAhead:
         started = self._clock.monotonic()
         route = await self._router.route(address)
         if isinstance(route, SmtpRoute):
-            outcome = await self._prober.verify(route, Recipient(address))
+            outcome = await self._prober.verify(route.ways, Recipient(address))
         else:
             # The gateway was taken away between the look-up and now.
             text = f"the way to the mail server of {address.domain} is not known now"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, zip_longest
 
-from postern.mail.route import NoRoute, Target
+from postern.mail.route import ANY_TLS, NoRoute, Target, TlsDemand
 
 MAX_TARGETS = 10
 MAX_ADDRESSES_PER_HOST = 4
@@ -50,6 +50,7 @@ Found = Plan | DeadEnd
 def targets(
     plan: Plan,
     chance: random.Random,
+    tls: TlsDemand = ANY_TLS,
     *,
     ipv6_last: bool = False,
     only_family: int | None = None,
@@ -62,6 +63,7 @@ def targets(
     Args:
         plan: what was found.
         chance: what shuffles.
+        tls: what TLS all of them must have.
         ipv6_last: behind every IPv4 address, whatever its host's preference: this machine cannot
             reach them, or may not prefer them.
         only_family: 4 or 6 where the source address allows no other; else None.
@@ -73,7 +75,7 @@ def targets(
         rows = [_addresses(host, chance, only_family) for host in hosts]
         for turn in zip_longest(*rows):
             order.extend(
-                Target(host.name, ip, plan.port)
+                Target(host.name, ip, plan.port, tls)
                 for host, ip in zip(hosts, turn, strict=True)
                 if ip is not None
             )

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 
 from postern.mail.address import Address
 from postern.mail.finding import Whose
-from postern.mail.route import LmtpRoute, MaildirRoute, NoRoute, Route, SmtpRoute, TlsPolicy
+from postern.mail.route import (
+    ANY_TLS,
+    LmtpRoute,
+    MaildirRoute,
+    NoRoute,
+    Route,
+    SmtpRoute,
+    TlsDemand,
+)
 from postern.routing import dead_ends
 from postern.routing.group import LOCAL
 from postern.routing.hosts import find_addresses
@@ -209,7 +217,7 @@ class Router:
             return dead_ends.literal_not_allowed(literal)
         ipv4, ipv6 = ((), (ip,)) if address.version == 6 else ((ip,), ())
         plan = Plan(literal, self._settings.port, (Host(literal, 0, ipv4, ipv6),), 0.0)
-        return self._make(plan, egress, TlsPolicy.OPPORTUNISTIC)
+        return self._make(plan, egress, ANY_TLS, "")
 
     async def _find_host(self, way: _ToHost) -> Found:
         found = await find_addresses(self._lookup, way.host, want_ipv6=self._want_ipv6)
@@ -251,12 +259,14 @@ class Router:
         if isinstance(found, DeadEnd):
             return found.route
         egress = self._settings.egress(way.egress) or EgressSettings(DIRECT)
-        tls = egress.tls if egress.relay is not None else TlsPolicy.OPPORTUNISTIC
-        return self._make(found, egress, tls)
+        tls = TlsDemand(egress.tls) if egress.relay is not None else ANY_TLS
+        return self._make(found, egress, tls, way.domain if isinstance(way, _ToDomain) else "")
 
-    def _make(self, plan: Plan, egress: EgressSettings, tls: TlsPolicy) -> SmtpRoute | NoRoute:
+    def _make(
+        self, plan: Plan, egress: EgressSettings, tls: TlsDemand, domain: str
+    ) -> SmtpRoute | NoRoute:
         family = ipaddress.ip_address(egress.source_ip).version if egress.source_ip else None
-        order = targets(plan, self._chance, ipv6_last=self._ipv6_last, only_family=family)
+        order = targets(plan, self._chance, tls, ipv6_last=self._ipv6_last, only_family=family)
         if not order:
             return dead_ends.no_address_for_source(egress.name, plan.group)
-        return SmtpRoute(plan.group, egress.as_egress(), order, tls)
+        return SmtpRoute(plan.group, egress.as_egress(), order, domain)

@@ -5,7 +5,7 @@ from enum import Enum, IntEnum
 
 from postern.journal.record import AttemptRecord, Conversation
 from postern.mail.content import Content
-from postern.mail.envelope import Recipient, Sender
+from postern.mail.envelope import Recipient, Sender, TlsWish
 
 
 class DeliveryState(IntEnum):
@@ -78,7 +78,9 @@ class Delivery:
 class Message:
     """One accepted message. ``id`` is the number behind ``trace``.
 
-    ``content`` is what was accepted, byte for byte, with our own fields in front.
+    ``content`` is what was accepted, byte for byte, with our own fields in front. ``aligned``: a
+    DKIM signature in it is aligned with its author (RFC 9989), so that it may leave through any
+    server; ``tls_wish``: what its sender asked of TLS.
     """
 
     id: int
@@ -90,6 +92,8 @@ class Message:
     content: Content
     conversation: Conversation
     deliveries: list[Delivery]
+    aligned: bool = False
+    tls_wish: TlsWish = TlsWish.NONE
 
     @property
     def is_done(self) -> bool:

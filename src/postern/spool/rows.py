@@ -8,7 +8,7 @@ import msgspec
 from postern.journal.record import AttemptRecord, Conversation
 from postern.mail.address import Address
 from postern.mail.content import Content, PrefixedContent
-from postern.mail.envelope import BodyType, Notify, Recipient, Ret, Sender
+from postern.mail.envelope import BodyType, Notify, Recipient, Ret, Sender, TlsWish
 from postern.spool.message import Delivery, DeliveryState, Message, Origin
 
 MAX_ATTEMPTS_KEPT = 50
@@ -31,6 +31,9 @@ class _MessageRow(msgspec.Struct, array_like=True):
     origin: str
     trace: str
     prefix: bytes = b""
+    aligned: bool = False
+    tls_wish: str = "none"
+    requiretls: bool = False
 
 
 class _DeliveryRow(msgspec.Struct, array_like=True):
@@ -77,6 +80,9 @@ def message_row(message: Message) -> tuple[int, float, float, int, bytes, bytes,
         message.origin.value,
         message.trace,
         _prefix(message.content),
+        message.aligned,
+        message.tls_wish.value,
+        sender.requiretls,
     )
     return (
         message.id,
@@ -155,8 +161,10 @@ def read_message(
             envelope.smtputf8,
             None if envelope.ret is None else Ret(envelope.ret),
             envelope.envid,
+            requiretls=envelope.requiretls,
         )
         origin = Origin(envelope.origin)
+        tls_wish = TlsWish(envelope.tls_wish)
     except (msgspec.MsgspecError, ValueError, TypeError) as error:
         raise DamagedRowError(f"message {number:x}: {error}") from error
     return Message(
@@ -169,6 +177,8 @@ def read_message(
         content,
         read_conversation(conversation_blob),
         deliveries,
+        envelope.aligned,
+        tls_wish,
     )
 
 

@@ -142,7 +142,7 @@ class Opening:
 
     @property
     def _needs_tls(self) -> bool:
-        return self._config.tls in {TlsPolicy.ENCRYPT, TlsPolicy.VERIFY}
+        return self._config.tls in {TlsPolicy.ENCRYPT, TlsPolicy.VERIFY, TlsPolicy.DANE}
 
     def _take_starttls(self, answer: Reply) -> bytes:
         if answer.code == 220:

@@ -1,0 +1,113 @@
+"""What attempts and probes show of a path, and who wants to know: values and two protocols.
+
+A path is one address, through one egress, with or without TLS. Only the network and the server as
+a whole speak of it. What a server says of a recipient or of a message says nothing about the path
+to it, and is never an observation.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """``ip`` and ``port`` through the egress of this name, ``encrypted`` or in clear."""
+
+    egress: str
+    ip: str
+    port: int
+    encrypted: bool
+
+
+class Sign(Enum):
+    """What was seen of a path. The values are words of ``postern paths``."""
+
+    ANSWERED = "answered"  # greeting, EHLO, and TLS where the path has it: it can carry mail
+    REFUSED = "refused"  # connection refused
+    SILENT = "no-answer"  # no connection, or a connection and no greeting
+    RESET = "reset"
+    CLOSED = "closed"  # before the greeting
+    TLS_REFUSED = "tls-refused"  # STARTTLS offered and answered 4xx or 5xx
+    TLS_STALLED = "tls-stalled"  # STARTTLS or the handshake got no answer
+    TLS_BROKEN = "tls-broken"  # an alert, or no handshake we can agree on
+    TLS_MISSING = "tls-missing"  # not offered, where it must be
+    UNTRUSTED = "untrusted"  # the certificate is not what must be there
+    BUSY = "busy"  # a 4xx greeting
+    UNWELCOME = "unwelcome"  # a 5xx greeting
+    THROTTLED = "throttled"  # 421 or 4.7.x later on: too fast, too many
+    GREYLISTED = "greylisted"
+    SLOW = "slow"  # answers, a little at a time or after minutes
+    BROKEN_OFF = "broken-off"  # silent, reset or closed later in the conversation
+    LOCKED_OUT = "locked-out"  # a relay that does not take our login, or our mail
+
+    @property
+    def is_network(self) -> bool:
+        """Evidence of a blocked path, which another egress may pass round."""
+        return self in _NETWORK
+
+    @property
+    def is_tls(self) -> bool:
+        """The path in clear may do where the encrypted one does not."""
+        return self in _TLS
+
+
+_NETWORK = frozenset({Sign.REFUSED, Sign.SILENT, Sign.RESET, Sign.CLOSED, Sign.TLS_STALLED})
+_TLS = frozenset({Sign.TLS_REFUSED, Sign.TLS_STALLED, Sign.TLS_BROKEN})
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One thing seen of a path.
+
+    Args:
+        path: whose.
+        group: the MX group it belongs to, or ``relay:NAME``.
+        host: the name the address was found under.
+        sign: what.
+        at: when, as of the wall clock.
+        seconds: from the beginning of the try until it showed.
+        text: what was said, by the peer or in our words; one line.
+        is_probe: no mail went this way.
+        is_final: False while the try goes on (silent so far).
+    """
+
+    path: Path
+    group: str
+    host: str
+    sign: Sign
+    at: float
+    seconds: float
+    text: str = ""
+    is_probe: bool = False
+    is_final: bool = True
+
+
+class PathWatch(Protocol):
+    """Who is told what attempts show. Called on the event loop; must not block."""
+
+    def saw(self, observation: Observation) -> None:
+        """Take note."""
+        ...
+
+
+class Unwatched:
+    """Nobody wants to know."""
+
+    def saw(self, observation: Observation) -> None:
+        """Forget it."""
+
+
+class GroupMood(Enum):
+    """What the queue should make of an MX group's waiting mail."""
+
+    OPEN = "open"  # goes at once, paced: the group has become well, or has another way
+    SHUT = "shut"  # nothing answers: one try at a time, to see
+
+
+class GroupNews(Protocol):
+    """Who is told when an MX group becomes well, or cannot be reached by any way."""
+
+    def group_changed(self, group: str, mood: GroupMood) -> None:
+        """On the event loop; must not block."""
+        ...
