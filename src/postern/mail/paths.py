@@ -90,11 +90,18 @@ class PathWatch(Protocol):
         """Take note."""
         ...
 
+    def lost(self, path: Path) -> None:
+        """Another way that was begun later answered first."""
+        ...
+
 
 class Unwatched:
     """Nobody wants to know."""
 
     def saw(self, observation: Observation) -> None:
+        """Forget it."""
+
+    def lost(self, path: Path) -> None:
         """Forget it."""
 
 
