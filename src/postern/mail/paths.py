@@ -91,7 +91,7 @@ class PathWatch(Protocol):
         ...
 
     def lost(self, path: Path) -> None:
-        """Another way that was begun later answered first."""
+        """It had not answered when another was first: it goes last for a while."""
         ...
 
 
@@ -103,6 +103,9 @@ class Unwatched:
 
     def lost(self, path: Path) -> None:
         """Forget it."""
+
+
+UNWATCHED = Unwatched()
 
 
 class GroupMood(Enum):
