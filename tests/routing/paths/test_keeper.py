@@ -136,7 +136,7 @@ async def test_a_file_that_is_damaged_while_in_use_is_set_aside_too(
                 file.write(b"\xff" * max(size, 40_000))
         await asyncio.sleep(0)
         one.block(TWO)
-        await until(lambda: (tmp_path / f"{FILE_NAME}.damaged").exists())
+        await until((tmp_path / f"{FILE_NAME}.damaged").exists)
         one.block(Path("direct", "192.0.2.3", 25, encrypted=True))
         await until(
             lambda: other.condition(Path("direct", "192.0.2.3", 25, encrypted=True)) is not None
