@@ -169,14 +169,16 @@ def _print(found: Sequence[GroupLine], now: Instant, *, only_bad: bool, retest_s
         return
     egresses = tuple(dict.fromkeys(one.egress for line in found for one in line.addresses))
     header = ("GROUP / MX (order tried)", "address", *egresses, "since")
-    parts = [(_head(line, now), *_rows(line, egresses, now, only_bad)) for line in found]
-    rows = [header, *(row for _, *rows in parts for row in rows)]
-    names = [header[0], *(head.name for head, *_ in parts)]
+    parts = [
+        (_head(line, now), list(_rows(line, egresses, now, only_bad=only_bad))) for line in found
+    ]
+    rows = [header, *(row for _, rows in parts for row in rows)]
+    names = [header[0], *(head.name for head, _ in parts)]
     widths = [max(map(cell_width, column)) for column in zip(*rows, strict=True)]
     widths[0] = max(widths[0], *map(cell_width, names))
-    widths[1] = max(widths[1], *(len(head.states) for head, *_ in parts))
+    widths[1] = max(widths[1], *(len(head.states) for head, _ in parts))
     say(_padded(header, widths))
-    for head, *lines in parts:
+    for head, lines in parts:
         # What stands beside a group's name is a sentence: it has the room of all columns.
         cells = (head.name, head.states, head.route) if head.route else (
             head.name, head.states, *("" for _ in egresses), head.since
@@ -212,7 +214,7 @@ def _head(line: GroupLine, now: Instant) -> _Head:
 
 
 def _rows(
-    line: GroupLine, egresses: Sequence[str], now: Instant, only_bad: bool
+    line: GroupLine, egresses: Sequence[str], now: Instant, *, only_bad: bool
 ) -> Iterator[tuple[str, ...]]:
     shown = [
         lines
