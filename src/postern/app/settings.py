@@ -28,6 +28,7 @@ from postern.queue.digests import DigestSettings
 from postern.queue.settings import QueueSettings
 from postern.reception.settings import Kind, ListenerSettings, ReceptionSettings
 from postern.reception.tls import CertificateFiles
+from postern.routing.paths.settings import ProbeSettings
 from postern.routing.settings import EgressSettings, HostPort, RoutingSettings
 from postern.runtime.resolver.settings import ResolverSettings, Server, Transport
 from postern.spool.settings import HoldSettings, SpoolSettings
@@ -196,6 +197,14 @@ def routing_settings(config: Config, ports: dict[int, int]) -> RoutingSettings:
         config.delivery.lmtp,
         config.delivery.port,
         providers=providers_of(config),
+    )
+
+
+def probe_settings(config: Config, workers: int) -> ProbeSettings:
+    """``[paths]``."""
+    paths = config.paths
+    return ProbeSettings(
+        paths.first_retest_s, paths.retest_s, paths.probes, paths.probes_per_minute, workers
     )
 
 
