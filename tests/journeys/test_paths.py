@@ -1,5 +1,7 @@
 """An address that is down is known, tested, shown, and well again by itself; a restart keeps it."""
 
+import json
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +37,12 @@ class World:
     def send(self, to: str) -> None:
         submit(self.postern.port("submission"), ALICE, "secret", [to])
         self.peer.wait_for_messages(to)
+
+    def metrics(self) -> str:
+        console = json.loads((self.postern.data / "run" / "console.json").read_text())
+        url = f"http://127.0.0.1:{console['port']}/metrics"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return str(answer.read().decode())
 
     def group(self, name: str) -> dict[str, object] | None:
         groups = self.postern.cli_json("paths")["groups"]
@@ -100,6 +108,7 @@ def test_an_address_that_is_down_and_comes_back(world: World) -> None:
     assert (group["domains"], group["state"], group["route"]) == (2, "degraded", None)
     assert world.state("tea-mail", "127.0.0.1") == "healthy"
     assert world.state("far.test") == "healthy"
+    assert 'postern_mx_group_up{mx_group="tea-mail"} 1.0' in world.metrics()
     shown = world.postern.cli("paths", "--bad", codes=(1,))
     assert "tea-mail  2 domains" in shown
     assert "refused" in shown

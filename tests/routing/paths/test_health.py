@@ -12,7 +12,7 @@ MX = "mx.tea.example"
 
 def seen(sign: Sign, at: float, seconds: float = 0.1, **more: object) -> Observation:
     plain = Observation(PATH, "tea.example", MX, sign, at, seconds)
-    return replace(plain, **more)  # type: ignore[arg-type]
+    return replace(plain, **more)  # type: ignore[arg-type]  # by name
 
 
 def weigh(*observations: Observation, state: PathState | None = None) -> PathState | None:
