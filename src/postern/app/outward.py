@@ -21,6 +21,7 @@ from postern.delivery.maildir_usage import MaildirUsage
 from postern.delivery.quota_status import QuotaStatus
 from postern.delivery.smtp import SmtpDelivery
 from postern.directory.reader import Directory
+from postern.directory.signers import Signers
 from postern.queue.courier import Courier
 from postern.queue.settings import QueueSettings
 from postern.queue.suggestions import Suggestions
@@ -72,6 +73,7 @@ def outward(
     clock: Clock,
     suggestions: Suggestions,
     holdings: Holdings,
+    signers: Signers,
 ) -> Outward:
     """The set that ``config`` describes; ``ports`` are the real ones, by listener index."""
     resolver = Resolver(resolver_settings(config), clock)
@@ -103,6 +105,7 @@ def outward(
             directory,
             holdings,
             suggestions,
+            signers,
         ),
         Recipients(directory, CallAhead(router, smtp, clock), measure),
         queue_settings(config, workers),

@@ -49,6 +49,7 @@ class Intake:
         "_apart",
         "_client",
         "_hearing",
+        "_is_aligned",
         "_opened",
         "_prefix",
         "_record",
@@ -77,6 +78,7 @@ class Intake:
         self._opened = services.clock.monotonic()
         self._answered: Answered | None = None
         self._prefix = b""
+        self._is_aligned = False
         self._apart: tuple[Refusal | None, ...] = ()
         self._screening: Screening | None = None
         self.is_committing = False
@@ -111,7 +113,7 @@ class Intake:
         """What is done with the header on its way: a program on this machine gets it as it is."""
         client, hostname = self._client, self._services.settings.hostname
         if client.is_trusted:
-            return Mending(hostname, now)
+            return Mending(hostname, now, self._services.signers)
         if self._hearing is not None:
             return Inspection((hostname,), now, self._hearing.depth)
         ip = parse_ip(client.ip)
@@ -144,7 +146,14 @@ class Intake:
         elif scanners is not None and scanners.look_at_everybody:
             spawn(self._screen(scanners, summary))
         else:
+            self._sign()
             self._store(summary)
+
+    def _sign(self) -> None:
+        """Put our signature on top: what our own users send is signed, and nothing else."""
+        signature = self._transaction.signature(self._services.clock.now())
+        self._prefix = signature + self._prefix
+        self._is_aligned = signature != b""
 
     async def _hear(self, hearing: Hearing, summary: Summary) -> None:
         """Have the whole message looked at and judged before it is taken."""
@@ -186,6 +195,7 @@ class Intake:
             if not self._is_taken(screening.settle(findings, self.size_bytes)):
                 return
             self._prefix = screening.fields
+            self._sign()
             self._store(summary)
         except Exception as error:  # noqa: BLE001 - answered 451 and journaled
             self._not_looked_at(error)
@@ -314,6 +324,7 @@ class Intake:
             content,
             conversation,
             transaction.deliveries,
+            self._is_aligned,
         )
 
     def _origin(self) -> Origin:

@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 
 from postern.directory.resolution import Destination
+from postern.directory.signers import Signers
 from postern.journal.record import Because, RecipientRecord
 from postern.mail.address import Address
 from postern.mail.authres.forged import forged_fields
+from postern.mail.dkim.signing import Signing
 from postern.mail.envelope import Recipient, Sender
 from postern.mail.finding import Effect, Finding, Verdict
 from postern.mail.message.header import HeadCollector, HeaderScan, without
@@ -32,10 +34,11 @@ off. The first recipient's alone are fewer (``postern.directory.expand``)."""
 
 @dataclass(frozen=True, slots=True)
 class Mending:
-    """How a submitted message's header is made fit to travel (RFC 6409 §8)."""
+    """How a submitted message's header is made fit to travel (RFC 6409 §8), and who signs it."""
 
     hostname: str
     now: float
+    signers: Signers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class Transaction:
         "_mending",
         "_reader",
         "_received",
+        "_signing",
         "_summary",
         "body",
         "number",
@@ -101,6 +105,7 @@ class Transaction:
         self._head = HeadCollector()
         self._received = b""
         self._mending: Mending | None = None
+        self._signing: Signing | None = None
         self._inspection: Inspection | None = None
         self._reader: LetterReader | None = None
         self._summary: Summary | None = None
@@ -221,6 +226,10 @@ class Transaction:
         if work is None:
             body.write(received)
 
+    def signature(self, now: float) -> bytes:
+        """The fields that sign it, once it has come whole; empty where nobody signs."""
+        return b"" if self._signing is None else self._signing.finish(now)
+
     def letter(self) -> Letter | None:
         """The message as checks look at it, once it has come whole; None: nobody looks at it."""
         return None if self._reader is None else self._reader.finish()
@@ -234,6 +243,8 @@ class Transaction:
                 head.feed(data)
             elif self._reader is not None:
                 self._reader.feed(data)
+            elif self._signing is not None:
+                self._signing.feed(data)
             self.body.write(data)
         elif not head.is_done and head.feed(data):
             self._work_on_header()
@@ -285,6 +296,10 @@ class Transaction:
             )
             self._head.head = head = fixes.apply(head)
             self._summary = None
+        signers = self._mending.signers
+        if signers is not None:
+            header_end = (self._summary or summarise(head)).header_end
+            self._signing = signers.begin(head, header_end, self.sender.address)
         self._mending = None
         self.body.write(self._received)
         self.body.write(head)
