@@ -21,6 +21,7 @@ from postern.delivery.maildir_usage import MaildirUsage
 from postern.delivery.quota_status import QuotaStatus
 from postern.delivery.smtp import SmtpDelivery
 from postern.directory.reader import Directory
+from postern.directory.return_addresses import ReturnAddresses
 from postern.directory.signers import Signers
 from postern.queue.courier import Courier
 from postern.queue.settings import QueueSettings
@@ -74,6 +75,7 @@ def outward(
     suggestions: Suggestions,
     holdings: Holdings,
     signers: Signers,
+    returns: ReturnAddresses,
 ) -> Outward:
     """The set that ``config`` describes; ``ports`` are the real ones, by listener index."""
     resolver = Resolver(resolver_settings(config), clock)
@@ -96,7 +98,7 @@ def outward(
         lmtp,
         maildir,
         router,
-        Courier(smtp, lmtp, maildir, Chooser()),
+        Courier(smtp, lmtp, maildir, Chooser(), returns),
         NoticeTidings(
             notice_settings(config),
             expire_s,
@@ -107,7 +109,7 @@ def outward(
             suggestions,
             signers,
         ),
-        Recipients(directory, CallAhead(router, smtp, clock), measure),
+        Recipients(directory, CallAhead(router, smtp, clock), measure, returns),
         queue_settings(config, workers),
         asked,
         functools.partial(is_this_host, config.hostname, machine.owns),
