@@ -24,6 +24,8 @@ from postern.delivery.probe import WayProbe
 from postern.delivery.quota_status import QuotaStatus
 from postern.delivery.smtp import SmtpDelivery
 from postern.directory.reader import Directory
+from postern.directory.return_addresses import ReturnAddresses
+from postern.directory.signers import Signers
 from postern.queue.courier import Courier
 from postern.queue.settings import QueueSettings
 from postern.queue.suggestions import Suggestions
@@ -83,6 +85,8 @@ def outward(
     clock: Clock,
     suggestions: Suggestions,
     holdings: Holdings,
+    signers: Signers,
+    returns: ReturnAddresses,
     paths: Paths,
 ) -> Outward:
     """The set that ``config`` describes; ``ports`` are the real ones, by listener index."""
@@ -110,7 +114,7 @@ def outward(
         router,
         routing,
         probe_settings(config, workers),
-        Courier(smtp, lmtp, maildir, Chooser()),
+        Courier(smtp, lmtp, maildir, Chooser(), returns),
         NoticeTidings(
             notice_settings(config),
             expire_s,
@@ -119,8 +123,9 @@ def outward(
             directory,
             holdings,
             suggestions,
+            signers,
         ),
-        Recipients(directory, CallAhead(router, smtp, clock), measure),
+        Recipients(directory, CallAhead(router, smtp, clock), measure, returns),
         queue_settings(config, workers),
         asked,
         functools.partial(is_this_host, config.hostname, machine.owns),

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from postern.directory.credentials import Authenticator
 from postern.directory.reader import Directory
+from postern.directory.signers import Signers
 from postern.policy.policy import Policy
 from postern.reception.codes import Numbers
 from postern.reception.greeting import PatientClients
@@ -30,7 +31,10 @@ class Outgoing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The rooms that a session leans on. ``policy`` None: nobody is examined."""
+    """The rooms that a session leans on.
+
+    ``policy`` None: nobody is examined. ``signers`` None: nothing is signed.
+    """
 
     settings: ReceptionSettings
     spool: Spool
@@ -42,4 +46,5 @@ class Services:
     clock: Clock
     tally: Tally = field(default_factory=Tally)
     policy: Policy | None = None
+    signers: Signers | None = None
     patient: PatientClients = field(default_factory=PatientClients)
