@@ -34,7 +34,7 @@ from postern.reception.callahead import CallAhead
 from postern.reception.codes import Numbers
 from postern.reception.recipients import Recipients
 from postern.routing.chooser import Chooser
-from postern.routing.machine import this_machine
+from postern.routing.machine import Machine, this_machine
 from postern.routing.paths.settings import ProbeSettings
 from postern.routing.places import DirectoryPlaces
 from postern.routing.router import Router
@@ -56,6 +56,7 @@ class Outward:
     router: Router
     routing: RoutingSettings
     probe_settings: ProbeSettings
+    machine: Machine
     courier: Courier
     tidings: NoticeTidings
     recipients: Recipients
@@ -114,6 +115,7 @@ def outward(
         router,
         routing,
         probe_settings(config, workers),
+        machine,
         Courier(smtp, lmtp, maildir, Chooser(), returns),
         NoticeTidings(
             notice_settings(config),

@@ -180,7 +180,7 @@ class Worker:
         )
 
     def _serve_paths(self, out: Outward) -> None:
-        self._paths.serve(out.probe, out.routing, out.probe_settings)
+        self._paths.serve(out.probe, out.routing, out.probe_settings, out.machine)
 
     def _judging_of(self, config: Config, out: Outward) -> Judging:
         settings = policy_settings(config, self._setup.number, self._setup.of)

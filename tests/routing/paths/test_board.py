@@ -91,6 +91,16 @@ def test_an_answer_in_clear_heals_nothing_that_tls_did(it: Fixture) -> None:
     assert it.condition() is PathCondition.BLOCKED
 
 
+def test_a_path_that_mail_asks_for_is_not_forgotten(it: Fixture) -> None:
+    for sign in (Sign.REFUSED, Sign.REFUSED):
+        it.see(sign)
+    for _ in range(10):
+        it.clock.advance(86_400)
+        assert it.board.is_last(ONE)
+    it.clock.advance(8 * 86_400)
+    assert not it.board.is_last(ONE)
+
+
 def test_who_lost_a_race_is_last_for_a_minute(it: Fixture) -> None:
     it.board.lost(ONE)
     assert it.board.is_last(ONE)

@@ -17,6 +17,9 @@ from postern.runtime.clock import Clock, Instant
 
 log = structlog.get_logger("postern.routing")
 
+Place = tuple[str, str, int]
+"""Egress, address and port: what the encrypted path and that in clear have in common."""
+
 MAX_STATES = 20_000
 """Paths of which something bad is known; those seen longest ago go first."""
 MAX_GOOD = 50_000
@@ -41,6 +44,7 @@ class Board:
         self._clock = clock
         self._keep = keep
         self._states: dict[Path, PathState] = {}
+        self._places: dict[Place, int] = {}  # how many states each address and egress has
         self._groups: dict[str, dict[Path, None]] = {}
         self._good: dict[Path, Instant] = {}
         self._kept_at: dict[Path, Instant] = {}
@@ -55,7 +59,7 @@ class Board:
             self._good[path] = observation.at
             if len(self._good) > MAX_GOOD:
                 self._forget_good()
-            if not self._states:
+            if (path.egress, path.ip, path.port) not in self._places:
                 return
             self._weigh_sibling(observation)
             if path not in self._states:
@@ -72,15 +76,13 @@ class Board:
     def needed(self, group: str) -> None:
         """Mail waits for the group, or takes a way round it: what is known of it is not forgotten.
 
-        Delivery's attempts say so by themselves.
+        Attempts, and whoever asks ``is_last``, say so by themselves.
         """
         now = self._clock.now()
         for path in tuple(self._groups.get(group, ())):
             state = self._current(path, now)
-            if state is not None and now - state.used_at >= NEEDED_S:
-                self._states[path] = state = replace(state, used_at=now)
-                if self._keep is not None:
-                    self._keep(state)
+            if state is not None:
+                self._use(state, now)
 
     def learn(self, states: Iterable[PathState]) -> None:
         """Take over what other workers know and we do not."""
@@ -88,8 +90,9 @@ class Board:
             known = self._states.get(state.path)
             if known is not None and known.seen_at > state.seen_at:
                 continue
-            now = self._clock.now()
-            self._set(state.path, health.as_of(state, now))
+            if known is not None and known.used_at > state.used_at:
+                state = replace(state, used_at=known.used_at)  # noqa: PLW2901 - the two as one
+            self._set(state.path, health.as_of(state, self._clock.now()))
             self._told(state.group)
 
     # --- asked ------------------------------------------------------------------------------------
@@ -114,12 +117,18 @@ class Board:
         return [group for group in self._groups if group]
 
     def is_last(self, path: Path) -> bool:
-        """Whether the path goes behind the others of its group."""
+        """Whether the path goes behind the others of its group.
+
+        Whoever asks has mail for it, so what is known of it is not forgotten.
+        """
         if path not in self._states:
             return False
         now = self._clock.now()
         state = self._current(path, now)
-        return state is not None and health.is_last(state, now)
+        if state is None:
+            return False
+        self._use(state, now)
+        return health.is_last(state, now)
 
     def last_good_at(self, path: Path) -> Instant | None:
         """When it last answered well, as far as this worker knows."""
@@ -143,6 +152,12 @@ class Board:
             self._current(path, now)
 
     # --- within -----------------------------------------------------------------------------------
+
+    def _use(self, state: PathState, now: Instant) -> None:
+        if now - state.used_at >= NEEDED_S:
+            self._states[state.path] = state = replace(state, used_at=now)
+            if self._keep is not None:
+                self._keep(state)
 
     def _weigh_sibling(self, seen: Observation) -> None:
         """Who answers in clear is connected: that heals what the network did to the other mode."""
@@ -200,6 +215,8 @@ class Board:
 
     def _set(self, path: Path, state: PathState | None) -> None:
         before = self._states.get(path)
+        if (before is None) is not (state is None):
+            self._count(path, 1 if before is None else -1)
         if before is not None and (state is None or state.group != before.group):
             paths = self._groups.get(before.group, {})
             paths.pop(path, None)
@@ -213,6 +230,14 @@ class Board:
         self._groups.setdefault(state.group, {})[path] = None
         if len(self._states) > MAX_STATES:
             self._forget_oldest()
+
+    def _count(self, path: Path, change: int) -> None:
+        place = (path.egress, path.ip, path.port)
+        count = self._places.get(place, 0) + change
+        if count > 0:
+            self._places[place] = count
+        else:
+            self._places.pop(place, None)
 
     def _told(self, group: str) -> None:
         self.version += 1

@@ -24,6 +24,10 @@ _WORST = (
 )
 
 
+MOST_BY_NAME = 500
+"""Groups that are looked up one by one; of more, all are read."""
+
+
 @dataclass(frozen=True, slots=True)
 class AddressLine:
     """One address through one egress.
@@ -103,9 +107,13 @@ def look(
         if left is not None and left.condition is not PathCondition.HEALTHY and left.group:
             states[left.group].append(left)
     addresses: dict[str, list[KnownAddress]] = defaultdict(list)
-    for one in view.addresses(None if group is None else [group]):
+    # Those that are well are many, and none of them is asked for.
+    wanted = sorted(states) if only_bad and route_of is None else None
+    if wanted is not None and len(wanted) > MOST_BY_NAME:
+        wanted = None
+    for one in view.addresses([group] if group is not None else wanted):
         addresses[one.group].append(one)
-    counts, tests = view.domain_counts(), view.next_tests()
+    counts, tests = view.domain_counts(wanted), view.next_tests()
     found = []
     for name in {*addresses, *states}:
         route = route_of(name) if route_of is not None else None

@@ -59,7 +59,7 @@ class Claims(Protocol):
 
 
 class Prober:
-    """For one worker; a reload changes ``settings``, ``probe`` and ``egress_of``.
+    """For one worker; a reload changes ``settings``, ``probe``, ``egress_of`` and ``has_ipv6``.
 
     Args:
         board: what is known, and where changes are told.
@@ -80,6 +80,7 @@ class Prober:
         self.settings = ProbeSettings()
         self.probe: Probe = _untested
         self.egress_of: Callable[[str], Egress | None] = Egress
+        self.has_ipv6 = True
         self._board = board
         self._census = census
         self._claims = claims
@@ -109,9 +110,11 @@ class Prober:
     async def turn(self) -> None:
         """Begin the tests that are due now, as many as the rate allows."""
         now = self._clock.monotonic()
-        due = sorted((at, path.ip, path) for path, at in self._due.items() if at <= now)
+        due = sorted(
+            (path for path, at in self._due.items() if at <= now), key=self._due.__getitem__
+        )
         wanted: dict[Path, Way] = {}
-        for _, _, path in due[: self._allowance(now)]:
+        for path in due[: self._allowance(now)]:
             way = self._way(path)
             if way is None:
                 self._forget(path)
@@ -165,6 +168,8 @@ class Prober:
     def _test_others(self, state: PathState, now: float, wall: Instant) -> None:
         """The other addresses of its group, at once."""
         for target in self._census.targets(state.group, state.path.egress):
+            if ":" in target.ip and not self.has_ipv6:
+                continue  # it would not be reached from here, which says nothing of its group
             path = replace(state.path, ip=target.ip, port=target.port)
             if path != state.path and path not in self._due and not self._is_fresh(path, wall):
                 self._beside[path] = (state.group, target)

@@ -19,6 +19,7 @@ from postern.routing.paths.store.schema import (
     probe_table,
     state_of,
     target_table,
+    turn_table,
 )
 from postern.runtime.clock import Instant
 from postern.runtime.database.spare import SpareFile
@@ -99,8 +100,8 @@ class PathStore:
         """Write it all down in one transaction."""
         with self._database.write() as connection:
             if what.states:
-                newest = connection.scalar(sa.select(sa.func.max(path_table.c.seq))) or 0
-                rows = [self._row(state, newest + 1) for state in what.states]
+                seq = connection.execute(_NEXT_TURN).scalar_one()
+                rows = [self._row(state, seq) for state in what.states]
                 connection.execute(_PUT_PATH, rows)
             domains = [
                 {"domain": met.domain, "mx_group": met.group, "met_at": met.at}
@@ -177,6 +178,10 @@ class PathStore:
         }
 
 
+_FIRST_TURN = insert(turn_table).values(id=1, seq=1)
+_NEXT_TURN = _FIRST_TURN.on_conflict_do_update(
+    index_elements=["id"], set_={"seq": turn_table.c.seq + 1}
+).returning(turn_table.c.seq)
 _PUT_PATH = insert(path_table)
 _PUT_PATH = _PUT_PATH.on_conflict_do_update(
     index_elements=list(path_table.primary_key),

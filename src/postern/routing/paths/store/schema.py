@@ -38,6 +38,14 @@ path_table = sa.Table(
     sa.Index("path_group", "mx_group"),
 )
 
+turn_table = sa.Table(
+    "turn",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("seq", sa.Integer, nullable=False),
+)
+"""One row: how many transactions have written paths. It never goes back, whatever is deleted."""
+
 domain_table = sa.Table(
     "domain",
     metadata,

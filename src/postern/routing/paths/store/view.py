@@ -91,11 +91,13 @@ class PathView:
                 for row in connection.execute(query)
             ]
 
-    def domain_counts(self) -> dict[str, int]:
-        """How many domains each group has."""
+    def domain_counts(self, groups: Sequence[str] | None = None) -> dict[str, int]:
+        """How many domains each of these groups has, or each of all."""
         columns = domain_table.c
         count = sa.func.count().label("domains")
         query = sa.select(columns.mx_group, count).group_by(columns.mx_group)
+        if groups is not None:
+            query = query.where(columns.mx_group.in_(groups))
         with self._database.read() as connection:
             return {row.mx_group: row.domains for row in connection.execute(query)}
 
