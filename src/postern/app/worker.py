@@ -15,6 +15,7 @@ from postern.app.forwarding import Forwarding
 from postern.app.holding import Holding
 from postern.app.judging import Judging
 from postern.app.outward import Outward, outward
+from postern.app.rationing import Rationing
 from postern.app.settings import (
     certificate_files,
     hold_settings,
@@ -164,10 +165,21 @@ class Worker:
             self._numbers,
             self._clock,
         )
+        self._rationing = Rationing(
+            config,
+            self._site.database,
+            self._queue,
+            self._spool,
+            self._directory,
+            self._numbers,
+            self._acquaintances.store.knows,
+            setup.rates,
+            self._clock,
+        )
         self._services = Services(
             reception_settings(config, setup.number),
             self._spool,
-            self._queue,
+            self._rationing.outgoing,
             self._directory,
             out.recipients,
             self._authenticator,
@@ -175,6 +187,7 @@ class Worker:
             self._clock,
             policy=self._judging.policy,
             signers=self._signers,
+            frozen=self._rationing.frozen,
         )
 
     def _judging_of(self, config: Config, out: Outward) -> Judging:
@@ -335,6 +348,7 @@ class Worker:
         reception.reload(services, certificates)
         self._spool.holdings.resize(held)
         self._holding.reload(config)
+        self._rationing.reload(config)
         self._queue.reload(fresh.router, fresh.courier, fresh.tidings, fresh.queue_settings)
         self._leaving.add(leaving := asyncio.get_running_loop().create_task(old.close(OLD_WAYS_S)))
         leaving.add_done_callback(self._leaving.discard)
