@@ -13,9 +13,11 @@ import uvloop
 from postern.app.acquaintances import Acquaintances
 from postern.app.forwarding import Forwarding
 from postern.app.holding import Holding
+from postern.app.housekeeping import keep_reserving, keep_sweeping
 from postern.app.judging import Judging
 from postern.app.outward import Outward, outward
 from postern.app.paths import Paths
+from postern.app.rationing import Rationing
 from postern.app.settings import (
     certificate_files,
     hold_settings,
@@ -38,7 +40,6 @@ from postern.directory.signers import Signers
 from postern.directory.store.dkim import DkimStore
 from postern.directory.store.site import FILE_NAME, SiteStore
 from postern.directory.trace import TraceCounter
-from postern.journal.retention import sweep
 from postern.journal.store.writer import JournalWriter
 from postern.mail.tracecode import TraceCodes
 from postern.policy.greylist.keeper import GreylistKeeper
@@ -65,8 +66,6 @@ from postern.spool.spool import Spool
 
 log = structlog.get_logger("postern.worker")
 
-RETENTION_S = 3600.0
-RESERVE_CHECK_S = 0.2
 CERTIFICATE_CHECK_S = 60.0
 BLOCKLIST_CHECK_S = 60.0
 DKIM_KEYS_S = 30.0
@@ -166,10 +165,21 @@ class Worker:
             self._numbers,
             self._clock,
         )
+        self._rationing = Rationing(
+            config,
+            self._site.database,
+            self._queue,
+            self._spool,
+            self._directory,
+            self._numbers,
+            self._acquaintances.store.knows,
+            setup.rates,
+            self._clock,
+        )
         self._services = Services(
             reception_settings(config, setup.number),
             self._spool,
-            self._queue,
+            self._rationing.outgoing,
             self._directory,
             out.recipients,
             self._authenticator,
@@ -177,6 +187,7 @@ class Worker:
             self._clock,
             policy=self._judging.policy,
             signers=self._signers,
+            frozen=self._rationing.frozen,
         )
 
     def _serve_paths(self, out: Outward) -> None:
@@ -246,7 +257,7 @@ class Worker:
         jobs: dict[str, Job] = {
             "status": status.keep_writing,
             "commands": self._commands.keep_polling,
-            "trace numbers": self._keep_reserving,
+            "trace numbers": lambda: keep_reserving(self._counter),
             "certificates": lambda: self._keep_looking_at_certificates(reception),
             "block lists": self._keep_testing_blocklists,
             "uses": self._keep_counting_uses,
@@ -256,21 +267,12 @@ class Worker:
             "what is known of paths": self._paths.keep_sweeping,
         }
         if self._setup.number == 0:
-            jobs["journal"] = self._keep_sweeping
+            folder, settings = self._config.data_dir / "journal", self._journal_settings
+            jobs["journal"] = lambda: keep_sweeping(folder, settings, self._clock)
             jobs["DKIM keys"] = self._keep_looking_for_keys
             jobs["notices of what is held"] = self._holding.keep_writing
         for name, job in jobs.items():
             self._jobs.begin(name, job)
-
-    async def _keep_reserving(self) -> None:
-        """Trace numbers are reserved before they run out, so that no client waits for the disk."""
-        while True:
-            await asyncio.sleep(RESERVE_CHECK_S)
-            if self._counter.runs_low:
-                try:
-                    await asyncio.to_thread(self._counter.reserve_ahead)
-                except Exception:
-                    log.exception("worker.no_numbers")
 
     async def _keep_testing_blocklists(self) -> None:
         """A list that is not well is not asked, and asked again when it has recovered."""
@@ -302,16 +304,6 @@ class Worker:
         """How often exceptions were of use: rules, and zones with a resolver of their own."""
         zones = self._outward.resolver.take_forward_uses()
         await self._judging.write_uses(self._rules, zones)
-
-    async def _keep_sweeping(self) -> None:
-        """Day files that are too old, or too many, go."""
-        folder = self._config.data_dir / "journal"
-        while True:
-            try:
-                await asyncio.to_thread(sweep, folder, self._clock.now(), self._journal_settings)
-            except Exception:
-                log.exception("worker.retention")
-            await asyncio.sleep(RETENTION_S)
 
     def _reload(self, reception: Reception) -> None:
         """Take up the configuration for all that begins from now on; mistakes change nothing."""
@@ -346,6 +338,7 @@ class Worker:
         reception.reload(services, certificates)
         self._spool.holdings.resize(held)
         self._holding.reload(config)
+        self._rationing.reload(config)
         self._queue.reload(fresh.router, fresh.courier, fresh.tidings, fresh.queue_settings)
         self._leaving.add(leaving := asyncio.get_running_loop().create_task(old.close(OLD_WAYS_S)))
         leaving.add_done_callback(self._leaving.discard)

@@ -280,6 +280,34 @@ class Submission(Struct, frozen=True, forbid_unknown_fields=True):
             " the end of a message is never loosened"
         ),
     ] = False
+    recipients_per_day: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="recipients outside that one account may write to a day; what is over it"
+            " is taken and waits its turn; 0: any number",
+        ),
+    ] = 2000
+    first_recipients_per_day: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="the same of those it never wrote to before, which is what junk goes to;"
+            " 0: any number",
+        ),
+    ] = 500
+    domain_recipients_per_day: Annotated[
+        int, Meta(ge=0, description="the same for all accounts of a domain together; 0: any number")
+    ] = 0
+    spike_first_recipients: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="an account that writes to more for the first time within ten minutes is"
+            " frozen: what waits is held, nothing more is taken, its owner and the postmaster are"
+            " told; 0: never",
+        ),
+    ] = 200
 
 
 class Notices(Struct, frozen=True, forbid_unknown_fields=True):
