@@ -10,11 +10,10 @@ from postern.app.settings import (
     delivery_settings,
     maildir_root,
     notice_settings,
-    probe_settings,
     queue_settings,
     resolver_settings,
-    routing_settings,
 )
+from postern.app.ways_out import probe_settings, routing_settings
 from postern.config.settings import Config
 from postern.delivery.lmtp import LmtpDelivery
 from postern.delivery.maildir import MaildirDelivery
