@@ -73,6 +73,20 @@ def test_a_group_is_the_states_of_its_paths(it: Fixture) -> None:
     assert set(it.board.groups()) == {"tea.example", "other.example"}
 
 
+def test_an_address_that_two_groups_have_is_known_in_both(it: Fixture) -> None:
+    it.see(Sign.REFUSED, group="google")
+    it.see(Sign.REFUSED, group="own-name.example")
+    it.see(Sign.REFUSED, group="google")
+    assert [state.path for state in it.board.of_group("google")] == [ONE]
+    assert it.board.of_group("own-name.example") == it.board.of_group("google")
+    assert it.kept[-1].group == "google"
+    it.told.clear()
+    for _ in range(3):
+        it.see(Sign.ANSWERED, group="google")
+    assert set(it.told) == {"google", "own-name.example"}
+    assert list(it.board.groups()) == []
+
+
 def test_an_answer_in_clear_heals_what_the_network_did_to_the_encrypted_path(it: Fixture) -> None:
     in_clear = replace(ONE, encrypted=False)
     for sign in (Sign.SILENT, Sign.SILENT):

@@ -182,5 +182,5 @@ async def test_stopping_writes_what_was_told_last(tmp_path: File) -> None:
     async with worker(tmp_path) as one:
         one.block()
     view = PathView.open(tmp_path)
-    assert [state.condition for state in view.states("tea.example")] == [PathCondition.BLOCKED]
+    assert [state.condition for state in view.states()] == [PathCondition.BLOCKED]
     view.close()

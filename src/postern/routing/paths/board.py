@@ -24,6 +24,8 @@ MAX_STATES = 20_000
 """Paths of which something bad is known; those seen longest ago go first."""
 MAX_GOOD = 50_000
 """Paths whose last good answer is remembered, in case they turn bad."""
+MAX_GROUPS = 8
+"""Groups that one path is known in."""
 NOTE_S = 60.0
 """How often a state that only grows older is handed on."""
 
@@ -46,6 +48,7 @@ class Board:
         self._states: dict[Path, PathState] = {}
         self._places: dict[Place, int] = {}  # how many states each address and egress has
         self._groups: dict[str, dict[Path, None]] = {}
+        self._groups_of: dict[Path, tuple[str, ...]] = {}
         self._good: dict[Path, Instant] = {}
         self._kept_at: dict[Path, Instant] = {}
         self._listeners: list[Callable[[str], None]] = []
@@ -92,8 +95,9 @@ class Board:
                 continue
             if known is not None and known.used_at > state.used_at:
                 state = replace(state, used_at=known.used_at)  # noqa: PLW2901 - the two as one
+            groups = self._groups_of.get(state.path, ())
             self._set(state.path, health.as_of(state, self._clock.now()))
-            self._told(state.group)
+            self._told((*groups, state.group))
 
     # --- asked ------------------------------------------------------------------------------------
 
@@ -174,12 +178,16 @@ class Board:
         if after is not None and after.last_good_at is None:
             after = replace(after, last_good_at=self._good.get(path))
         self._put(path, before, after)
+        # Domains may have a provider's addresses under names of their own.
+        if after is not None:
+            self._join(path, seen.group)
 
     def _put(self, path: Path, before: PathState | None, after: PathState | None) -> None:
         """Keep the state, and hand it on when another worker would act on the difference."""
         known = after or before
         if known is None:
             return
+        groups = (*self._groups_of.get(path, ()), known.group)
         self._set(path, after)
         if after is None:
             after = _healed(known, self._clock.now())
@@ -188,7 +196,7 @@ class Board:
         self._kept_at[path] = after.seen_at
         if self._keep is not None:
             self._keep(after)
-        self._told(known.group)
+        self._told(groups)
 
     def _is_news(self, before: PathState, after: PathState) -> bool:
         return (
@@ -209,25 +217,22 @@ class Board:
             return None
         left = health.as_of(state, now)
         if left is None:
+            groups = self._groups_of.get(path, ())
             self._set(path, None)
-            self._told(state.group)
+            self._told(groups)
         return left
 
     def _set(self, path: Path, state: PathState | None) -> None:
         before = self._states.get(path)
         if (before is None) is not (state is None):
             self._count(path, 1 if before is None else -1)
-        if before is not None and (state is None or state.group != before.group):
-            paths = self._groups.get(before.group, {})
-            paths.pop(path, None)
-            if not paths:
-                self._groups.pop(before.group, None)
         if state is None:
             self._states.pop(path, None)
             self._kept_at.pop(path, None)
+            self._leave(path)
             return
         self._states[path] = state
-        self._groups.setdefault(state.group, {})[path] = None
+        self._join(path, state.group)
         if len(self._states) > MAX_STATES:
             self._forget_oldest()
 
@@ -239,13 +244,27 @@ class Board:
         else:
             self._places.pop(place, None)
 
-    def _told(self, group: str) -> None:
+    def _join(self, path: Path, group: str) -> None:
+        groups = self._groups_of.get(path, ())
+        if group not in groups and len(groups) < MAX_GROUPS:
+            self._groups_of[path] = (*groups, group)
+            self._groups.setdefault(group, {})[path] = None
+
+    def _leave(self, path: Path) -> None:
+        for group in self._groups_of.pop(path, ()):
+            paths = self._groups[group]
+            paths.pop(path, None)
+            if not paths:
+                del self._groups[group]
+
+    def _told(self, groups: Iterable[str]) -> None:
         self.version += 1
-        for told in self._listeners:
-            try:
-                told(group)
-            except Exception:
-                log.exception("paths.listener_bug", group=group)
+        for group in dict.fromkeys(groups):
+            for told in self._listeners:
+                try:
+                    told(group)
+                except Exception:
+                    log.exception("paths.listener_bug", group=group)
 
     def _forget_oldest(self) -> None:
         oldest = sorted(self._states.values(), key=lambda state: state.seen_at)

@@ -54,7 +54,7 @@ class PathState:
 
     Args:
         path: whose.
-        group: the MX group it belongs to; empty where all that is known is a lost race.
+        group: the MX group that it was met in first; empty where all that is known is a lost race.
         host: the name its address was found under.
         condition: how well it does.
         since: when that began.
@@ -231,7 +231,7 @@ def _after_good(state: PathState, seen: Observation) -> PathState | None:
     good = state.good + 1 if is_new else state.good
     known = replace(
         state,
-        group=seen.group,
+        group=state.group or seen.group,
         host=seen.host or state.host,
         last_sign=seen.sign,
         last_good_at=seen.at,
@@ -263,7 +263,7 @@ def _after_bad(state: PathState, seen: Observation, *, is_failure: bool) -> Path
         avoid_until = max(avoid_until, seen.at + LAST_S)
     return replace(
         state,
-        group=seen.group,
+        group=state.group or seen.group,
         host=seen.host or state.host,
         condition=condition,
         since=seen.at if condition is not state.condition else state.since,

@@ -156,7 +156,7 @@ class Prober:
             self._plan(state, now)
             is_from_mail = state.used_at == state.seen_at
             if is_from_mail and state.last_sign.is_network and wall - state.seen_at < FRESH_S:
-                self._test_others(state, now, wall)
+                self._test_others(group, state, now, wall)
 
     def _plan(self, state: PathState, now: float) -> None:
         path = state.path
@@ -165,14 +165,14 @@ class Prober:
         if path not in self._due or at < self._due[path]:
             self._schedule(path, at)
 
-    def _test_others(self, state: PathState, now: float, wall: Instant) -> None:
-        """The other addresses of its group, at once."""
-        for target in self._census.targets(state.group, state.path.egress):
+    def _test_others(self, group: str, state: PathState, now: float, wall: Instant) -> None:
+        """The other addresses of the group, at once."""
+        for target in self._census.targets(group, state.path.egress):
             if ":" in target.ip and not self.has_ipv6:
                 continue  # it would not be reached from here, which says nothing of its group
             path = replace(state.path, ip=target.ip, port=target.port)
             if path != state.path and path not in self._due and not self._is_fresh(path, wall):
-                self._beside[path] = (state.group, target)
+                self._beside[path] = (group, target)
                 self._schedule(path, now)
 
     def _is_fresh(self, path: Path, wall: Instant) -> bool:
