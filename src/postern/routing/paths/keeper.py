@@ -149,7 +149,10 @@ class PathKeeper:
                 self._tell(str(error))
                 self._renew(error)
             except Exception:
+                # What it stumbled over would make it stumble for ever, and keep nothing at all.
                 log.exception("paths.bug")
+                self._states.clear()
+                self._met.clear()
             finally:
                 self._call(_give, [(question, None) for question in questions])
         self._let_go()
