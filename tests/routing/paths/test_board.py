@@ -73,6 +73,26 @@ def test_a_group_is_the_states_of_its_paths(it: Fixture) -> None:
     assert set(it.board.groups()) == {"tea.example", "other.example"}
 
 
+def test_a_server_that_always_greets_late_is_not_taken_for_a_silent_one(it: Fixture) -> None:
+    def see(sign: Sign, seconds: float, *, is_final: bool = True) -> None:
+        now = it.clock.now()
+        it.board.saw(Observation(ONE, "g", "mx", sign, now, seconds, is_final=is_final))
+        it.clock.advance(5)
+
+    see(Sign.ANSWERED, 6.0)
+    for _ in range(10):
+        see(Sign.SILENT, 3.0, is_final=False)
+        see(Sign.ANSWERED, 6.0)
+    assert it.kept == []
+    see(Sign.SILENT, 20.0)
+    assert it.condition() is PathCondition.DEGRADED
+    see(Sign.ANSWERED, 0.1)
+    see(Sign.ANSWERED, 0.1)
+    assert it.condition() is None
+    see(Sign.SILENT, 3.0, is_final=False)
+    assert it.condition() is PathCondition.DEGRADED
+
+
 def test_an_address_that_two_groups_have_is_known_in_both(it: Fixture) -> None:
     it.see(Sign.REFUSED, group="google")
     it.see(Sign.REFUSED, group="own-name.example")

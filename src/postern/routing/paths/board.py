@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import structlog
 
-from postern.mail.paths import Observation, Path
+from postern.mail.paths import Observation, Path, Sign
 from postern.routing.paths import health
 from postern.routing.paths.health import PathCondition, PathState
 from postern.runtime.clock import Clock, Instant
@@ -26,6 +26,8 @@ MAX_GOOD = 50_000
 """Paths whose last good answer is remembered, in case they turn bad."""
 MAX_GROUPS = 8
 """Groups that one path is known in."""
+SLOW_S = 2.5
+"""An answer that took longer may take longer than attempts wait for it, and is one all the same."""
 NOTE_S = 60.0
 """How often a state that only grows older is handed on."""
 
@@ -50,6 +52,7 @@ class Board:
         self._groups: dict[str, dict[Path, None]] = {}
         self._groups_of: dict[Path, tuple[str, ...]] = {}
         self._good: dict[Path, Instant] = {}
+        self._slow: dict[Path, float] = {}
         self._kept_at: dict[Path, Instant] = {}
         self._listeners: list[Callable[[str], None]] = []
 
@@ -60,6 +63,10 @@ class Board:
         path = observation.path
         if health.is_good(observation.sign):
             self._good[path] = observation.at
+            if observation.seconds >= SLOW_S:
+                self._slow[path] = observation.seconds
+            elif self._slow:
+                self._slow.pop(path, None)
             if len(self._good) > MAX_GOOD:
                 self._forget_good()
             if (path.egress, path.ip, path.port) not in self._places:
@@ -67,6 +74,8 @@ class Board:
             self._weigh_sibling(observation)
             if path not in self._states:
                 return
+        elif self._slow and self._is_as_slow_as_ever(observation):
+            return
         self._weigh(observation)
 
     def lost(self, path: Path) -> None:
@@ -156,6 +165,15 @@ class Board:
             self._current(path, now)
 
     # --- within -----------------------------------------------------------------------------------
+
+    def _is_as_slow_as_ever(self, seen: Observation) -> bool:
+        """Silent so far, at an address that took its time to answer before.
+
+        Some servers greet after five seconds or more, to see who talks before: the next address is
+        begun beside them, and that is all.
+        """
+        usual_s = self._slow.get(seen.path, 0.0)
+        return seen.sign is Sign.SILENT and not seen.is_final and seen.seconds < 2 * usual_s
 
     def _use(self, state: PathState, now: Instant) -> None:
         if now - state.used_at >= NEEDED_S:
@@ -275,6 +293,7 @@ class Board:
         oldest = sorted(self._good, key=self._good.__getitem__)
         for path in oldest[: MAX_GOOD // 2]:
             del self._good[path]
+            self._slow.pop(path, None)
 
 
 def _healed(state: PathState, now: Instant) -> PathState:

@@ -232,7 +232,7 @@ class Prober:
         rate = settings.per_minute / 60.0 / workers
         self._tokens = min(self._tokens + (now - self._refilled_at) * rate, float(most))
         self._refilled_at = now
-        return min(int(self._tokens), most - len(self._running))
+        return max(min(int(self._tokens), most - len(self._running)), 0)
 
     def _begin(self, path: Path, way: Way) -> None:
         self._tokens -= 1
