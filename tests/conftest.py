@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from scripts.compile import is_current
+from tests.costs import Costs
 from tests.peers import process
+from tests.peers.warm import nursery
 
 # Programs and the Debian packages they come in; "root" is no program but just as needed.
 PROGRAMS = {
@@ -69,9 +71,17 @@ def free_port() -> int:
     return process.free_port()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--costs``: see tests/costs.py."""
+    parser.addoption("--costs", action="store_true", help="end with what is dearest, wall and CPU")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Put the servers' programs on PATH: they live in sbin, which users often lack."""
     os.environ["PATH"] = SERVERS_PATH
+    nursery.is_open = True
+    if config.getoption("--costs"):
+        config.pluginmanager.register(Costs(), "costs")
     if str(COMPILED) in os.environ.get("PYTHONPATH", "") and not (is_compiled() and is_current()):
         pytest.exit(f"{COMPILED} was asked for and is not what runs: make compile", returncode=2)
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,8 @@ class Scales:
 @contextmanager
 def here(settings: PosternSettings | None = None) -> Iterator[PosternServer]:
     """A Postern with a mailbox, past its first message."""
-    with postern(settings) as server:
+    # Fresh: memory is counted in parts where processes share it.
+    with postern(replace(settings or PosternSettings(), is_fresh=True)) as server:
         server.domain_add("here.test")
         server.mailbox_add("bob@here.test")
         yield server
