@@ -41,7 +41,7 @@ SERVERS_PATH = os.pathsep.join(
 )
 COMPILED = Path(".venv/compiled")
 IN_CI = os.environ.get("CI") == "true"
-FUZZ_SECONDS = 20.0
+FUZZ_SECONDS = 5.0
 
 # Left out, not skipped: atheris has no wheel for Python 3.13 yet.
 collect_ignore = [] if importlib.util.find_spec("atheris") else ["fuzz/test_coverage_guided.py"]
@@ -54,7 +54,7 @@ settings.load_profile("postern")
 
 @pytest.fixture(scope="session")
 def fuzz_seconds() -> float:
-    """How long one fuzz target may run: 20 s, or ``POSTERN_FUZZ_SECONDS``."""
+    """How long one fuzz target may run: 5 s, or ``POSTERN_FUZZ_SECONDS``."""
     return float(os.environ.get("POSTERN_FUZZ_SECONDS", FUZZ_SECONDS))
 
 
