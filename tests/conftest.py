@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from scripts.compile import is_current
-from tests.costs import Costs
+from tests.costs import Costs, in_long
 from tests.peers import process
 from tests.peers.warm import nursery
 
@@ -84,6 +84,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Costs(), "costs")
     if str(COMPILED) in os.environ.get("PYTHONPATH", "") and not (is_compiled() and is_current()):
         pytest.exit(f"{COMPILED} was asked for and is not what runs: make compile", returncode=2)
+
+
+@pytest.hookimpl(tryfirst=True)  # a random order, where that is wanted, has the last word
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files."""
+    items.sort(key=in_long)
 
 
 def pytest_report_header() -> str:

@@ -16,6 +16,19 @@ from tests.peers import warm
 
 MOST = 25
 
+LONG = (
+    "journeys/test_quarantine.py",
+    "journeys/test_rejected_sender.py",
+    "journeys/test_scanners.py",
+    "journeys/test_rules.py",
+    "reception/test_settlement.py",
+    "fuzz/test_server_machine.py",
+    "journeys/test_large.py",
+    "journeys/test_every_check.py",
+    "runtime/test_supervisor.py",
+)
+"""The longest files, longest first: begun last, one would keep one process busy alone at the end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
@@ -74,6 +87,12 @@ class Costs:
             terminalreporter.write_line(f"   wall s    CPU s  {what}")
             for name, cost in dearest(self.by_test.items(), depth):
                 terminalreporter.write_line(f"{cost.wall:9.2f}{cost.cpu:9.2f}  {name}")
+
+
+def in_long(item: pytest.Item) -> int:
+    """Its file's place in ``LONG``; all others come after."""
+    file = item.nodeid.partition("::")[0].removeprefix("tests/")
+    return LONG.index(file) if file in LONG else len(LONG)
 
 
 def dearest(costs: Iterable[tuple[str, Cost]], depth: int) -> list[tuple[str, Cost]]:
