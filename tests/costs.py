@@ -25,9 +25,8 @@ LONG = (
     "fuzz/test_server_machine.py",
     "journeys/test_large.py",
     "journeys/test_every_check.py",
-    "runtime/test_supervisor.py",
 )
-"""The longest files, longest first: begun last, one would keep one process busy alone at the end."""
+"""The longest files, longest first: begun last, one of them would keep a process busy alone."""
 
 
 @dataclass(frozen=True, slots=True)
