@@ -25,9 +25,10 @@ COMPILED_TESTS := $(addprefix tests/,mail reception queue routing delivery spool
   journeys)
 # Journeys that lead through what is not compiled, and take long: once is enough.
 COMPILED_TESTS += $(addprefix --ignore=tests/journeys/,test_quarantine.py test_rejected_sender.py \
-  test_preview.py test_scanner_limits.py test_scanner_ends.py test_quota.py)
-# Coverage guides nothing in what is compiled: it is measured in bytecode.
-COMPILED_TESTS += --ignore=tests/fuzz/test_coverage_guided.py
+  test_preview.py test_scanner_limits.py test_scanner_ends.py test_quota.py test_every_rule.py \
+  test_console.py)
+# What reads scanners' answers is not compiled; and coverage is measured in bytecode, or guides nothing.
+COMPILED_TESTS += $(addprefix --ignore=tests/fuzz/,test_scanner_answers.py test_coverage_guided.py)
 
 .PHONY: help run compile check test bench fuzz soak profile docs lock clean
 
