@@ -6,6 +6,7 @@ server that tests share is counted where it stops.
 """
 
 import os
+import resource
 import time
 from collections import defaultdict
 from collections.abc import Generator, Iterable
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 import pytest
 from tests.peers import warm
 
-MOST = 25
+MOST = int(os.environ.get("MOST", "25"))
+"""Rows of each table."""
 
 LONG = (
     "journeys/test_quarantine.py",
@@ -45,7 +47,9 @@ class Cost:
 
 def spent() -> Cost:
     """What this process and its ended children have cost so far."""
-    return Cost(time.perf_counter(), sum(os.times()[:4]) + warm.cpu_s)
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cpu = sum(one.ru_utime + one.ru_stime for one in used) + warm.cpu_s
+    return Cost(time.perf_counter(), cpu)
 
 
 class Costs:
@@ -81,7 +85,7 @@ class Costs:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the tables."""
         total = sum(self.by_test.values(), Cost())
-        terminalreporter.section(f"costs: {total.cpu:.0f} s of CPU, {total.wall:.0f} s of waiting")
+        terminalreporter.section(f"costs: {total.wall:.0f} s, CPU {total.cpu:.0f} s")
         for what, depth in (("folder", 2), ("file", 0), ("test", -1)):
             terminalreporter.write_line(f"   wall s    CPU s  {what}")
             for name, cost in dearest(self.by_test.items(), depth):
@@ -101,4 +105,4 @@ def dearest(costs: Iterable[tuple[str, Cost]], depth: int) -> list[tuple[str, Co
         file = test.partition("::")[0]
         name = test if depth < 0 else file if depth == 0 else "/".join(file.split("/")[:depth])
         sums[name] += cost
-    return sorted(sums.items(), key=lambda pair: -pair[1].wall)[: int(os.environ.get("MOST", MOST))]
+    return sorted(sums.items(), key=lambda pair: -pair[1].wall)[:MOST]

@@ -93,13 +93,13 @@ class PosternServer:
         assert self.server is None, "already running"
         self.starts += 1
         arguments = ["--config", str(self.config), "serve"]
-        is_plain = not self.settings.wrapper and not self.settings.is_fresh and nursery.is_open
+        is_warm = nursery.is_open and not (self.settings.wrapper or self.settings.is_fresh)
         self.server = Server(
             f"postern {self.settings.hostname}",
-            arguments if is_plain else [*self.settings.wrapper, *postern_command(), *arguments],
+            arguments if is_warm else [*self.settings.wrapper, *postern_command(), *arguments],
             self.folder / f"postern-{self.starts}.log",
             environment=dict(self.settings.environment),
-            starter=start_warm if is_plain else None,
+            starter=start_warm if is_warm else None,
         ).start()
 
     def wait_ready(self, within_s: float = 60.0) -> None:

@@ -47,7 +47,7 @@ scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
 """
 
-EPOCH_S = 1_000_000_000
+LONG_AGO_S = 1_000_000_000
 QUEUES = {
     "active bounce corrupt defer deferred flush hold incoming private saved trace": (0o700, "root"),
     "maildrop": (0o730, "postdrop"),
@@ -204,7 +204,7 @@ def write_configuration(folder: Path, port: int, settings: PostfixSettings) -> N
     (config / "master.cf").write_text(MASTER_CF.format(listen=f"{settings.host}:{port}"))
     # A file written just now is read again and again for a second: it might be half there.
     for path in config.iterdir():
-        os.utime(path, (EPOCH_S, EPOCH_S))
+        os.utime(path, (LONG_AGO_S, LONG_AGO_S))
 
 
 def make_queue(folder: Path) -> None:

@@ -38,7 +38,7 @@ def site(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--version"], ["--help"], ["wyh"], ["queue", "--json"], ["domain", "add", "tea.example"],
+    [["--version"], ["--help"], ["wyh"], ["queue", "--json"], ["domain", "list", "--json"],
      ["mailbox", "add", "a@nowhere.example", "--password-stdin"], ["queue", "--no-such-option"]],
     ids=" ".join,
 )  # fmt: skip

@@ -215,12 +215,18 @@ def tend(control: socket.socket) -> Request | None:
         text, descriptors, _, _ = socket.recv_fds(control, MAX_REQUEST, 4)
         if not text:
             return None
-        pid = os.fork()
-        if pid == 0:
-            return become(Request(*json.loads(text)), control, descriptors)
         *streams, status = descriptors
+        try:
+            pid = os.fork()
+        except OSError:  # too many processes: who asked sees the pipe end, and others may go on
+            pid = -1
+        if pid == 0:
+            return become(Request(*json.loads(text)), control, streams)
         for descriptor in streams:
             os.close(descriptor)
+        if pid < 0:
+            os.close(status)
+            continue
         status_of[pid] = status
         os.write(status, BORN.pack(pid))
 
@@ -238,12 +244,12 @@ def reap(status_of: dict[int, int]) -> None:
         os.close(status)
 
 
-def become(request: Request, control: socket.socket, descriptors: list[int]) -> Request:
+def become(request: Request, control: socket.socket, streams: list[int]) -> Request:
     """In the child: leave all that is the nursery's, and take what the request says."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
-    for target, descriptor in enumerate(descriptors[:3]):
+    for target, descriptor in enumerate(streams):
         os.dup2(descriptor, target)
     control.detach()
     os.closerange(3, 1 << 16)
