@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.peers.process import Process
+from tests.peers.proctree import wait_gone
 from tests.peers.warm import CommandResult, Forked, Request, nursery, run_warm
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,3 +103,20 @@ def test_its_end_is_told_once_it_has_ended() -> None:
     assert process.wait(20) == process.returncode == 3
     assert not Path(f"/proc/{process.pid}").exists()
     os.close(out)
+
+
+LEFT = """
+import os
+from tests.peers.warm import Request, nursery
+
+nothing = os.open(os.devnull, os.O_RDWR)
+request = Request("tests.peers.stands_still", (), os.environ, os.getcwd())
+print(nursery.fork(request, nothing, nothing, nothing).pid)
+"""
+
+
+def test_who_was_left_running_ends_with_the_process_that_runs_tests() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LEFT], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert wait_gone([int(done.stdout)]) == []

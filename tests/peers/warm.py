@@ -26,7 +26,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -214,6 +214,7 @@ def tend(control: socket.socket) -> Request | None:
             continue
         text, descriptors, _, _ = socket.recv_fds(control, MAX_REQUEST, 4)
         if not text:
+            end(status_of)
             return None
         *streams, status = descriptors
         try:
@@ -229,6 +230,14 @@ def tend(control: socket.socket) -> Request | None:
             continue
         status_of[pid] = status
         os.write(status, BORN.pack(pid))
+
+
+def end(left: Iterable[int]) -> None:
+    """Kill those that a test which failed left running, and all of their sessions."""
+    for pid in left:
+        for kill in (os.killpg, os.kill):  # it may not have a group of its own yet
+            with contextlib.suppress(ProcessLookupError):
+                kill(pid, signal.SIGKILL)
 
 
 def reap(status_of: dict[int, int]) -> None:
