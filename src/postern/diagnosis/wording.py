@@ -45,6 +45,7 @@ _CAUSES = {
     Cause.NEEDS: "their server lacks something that this message needs",
     Cause.PROTOCOL: "what answered there does not speak SMTP",
     Cause.NO_EGRESS: "the egress it was to leave through is not in postern.toml (any more)",
+    Cause.LIMIT: "its account sends more than it may; it waits its turn",
     Cause.LOCAL: "our own disk or mail store had trouble; the mail is safe in the queue",
     Cause.EXPIRED: "the time for trying was up",
     Cause.CANCELLED: "a person cancelled it here",
