@@ -12,12 +12,17 @@ from tests.delivery.scripted import Act, Script, peer
 from postern.app.paths import Paths
 from postern.delivery.probe import WayProbe
 from postern.delivery.smtp import SmtpDelivery
-from postern.mail.route import Egress, SmtpRoute
+from postern.mail.paths import Observation, Path, Sign
+from postern.mail.route import Egress, SmtpRoute, Way
 from postern.routing.machine import this_machine
+from postern.routing.paths.board import Board
+from postern.routing.paths.census import Census
 from postern.routing.paths.health import PathCondition
+from postern.routing.paths.keeper import PathKeeper
+from postern.routing.paths.prober import Prober
 from postern.routing.paths.settings import ProbeSettings
 from postern.routing.settings import RoutingSettings
-from postern.runtime.clock import SystemClock
+from postern.runtime.clock import FakeClock, SystemClock
 
 HEDGE_S = 0.5
 """A sixth of what it is in life."""
@@ -65,6 +70,40 @@ async def test_a_provider_that_is_silent_everywhere_is_known_as_a_whole_after_tw
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
         assert not any(server.commands for server in peers)
+
+
+async def test_a_path_that_was_blocked_for_long_is_tested_soon_again_once_it_answers(
+    tmp_path: File,
+) -> None:
+    clock = FakeClock()
+    keeper = PathKeeper(tmp_path, clock)
+    board = Board(clock, keeper.keep)
+    prober = Prober(board, Census(clock), keeper, clock)
+    does, tested = [Sign.REFUSED], list[float]()
+
+    async def probe(way: Way) -> None:
+        tested.append(clock.now())
+        path = Path("direct", way.target.ip, 25, encrypted=True)
+        board.saw(Observation(path, "g", "mx", does[0], clock.now(), 0.0, is_probe=True))
+
+    async def pass_by(seconds: float, step_s: float) -> None:
+        for _ in range(round(seconds / step_s)):
+            clock.advance(step_s)
+            await prober.turn()
+            await prober.wait_idle()
+
+    prober.probe = probe
+    keeper.start(board.learn)
+    path = Path("direct", "192.0.2.1", 25, encrypted=True)
+    board.saw(Observation(path, "g", "mx", Sign.REFUSED, clock.now(), 0.0))
+    await pass_by(6 * 3600, 60)
+    does[0] = Sign.ANSWERED
+    before = len(tested)
+    while len(tested) == before:
+        await pass_by(60, 60)
+    await pass_by(30, 1)
+    assert board.of(path) is None
+    await keeper.close()
 
 
 async def test_an_address_that_answers_again_is_well_again_in_every_worker(tmp_path: File) -> None:

@@ -31,16 +31,14 @@ class Network:
         self.does: dict[str, Sign] = {}
         self.tested: list[tuple[float, str]] = []
         self.ways: list[Way] = []
-        self.leases: dict[Path, Instant] = {}
+        self.leases: dict[Path, Instant] = {}  # of other workers
         self.is_readable = True
 
     async def claim(self, until: Mapping[Path, Instant]) -> frozenset[Path] | None:
         if not self.is_readable:
             return None
         now = self.clock.now()
-        free = {path for path in until if self.leases.get(path, 0.0) <= now}
-        self.leases.update({path: until[path] for path in free})
-        return frozenset(free)
+        return frozenset(path for path in until if self.leases.get(path, 0.0) <= now)
 
     async def probe(self, way: Way) -> None:
         self.ways.append(way)

@@ -40,12 +40,8 @@ GROWTH = 0.25
 JITTER = 0.2
 FRESH_S = 10.0
 """An address of which something showed so lately is not tested beside others of its group."""
-LEASED = (1 - JITTER) / (1 + JITTER)
-"""Others leave a tested path alone for so much of the time until its next test, whose own time may
-be shorter by chance.
-"""
 BESIDE_S = 3.0
-"""The same of an address of which nothing is known yet."""
+"""How long others leave an address alone of which nothing is known yet."""
 TURN_S = 0.5
 MAX_DUE = 20_000
 
@@ -124,8 +120,7 @@ class Prober:
             return
         wall = self._clock.now()
         wait_s = {path: self._wait_s(path) for path in wanted}
-        lease = {path: wall + wait_s[path] * LEASED for path in wanted}
-        granted = await self._claims.claim(lease)
+        granted = await self._claims.claim({path: wall + wait_s[path] for path in wanted})
         for path, way in wanted.items():
             self._beside.pop(path, None)
             self._due[path] = self._clock.monotonic() + wait_s[path]

@@ -50,7 +50,7 @@ class Written:
 class Claim:
     """Who wants to probe, now; ``granted``: which paths are its own until ``until``.
 
-    ``until``: of each path, when it may be probed next, by whoever asks first then.
+    ``until``: of each path, when others may probe it, whoever asks first then.
     """
 
     until: Mapping[Path, Instant]
@@ -124,14 +124,24 @@ class PathStore:
         return [state_of(row) for row in rows if row.writer != self._writer]
 
     def claim(self, claims: Iterable[Claim]) -> None:
-        """Grant each what nobody else has claimed, in one transaction."""
+        """Grant each what nobody else has claimed, in one transaction.
+
+        Whose claim it is may test again at any time: what it found may ask for that.
+        """
         with self._database.write() as connection:
             for claim in claims:
                 claim.granted = frozenset(
                     path
                     for path, until in claim.until.items()
                     if connection.execute(
-                        _CLAIM, {**_key(path), "not_before": until, "now": claim.now}
+                        _CLAIM,
+                        {
+                            **_key(path),
+                            "not_before": until,
+                            "writer": self._writer,
+                            "now": claim.now,
+                            "me": self._writer,
+                        },
                     ).rowcount
                 )
 
@@ -204,8 +214,14 @@ _PUT_TARGET = _PUT_TARGET.on_conflict_do_update(
 _CLAIM_NEW = insert(probe_table)
 _CLAIM = _CLAIM_NEW.on_conflict_do_update(
     index_elements=list(probe_table.primary_key),
-    set_={"not_before": _CLAIM_NEW.excluded.not_before},
-    where=probe_table.c.not_before <= sa.bindparam("now"),
+    set_={
+        "not_before": _CLAIM_NEW.excluded.not_before,
+        "writer": _CLAIM_NEW.excluded.writer,
+    },
+    where=sa.or_(
+        probe_table.c.not_before <= sa.bindparam("now"),
+        probe_table.c.writer == sa.bindparam("me"),
+    ),
 )
 
 

@@ -77,6 +77,7 @@ probe_table = sa.Table(
     sa.Column("port", sa.Integer, primary_key=True),
     sa.Column("encrypted", sa.Boolean, primary_key=True),
     sa.Column("not_before", sa.Double, nullable=False),
+    sa.Column("writer", sa.String(16), nullable=False),
 )
 
 
