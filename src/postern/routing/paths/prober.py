@@ -235,6 +235,7 @@ class Prober:
         self._running[path] = task
 
     async def _test(self, path: Path, way: Way) -> None:
+        before = self._board.of(path)
         try:
             await self.probe(way)
         except Exception:
@@ -245,7 +246,10 @@ class Prober:
             if state is None or not _is_tested(state):
                 self._forget(path)
             else:
-                self._due[path] = self._clock.monotonic() + self._wait_s(path)
+                # What our own machine was to blame for tells nothing, and is no reason to hurry.
+                least_s = self.settings.first_retest_s if state is before else 0.0
+                wait_s = max(self._wait_s(path), least_s)
+                self._due[path] = self._clock.monotonic() + wait_s
 
 
 def _is_tested(state: PathState) -> bool:
