@@ -18,7 +18,7 @@ from postern.delivery.smtp import SmtpDelivery
 from postern.mail.outcome import Cause, Deferred, Delivered
 from postern.mail.paths import Path as MailPath
 from postern.mail.paths import Sign
-from postern.mail.route import Egress, Target, TlsDemand, TlsPolicy, Way
+from postern.mail.route import Egress, Target, TlsPolicy, Way
 from postern.runtime.clock import FakeClock
 
 DIRECT = Egress("direct")
@@ -456,11 +456,8 @@ async def test_where_tls_fails_another_address_comes_first_and_clear_text_last(
         assert [(o.sign, o.path.encrypted) for o in on.watch.seen] == [
             (sign, True), (sign, True), (Sign.ANSWERED, False),
         ]  # fmt: skip
-        for policy in (TlsPolicy.ENCRYPT, TlsPolicy.VERIFY):
+        for policy in (TlsPolicy.ENCRYPT, TlsPolicy.VERIFY, TlsPolicy.DANE):
             deferral(await on.begin(*direct(first.target, tls=policy)))
-        asked = TlsDemand(TlsPolicy.OPPORTUNISTIC, source="domain")
-        target = Target("peer.test", "127.0.0.1", second.port, asked)
-        deferral(await on.begin(Way(DIRECT, target)))
     assert (len(first.messages), len(second.messages)) == (1, 0)
 
 
