@@ -122,6 +122,10 @@ def _resolvers(config: Config) -> Iterator[Doubt]:
         for index, server in enumerate(resolver.servers):
             if server.path is not None or server.port == 0:
                 yield Doubt((*key, "servers", index), "expected 'ADDRESS:PORT' of a DNS server")
+        if resolver.trusted and number:
+            yield warning(
+                (*key, "trusted"), "DANE rests on the first resolver alone, so this changes nothing"
+            )
 
 
 def _egresses(config: Config) -> Iterator[Doubt]:

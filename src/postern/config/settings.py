@@ -86,6 +86,13 @@ class Resolver(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["udp", "tcp", "tls"], Meta(description="how to ask; `udp` falls back to TCP")
     ] = "udp"
     timeout_s: Annotated[Seconds, Meta(description="how long one question may take")] = 5.0
+    trusted: Annotated[
+        bool | None,
+        Meta(
+            description="what the first says of DNSSEC is believed, so that DANE may rest on it:"
+            " nobody between it and us can forge that; not set: where it is on this machine"
+        ),
+    ] = None
 
 
 class Egress(Struct, frozen=True, forbid_unknown_fields=True):
