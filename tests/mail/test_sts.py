@@ -14,7 +14,9 @@ from postern.mail.sts import (
     policy_id,
 )
 
-GOOD = b"version: STSv1\r\nmode: enforce\r\nmx: mx.tea.example\r\nmx: *.tea.example\r\nmax_age: 86400"
+GOOD = (
+    b"version: STSv1\r\nmode: enforce\r\nmx: mx.tea.example\r\nmx: *.tea.example\r\nmax_age: 86400"
+)
 
 
 @pytest.mark.parametrize(

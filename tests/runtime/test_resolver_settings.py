@@ -68,7 +68,9 @@ def test_a_machine_without_resolv_conf_has_no_servers(tmp_path: Path) -> None:
     ],
 )
 def test_only_a_resolver_on_this_machine_is_trusted_unasked(
-    servers: list[str], trusted: bool | None, expected: bool
+    servers: list[str],
+    trusted: bool | None,  # noqa: FBT001 - parametrized
+    expected: bool,  # noqa: FBT001 - parametrized
 ) -> None:
     settings = replace(ResolverSettings.parse("home", servers), trusted=trusted)
     assert settings.is_trusted is expected

@@ -240,9 +240,7 @@ def _resolver(resolver: Resolver) -> ResolverSettings:
     servers = tuple(Server(bind.host, bind.port) for bind in resolver.servers)
     tries_s = (resolver.timeout_s / 2, resolver.timeout_s / 2)
     transport = Transport(resolver.transport)
-    return ResolverSettings(
-        resolver.name, servers, transport, tries_s, trusted=resolver.trusted
-    )
+    return ResolverSettings(resolver.name, servers, transport, tries_s, trusted=resolver.trusted)
 
 
 def policy_settings(config: Config, worker: int, workers: int) -> PolicySettings:

@@ -130,7 +130,7 @@ class SmtpDelivery:
         opener = self._asking_opener if tries.only_asks else self._opener
         connection = opener.begin(self._config(way))
         self._pool.watch(connection)
-        not_opened = await opener.open(connection, place, target.tls.policy)
+        not_opened = await opener.open(connection, place, target.tls)
         if not_opened is not None:
             self._note(tries, way, at, began, not_opened)
             return None

@@ -15,23 +15,29 @@ from typing import cast
 
 from postern.delivery.failure import cause_of_loss
 from postern.delivery.settings import DeliverySettings
-from postern.delivery.tls import session_text
+from postern.delivery.tls import Handshake, session_text
 from postern.mail.content import Content, pour
 from postern.mail.finding import Whose
 from postern.mail.outcome import Cause
 from postern.mail.smtp.client import ClientMachine, Want
 from postern.mail.smtp.client_mail import Mail, Octets, OctetScan, must_scan
+from postern.mail.smtp.client_opening import Stage
+from postern.mail.tlsrpt import TlsResult, result_of_verification
 from postern.runtime.clock import Clock
 
 PIECE_BYTES = 65536
 """Content is handed to the transport in such pieces, so that its copies stay small."""
 
 
+_TLS_STAGES = frozenset({Stage.STARTTLS.value, Stage.HANDSHAKE.value})
+
+
 class SmtpConnection(asyncio.Protocol):
     """Carries octets between the machine and the network until ``is_closed``.
 
     One coroutine at a time may wait on it. ``remote`` names the peer in texts; ``tls`` is the
-    session in words, empty without TLS; ``on_lost`` is called once, at the end.
+    session in words, empty without TLS, and ``tls_result`` what reports call it, None where all is
+    well; ``on_lost`` is called once, at the end.
     """
 
     def __init__(
@@ -40,6 +46,7 @@ class SmtpConnection(asyncio.Protocol):
         self.machine = machine
         self.remote = remote
         self.tls = ""
+        self.tls_result: TlsResult | None = None
         self.is_closed = False
         self.on_lost: Callable[[SmtpConnection], None] | None = None
         self.opened_at = clock.monotonic()
@@ -91,6 +98,7 @@ class SmtpConnection(asyncio.Protocol):
             cause, words = cause_of_loss(exc)
             if machine.want is Want.TLS:
                 cause = Cause.TLS
+            self._note_stage()
             whose = Whose.RECIPIENT if cause is Cause.CLOSED else Whose.BETWEEN
             machine.lost(cause, f"{self.remote} {words} {self._when}", whose)
         self._wake()
@@ -99,17 +107,16 @@ class SmtpConnection(asyncio.Protocol):
 
     # What delivery calls
 
-    async def wait_ready(self, context: ssl.SSLContext | None, server_name: str | None) -> bool:
+    async def wait_ready(self, handshake: Handshake | None) -> bool:
         """Go through greeting, EHLO, STARTTLS and AUTH; False when the session came to nothing.
 
         Args:
-            context: for STARTTLS; None where the machine will never ask for it.
-            server_name: what SNI says and VERIFY checks.
+            handshake: for STARTTLS; None where the machine will never ask for it.
         """
         machine = self.machine
         while machine.want in {Want.REPLY, Want.TLS}:
-            if machine.want is Want.TLS and context is not None:
-                await self._start_tls(context, server_name)
+            if machine.want is Want.TLS and handshake is not None:
+                await self._start_tls(handshake)
             else:
                 await self._wait()
         return machine.want is Want.MAIL
@@ -162,6 +169,7 @@ class SmtpConnection(asyncio.Protocol):
             seconds = now - self._begun_at
             what = "take the message" if self.machine.want is Want.CONTENT else f"send {self._due}"
             words = f"{self.remote} did not {what} within {seconds:.0f} s"
+            self._note_stage()
             self.machine.lost(Cause.SILENT, words)
         self.abort()
 
@@ -222,8 +230,8 @@ class SmtpConnection(asyncio.Protocol):
         finally:
             self._waiter = None
 
-    async def _start_tls(self, context: ssl.SSLContext, server_name: str | None) -> None:
-        """Shake hands; a failure or a stall ends the session with cause TLS."""
+    async def _start_tls(self, handshake: Handshake) -> None:
+        """Shake hands; a failure, a stall or a stranger ends the session with cause TLS."""
         assert self._transport is not None
         limit_s = self._settings.tls_timeout_s
         try:
@@ -231,14 +239,15 @@ class SmtpConnection(asyncio.Protocol):
                 transport = await self._loop.start_tls(
                     self._transport,
                     self,
-                    context,
-                    server_hostname=server_name,
+                    handshake.context,
+                    server_hostname=handshake.server_name,
                     ssl_handshake_timeout=2 * limit_s,  # ours comes first, and says it better
                 )
         except TimeoutError:
             self._tls_failed(f"did not finish the TLS handshake in {limit_s:.0f} s")
         except ssl.SSLCertVerificationError as error:
-            self._tls_failed(f"has a certificate we cannot accept: {error.verify_message}")
+            words = f"has a certificate we cannot accept: {error.verify_message}"
+            self._tls_failed(words, result_of_verification(error.verify_code))
         except (OSError, ValueError) as error:
             self._tls_failed(f"broke the TLS handshake: {_reason(error)}")
         else:
@@ -246,12 +255,25 @@ class SmtpConnection(asyncio.Protocol):
                 self._tls_failed("closed the connection in the TLS handshake")
                 return
             self._transport = transport
-            self.tls = session_text(transport.get_extra_info("ssl_object"))
+            session = transport.get_extra_info("ssl_object")
+            self.tls = session_text(session)
+            flaw = None if handshake.vet is None else handshake.vet(session)
+            if flaw is not None and not handshake.only_reports:
+                self._tls_failed(flaw.words, flaw.result)
+                return
+            self.tls_result = None if flaw is None else flaw.result
             self._write(self.machine.tls_started())
 
-    def _tls_failed(self, words: str) -> None:
+    def _note_stage(self) -> None:
+        """A session that ends while TLS is being agreed on ends for that."""
+        if self.machine.stage in _TLS_STAGES:
+            self.tls_result = TlsResult.VALIDATION_FAILURE
+
+    def _tls_failed(self, words: str, result: TlsResult = TlsResult.VALIDATION_FAILURE) -> None:
+        self.tls_result = self.tls_result or result
         if self.machine.want is not Want.CLOSE:
-            self.machine.lost(Cause.TLS, f"{self.remote} {words}")
+            whose = Whose.RECIPIENT if result.is_untrusted else Whose.BETWEEN
+            self.machine.lost(Cause.TLS, f"{self.remote} {words}", whose)
         self.abort()
         # The transport below a failed handshake does not always report back to this protocol.
         self.connection_lost(None)

@@ -1,6 +1,6 @@
 """TLSA records for SMTP: which of them can be used, and what in a certificate they speak of.
 
-Source: RFC 6698 §2.1 (fields), RFC 7671 §9 (digests), RFC 7672 §3.1 (SMTP uses DANE-TA and DANE-EE).
+Source: RFC 6698 §2.1 (fields), RFC 7671 §9 (digests), RFC 7672 §3.1 (SMTP: DANE-TA and DANE-EE).
 """
 
 from collections.abc import Iterable

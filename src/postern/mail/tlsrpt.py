@@ -1,7 +1,7 @@
 """How a session's TLS went, in the words that reports about TLS count by (RFC 8460 §4.3).
 
-One word for each session that was tried: ``None`` where all was well. What failed before any session
-(a policy that could not be had) is the ``fault`` of the demand that the session was opened with.
+One word for each session that was tried: ``None`` where all was well. What failed before any
+session (a policy that could not be had) is the ``fault`` of the demand it was opened with.
 """
 
 from enum import Enum
