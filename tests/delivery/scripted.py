@@ -138,7 +138,7 @@ class Peer:
         except AttributeError:
             # Who connected hung up as the handshake ended: asyncio's writer trips over having no
             # transport, now and when it goes.
-            writer._transport = below  # type: ignore[attr-defined]  # noqa: SLF001 - see above
+            writer._transport = below  # type: ignore[attr-defined]  # see above
             return False
         self.is_secure = True
         return True

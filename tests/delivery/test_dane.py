@@ -36,7 +36,7 @@ def result(chain: Sequence[Made], *records: Tlsa) -> TlsResult | None:
     return None if found is None else found.result
 
 
-# --- DANE-EE ---------------------------------------------------------------------------------------
+# --- DANE-EE ----------------------------------------
 
 
 @pytest.mark.parametrize("matching", [0, 1, 2])
@@ -90,7 +90,7 @@ def test_what_is_no_certificate_breaks_nothing() -> None:
     assert dane_flaw([b"\x30\x03\x02\x01\x05"], [ROOT.tlsa(2)], (HOST,), NOW) is not None
 
 
-# --- DANE-TA ---------------------------------------------------------------------------------------
+# --- DANE-TA ----------------------------------------
 
 
 @pytest.mark.parametrize("anchor", [ROOT, MIDDLE], ids=["root", "middle"])

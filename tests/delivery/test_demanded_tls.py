@@ -86,7 +86,7 @@ def watched(context: ssl.SSLContext) -> Seen:
     return seen
 
 
-# --- DANE ------------------------------------------------------------------------------------------
+# --- DANE ----------------------------------------
 
 
 @pytest.mark.parametrize("leaf", [LEAF, OLD, OTHER], ids=["right", "expired", "other name"])
@@ -168,7 +168,7 @@ async def test_connections_are_shared_by_those_who_demand_the_same_alone() -> No
         await smtp.close(2)
 
 
-# --- MTA-STS ---------------------------------------------------------------------------------------
+# --- MTA-STS ----------------------------------------
 
 
 async def test_a_policy_that_is_enforced_takes_a_certificate_for_the_host(
@@ -204,7 +204,7 @@ async def test_one_of_several_names_is_enough(authorities: Path) -> None:
     await waits(serving(third, ROOT), demand, authorities)
 
 
-# --- what reports call it --------------------------------------------------------------------------
+# --- what reports call it ----------------------------------------
 
 
 async def opened(

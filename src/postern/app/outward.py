@@ -12,6 +12,7 @@ from postern.app.settings import (
     queue_settings,
     resolver_settings,
     routing_settings,
+    sts_settings,
 )
 from postern.config.settings import Config
 from postern.delivery.lmtp import LmtpDelivery
@@ -34,6 +35,9 @@ from postern.routing.chooser import Chooser
 from postern.routing.machine import this_machine
 from postern.routing.places import DirectoryPlaces
 from postern.routing.router import Router
+from postern.routing.tls.shelf import Shelf
+from postern.routing.tls.sts import StsPolicies
+from postern.routing.tls.sts_fetch import StsFetcher
 from postern.runtime.clock import Clock
 from postern.runtime.resolver.resolver import Resolver
 from postern.spool.holdings import Holdings
@@ -48,6 +52,7 @@ class Outward:
     lmtp: LmtpDelivery
     maildir: MaildirDelivery
     router: Router
+    policies: StsPolicies
     courier: Courier
     tidings: NoticeTidings
     recipients: Recipients
@@ -62,6 +67,7 @@ class Outward:
         )
         if self.quota_status is not None:
             self.quota_status.close()
+        await self.policies.aclose()
         await self.resolver.aclose(grace_s)
 
 
@@ -76,6 +82,7 @@ def outward(
     holdings: Holdings,
     signers: Signers,
     returns: ReturnAddresses,
+    shelf: Shelf,
 ) -> Outward:
     """The set that ``config`` describes; ``ports`` are the real ones, by listener index."""
     resolver = Resolver(resolver_settings(config), clock)
@@ -86,7 +93,10 @@ def outward(
     maildir = MaildirDelivery(root, config.hostname, clock, filled=quota.forget)
     machine = this_machine()
     places = DirectoryPlaces(directory)
-    router = Router(places, resolver, routing_settings(config, ports), clock, machine)
+    fetcher = StsFetcher(resolver, sts_settings(config), has_ipv6=machine.has_ipv6)
+    policies = StsPolicies(resolver, fetcher, shelf, clock)
+    routing = routing_settings(config, ports)
+    router = Router(places, resolver, routing, clock, machine, policies=policies, memory=shelf)
     expire_s = config.queue.expire_s
     stored_by = config.delivery
     asked = QuotaStatus(stored_by.quota_status, clock) if stored_by.quota_status else None
@@ -98,6 +108,7 @@ def outward(
         lmtp,
         maildir,
         router,
+        policies,
         Courier(smtp, lmtp, maildir, Chooser(), returns),
         NoticeTidings(
             notice_settings(config),

@@ -30,6 +30,7 @@ from postern.reception.settings import Kind, ListenerSettings, ReceptionSettings
 from postern.reception.tls import CertificateFiles
 from postern.routing.chooser import MailClass
 from postern.routing.settings import EgressSettings, HostPort, RoutingSettings
+from postern.routing.tls.sts_fetch import StsSettings
 from postern.runtime.resolver.settings import ResolverSettings, Server, Transport
 from postern.spool.settings import HoldSettings, SpoolSettings
 
@@ -197,7 +198,13 @@ def delivery_settings(config: Config) -> DeliverySettings:
         session_budget_s=delivery.session_budget_s,
         final_dot_timeout_s=delivery.final_dot_timeout_s,
         reuse_idle_s=delivery.reuse_idle_s,
+        ca_file=delivery.ca_file,
     )
+
+
+def sts_settings(config: Config) -> StsSettings:
+    """How ``[delivery]`` has policies of MTA-STS fetched."""
+    return StsSettings(port=config.delivery.mta_sts_port, ca_file=config.delivery.ca_file)
 
 
 def routing_settings(config: Config, ports: dict[int, int]) -> RoutingSettings:

@@ -56,6 +56,9 @@ from postern.reception.codes import Numbers
 from postern.reception.reception import Reception
 from postern.reception.services import Services
 from postern.reception.tls import BadCertificateError, CertificateFilesWatch, Certificates
+from postern.routing.tls import sts
+from postern.routing.tls.shelf import Shelf
+from postern.routing.tls.store import FILE_NAME as TLS_FILE
 from postern.routing.zones.store import ForwardZoneStore
 from postern.runtime.clock import SystemClock
 from postern.runtime.database.watch import ChangeWatch
@@ -125,6 +128,7 @@ class Worker:
         self._returns = ReturnAddresses(self._site.srs_key(), self._clock)
         self._directory.on_change(self._signers.forget)
         self._sent = SentMail(self._directory, self._acquaintances.notebook)
+        self._shelf = Shelf(data_dir / TLS_FILE, self._clock)
         self._outward = out = self._outward_of(config)
         zones = ForwardZoneStore(self._site.database, self._clock, f"worker-{setup.number}")
         self._forwarding = Forwarding(zones, out)
@@ -212,6 +216,7 @@ class Worker:
             self._spool.holdings,
             self._signers,
             self._returns,
+            self._shelf,
         )
 
     async def live(self) -> int:
@@ -261,6 +266,7 @@ class Worker:
         if self._setup.number == 0:
             jobs["journal"] = self._keep_sweeping
             jobs["DKIM keys"] = self._keep_looking_for_keys
+            jobs["policies"] = lambda: sts.keep_fresh(lambda: self._outward.policies)
             jobs["notices of what is held"] = self._holding.keep_writing
         for name, job in jobs.items():
             self._jobs.begin(name, job)
@@ -379,6 +385,7 @@ class Worker:
         await self._acquaintances.close()
         await self._greylist.close()
         await self._outward.close(END_S)
+        await asyncio.to_thread(self._shelf.close)
         await self._spool.close()
         self._authenticator.close()
         if self._memory.patience is not None:

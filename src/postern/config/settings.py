@@ -158,6 +158,20 @@ class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
     port: Annotated[Port, Meta(description="port of MX hosts; others than 25 for laboratories")] = (
         25
     )
+    mta_sts_port: Annotated[
+        Port,
+        Meta(
+            description="port of the servers that other domains' MTA-STS policies are fetched from;"
+            " others than 443 for laboratories, where those may also have private addresses"
+        ),
+    ] = 443
+    ca_file: Annotated[
+        Path | None,
+        Meta(
+            description="PEM file of the authorities to trust where a mail host's or a policy"
+            " server's certificate must be verified; not set: those of this machine"
+        ),
+    ] = None
     connect_timeout_s: Annotated[Seconds, Meta(description="for one address to answer")] = 20.0
     session_budget_s: Annotated[
         Seconds, Meta(description="for a whole attempt until DATA is answered 354")
