@@ -57,11 +57,10 @@ def make(
     names: tuple[str, ...] = (),
     ca: bool | None = None,
     path_length: int | None = None,
-    begins: timedelta = timedelta(days=-1),
-    ends: timedelta = timedelta(days=7),
+    days: tuple[int, int] = (-1, 7),
     more: tuple[tuple[x509.ExtensionType, bool], ...] = (),
 ) -> Made:
-    """A certificate named ``name``; for ``names``; ``ca`` None: it does not say."""
+    """A certificate named ``name``, for ``names``; ``ca`` None: it does not say."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (
@@ -70,8 +69,8 @@ def make(
         .issuer_name(subject if issuer is None else issuer.certificate.subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(NOW + begins)
-        .not_valid_after(NOW + ends)
+        .not_valid_before(NOW + timedelta(days=days[0]))
+        .not_valid_after(NOW + timedelta(days=days[1]))
     )
     if names:
         builder = builder.add_extension(

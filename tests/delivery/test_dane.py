@@ -22,7 +22,7 @@ MIDDLE = make("middle", ROOT, ca=True, path_length=0)
 LEAF = make(HOST, MIDDLE, names=(HOST,), ca=False)
 CHAIN = (LEAF, MIDDLE, ROOT)
 STRANGER = make("stranger", ca=True)
-LONG_AGO = {"begins": timedelta(days=-9), "ends": timedelta(days=-2)}
+LONG_AGO, NOWADAYS = (-9, -2), (-1, 7)
 
 
 def flaw(
@@ -47,7 +47,7 @@ def test_the_server_s_own_certificate_or_key_is_enough(selector: int, matching: 
 
 
 def test_names_dates_and_issuers_of_it_do_not_matter() -> None:
-    old = make("elsewhere.example", **LONG_AGO)
+    old = make("elsewhere.example", days=LONG_AGO)
     assert flaw([old], old.tlsa(3)) is None
 
 
@@ -145,10 +145,10 @@ def test_a_common_name_counts_where_there_is_no_other_name() -> None:
 
 @pytest.mark.parametrize("late", [0, 1, 2])
 def test_below_an_authority_every_certificate_must_be_valid_now(late: int) -> None:
-    dates = [LONG_AGO if number == late else {} for number in range(3)]
-    root = make("root", ca=True, **dates[2])
-    middle = make("middle", root, ca=True, **dates[1])
-    leaf = make(HOST, middle, names=(HOST,), **dates[0])
+    dates = [LONG_AGO if number == late else NOWADAYS for number in range(3)]
+    root = make("root", ca=True, days=dates[2])
+    middle = make("middle", root, ca=True, days=dates[1])
+    leaf = make(HOST, middle, names=(HOST,), days=dates[0])
     assert result((leaf, middle, root), root.tlsa(2)) is TlsResult.CERTIFICATE_EXPIRED
 
 

@@ -2,7 +2,6 @@
 
 import ssl
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ HOST = "peer.test"
 ROOT = make("root", ca=True)
 LEAF = make(HOST, ROOT, names=(HOST,), ca=False)
 STRANGER = make("stranger", ca=True)
-OLD = make(HOST, ROOT, names=(HOST,), begins=timedelta(days=-9), ends=timedelta(days=-2))
+OLD = make(HOST, ROOT, names=(HOST,), days=(-9, -2))
 OTHER = make("other.test", ROOT, names=("other.test",))
 IN_CLEAR = ["EHLO", "STARTTLS"]
 """All that is said in clear, but for QUIT, where TLS is demanded."""
@@ -82,7 +81,7 @@ def watched(context: ssl.SSLContext) -> Seen:
     def note(_sock: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> None:
         seen.server_name = name
 
-    context.sni_callback = note  # type: ignore[assignment]  # typeshed: of sockets alone
+    context.sni_callback = note
     return seen
 
 

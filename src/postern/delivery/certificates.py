@@ -1,7 +1,8 @@
 """What a server's certificates say, and whether they lead to somebody who is trusted.
 
-For trust anchors that OpenSSL cannot be told of before a handshake: those of DANE, known by a digest
-until the server shows them (RFC 7671 §5.2). Ordinary authorities are OpenSSL's own business.
+For trust anchors that OpenSSL cannot be told of before a handshake: those of DANE, of which only a
+digest is known until the server shows them (RFC 7671 §5.2). Ordinary authorities are OpenSSL's own
+business.
 
 Strict where it matters and bounded throughout: what a certificate limits itself to in a way that is
 not understood here (a critical extension) is not trusted.

@@ -1,6 +1,6 @@
 """A domain's MTA-STS policy on the hosts that were found for it: which may be used, and how.
 
-Where a host has TLSA records that can be used, those decide, and the policy is silent (RFC 8461 §2).
+Where a host has TLSA records that can be used, those decide alone (RFC 8461 §2).
 """
 
 from dataclasses import replace

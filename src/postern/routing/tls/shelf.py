@@ -1,7 +1,7 @@
 """What domains published about TLS, on file: read at once, written by a thread of its own.
 
-Without the file (it cannot be opened, or the disk is full) mail goes on: each policy is then fetched
-again when it is needed, and the log says so.
+Without the file (it cannot be opened, or the disk is full) mail goes on with the policies fetched
+last, in memory, and the log says so.
 """
 
 from collections import OrderedDict
@@ -26,6 +26,8 @@ DANE_KEPT_S = 30 * DAY_S
 MAX_WAITING = 1_000
 """Notes on their way to the disk; more are dropped: what is lost is found again."""
 MAX_NOTED = 20_000
+MAX_FRESH = 200
+"""Policies that are known before they are on file, or where they never get there."""
 CLOSE_S = 2.0
 
 
@@ -41,11 +43,16 @@ class Shelf:
         self._thread = ThreadPoolExecutor(1, "tls")
         self._room = Semaphore(MAX_WAITING)
         self._noted: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._fresh: OrderedDict[str, StoredPolicy] = OrderedDict()
 
     def policy(self, domain: str) -> StoredPolicy | None:
         """The policy that is still good. One row by its key: microseconds."""
         now = self._clock.now()
-        return self._read(lambda store: store.policy(domain, now), None)
+        stored = self._read(lambda store: store.policy(domain, now), None)
+        fresh = self._fresh.get(domain)
+        if fresh is None or fresh.expires <= now:
+            return stored
+        return stored if stored is not None and stored.fetched >= fresh.fetched else fresh
 
     def due(self, before: float, used_after: float, most: int) -> Sequence[str]:
         """See ``TlsStore.due``."""
@@ -53,6 +60,10 @@ class Shelf:
 
     def put(self, policy: StoredPolicy) -> None:
         """Keep what was fetched."""
+        self._fresh[policy.domain] = policy
+        self._fresh.move_to_end(policy.domain)
+        if len(self._fresh) > MAX_FRESH:
+            self._fresh.popitem(last=False)
         self._write(lambda store: store.put(policy))
 
     def tried(self, domain: str) -> None:

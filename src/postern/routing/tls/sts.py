@@ -1,9 +1,9 @@
 """Policies of MTA-STS: which one counts for a domain now (RFC 8461 §5).
 
 A policy counts until it ends by itself, whatever DNS or its server say or keep to themselves
-meanwhile; only a newer policy replaces it. Without one on file, "couldn't fetch" is as if there were
-none, and is noted. Mail waits some seconds for a first policy and never longer: the fetch goes on,
-and the next look has what came of it.
+meanwhile; only a newer policy replaces it. Without one on file, "couldn't fetch" is as if there
+were none, and is noted. Mail waits some seconds for a first policy and never longer: the fetch goes
+on, and the next look has what came of it.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from postern.mail.dns import Question, Status
 from postern.mail.sts import BadPolicy, StsMode, StsPolicy, parse_policy, policy_id
 from postern.mail.tlsrpt import TlsResult
 from postern.routing.tls.shelf import Shelf
-from postern.routing.tls.sts_fetch import NotFetched
 from postern.routing.tls.store import StoredPolicy
+from postern.routing.tls.sts_fetch import NotFetched
 from postern.runtime.clock import Clock
 from postern.runtime.resolver.lookup import Lookup
 
@@ -57,9 +57,6 @@ class Published:
     policy: StsPolicy | None = None
     fault: str = ""
     ttl_s: float = AGAIN_S
-
-
-NOTHING = Published()
 
 
 class Fetcher(Protocol):
@@ -192,7 +189,7 @@ class StsPolicies:
 
     def _published(self, stored: StoredPolicy | None, fault: str, ttl_s: float) -> Published:
         if stored is None:
-            return Published(None, fault, ttl_s) if fault else NOTHING
+            return Published(None, fault, ttl_s)
         policy = parse_policy(stored.body)
         if isinstance(policy, BadPolicy) or policy.mode is StsMode.NONE:
             return Published(None, fault, ttl_s)

@@ -1,8 +1,8 @@
 """Fetches a domain's MTA-STS policy by HTTPS, strictly and within bounds (RFC 8461 §3.3).
 
-The certificate must be good for ``mta-sts.DOMAIN``. No redirect is followed, no proxy asked, no more
-read than a policy may be long, and one time limit holds for all of it. Names are looked up by our
-own resolver. h11 knows the protocol; the octets are moved here.
+The certificate must be good for ``mta-sts.DOMAIN``. No redirect is followed, no proxy asked, no
+more read than a policy may be long, and one time limit holds for all of it. Names are looked up by
+our own resolver. h11 knows the protocol; the octets are moved here.
 """
 
 import asyncio
