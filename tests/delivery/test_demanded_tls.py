@@ -156,6 +156,17 @@ async def test_a_stalled_starttls_waits_and_says_who_demands_tls() -> None:
     assert server.messages == []
 
 
+async def test_a_session_whose_time_is_over_in_the_handshake_says_so() -> None:
+    script = Script(tls=serving(LEAF), after_starttls=Act.SILENCE)
+    async with peer(script) as server:
+        outcome = await send(server, dane(LEAF), session_budget_s=0.3)
+    assert isinstance(outcome, Deferred)
+    assert outcome.cause is Cause.SILENT
+    assert "the TLS handshake within 0 s" in outcome.reply.text
+    assert "DANE" in outcome.reply.text
+    assert server.messages == []
+
+
 async def test_connections_are_shared_by_those_who_demand_the_same_alone() -> None:
     smtp = SmtpDelivery(settings(), SystemClock())
     async with peer(Script(tls=serving(LEAF))) as server:

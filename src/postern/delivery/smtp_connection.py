@@ -251,11 +251,12 @@ class SmtpConnection(asyncio.Protocol):
         except (OSError, ValueError) as error:
             self._tls_failed(f"broke the TLS handshake: {_reason(error)}")
         else:
-            if transport is None or self.is_closed:
+            # uvloop hands out a transport without a session where we ourselves gave up meanwhile.
+            session = transport.get_extra_info("ssl_object") if transport is not None else None
+            if transport is None or session is None or self.is_closed:
                 self._tls_failed("closed the connection in the TLS handshake")
                 return
             self._transport = transport
-            session = transport.get_extra_info("ssl_object")
             self.tls = session_text(session)
             flaw = None if handshake.vet is None else handshake.vet(session)
             if flaw is not None and not handshake.only_reports:

@@ -161,9 +161,9 @@ async def test_mail_waits_for_a_slow_server_only_so_long_and_the_next_has_its_po
     assert published == Published(None, "sts-policy-fetch-error", MEANWHILE_S)
     fetching = asyncio.create_task(rig.policies.of("tea.test"))
     rig.fetches.gate.set()
-    policy = (await fetching).policy
-    assert policy is not None
-    assert policy.mode is StsMode.ENFORCE
+    fetched = (await fetching).policy
+    assert fetched is not None
+    assert fetched.mode is StsMode.ENFORCE
     assert rig.fetches.asked == ["tea.test"]
 
 
