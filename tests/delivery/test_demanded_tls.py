@@ -161,8 +161,8 @@ async def test_a_session_whose_time_is_over_in_the_handshake_says_so() -> None:
     async with peer(script) as server:
         outcome = await send(server, dane(LEAF), session_budget_s=0.3)
     assert isinstance(outcome, Deferred)
-    assert outcome.cause is Cause.SILENT
-    assert "the TLS handshake within 0 s" in outcome.reply.text
+    assert outcome.cause is Cause.TLS
+    assert "did not finish the TLS handshake in 0 s" in outcome.reply.text
     assert "DANE" in outcome.reply.text
     assert server.messages == []
 

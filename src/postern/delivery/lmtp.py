@@ -10,14 +10,13 @@ from postern.delivery.settings import DeliverySettings
 from postern.delivery.smtp_connection import SmtpConnection
 from postern.mail.finding import Whose
 from postern.mail.outcome import Cause, Deferred, Outcome, Refused
-from postern.mail.route import LmtpRoute, TlsDemand, TlsPolicy
+from postern.mail.route import IN_CLEAR, LmtpRoute, TlsPolicy
 from postern.mail.smtp.client_opening import ClientConfig
 from postern.mail.smtp.client_outcomes import own_words
 from postern.runtime.clock import Clock
 
 EGRESS = "lmtp"
 """What attempts by LMTP are called on record."""
-_NO_TLS = TlsDemand(TlsPolicy.NEVER)
 _FOR_ROOM = {"5.2.2": "4.2.2", "5.3.1": "4.3.1", "": "4.2.2"}
 """Refusals that are about room (RFC 3463 §3.3, §3.4), and what they are for mail that is ours."""
 
@@ -61,7 +60,7 @@ class LmtpDelivery:
         )
         connection = self._opener.begin(config)
         self._pool.watch(connection)
-        not_opened = await self._opener.open(connection, place, _NO_TLS)
+        not_opened = await self._opener.open(connection, place, IN_CLEAR)
         if not_opened is not None:
             return (not_opened.failure,) * len(job.recipients)
         return await self._send(route, job, connection)

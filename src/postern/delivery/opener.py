@@ -11,7 +11,7 @@ from postern.mail.finding import Whose
 from postern.mail.outcome import Cause, Deferred
 from postern.mail.route import TlsDemand, TlsPolicy
 from postern.mail.smtp.client import ClientMachine
-from postern.mail.smtp.client_opening import ClientConfig
+from postern.mail.smtp.client_opening import ClientConfig, Stage
 from postern.mail.smtp.client_outcomes import own_words
 from postern.mail.tlsrpt import DANE_SOURCE, STS_SOURCE, TlsResult
 from postern.runtime.clock import Clock
@@ -89,9 +89,7 @@ class Opener:
         connection.close()
         if failure is None:
             return NotOpened(own_words(Cause.CLOSED, "The session ended"), connection.tls)
-        result = connection.tls_result
-        if result is None and failure.cause is Cause.TLS and not connection.tls:
-            result = TlsResult.STARTTLS_NOT_SUPPORTED
+        result = connection.tls_result or _result_of_stage(connection, failure)
         if result is not None:
             failure = _with_demand(failure, tls)
         return NotOpened(failure, connection.tls, result)
@@ -99,7 +97,7 @@ class Opener:
     async def _connect(self, connection: SmtpConnection, place: Place) -> Deferred | None:
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(self._settings.connect_timeout_s):
+            async with connection.limit(self._settings.connect_timeout_s):
                 if place.path:
                     await loop.create_unix_connection(lambda: connection, place.path)
                 else:
@@ -107,7 +105,10 @@ class Opener:
                         lambda: connection, place.ip, place.port, local_addr=place.local
                     )
         except OSError as error:
-            return not_connected(error, connection.remote)
+            # Given up by us, it has its reason already.
+            return connection.machine.failure or not_connected(error, connection.remote)
+        finally:
+            connection.limit_is_over()
         return None
 
 
@@ -118,6 +119,18 @@ def _result(connection: SmtpConnection, tls: TlsDemand) -> TlsResult | None:
     if not connection.tls:
         return TlsResult.STARTTLS_NOT_SUPPORTED
     return TlsResult(tls.fault) if tls.fault else None
+
+
+def _result_of_stage(connection: SmtpConnection, failure: Deferred) -> TlsResult | None:
+    """What reports call an opening that ended before anybody showed a certificate."""
+    match connection.machine.opened_to:
+        case Stage.HANDSHAKE:
+            return TlsResult.VALIDATION_FAILURE
+        case Stage.STARTTLS if not failure.remote:
+            return TlsResult.VALIDATION_FAILURE
+        case _:
+            is_refused = failure.cause is Cause.TLS and not connection.tls
+            return TlsResult.STARTTLS_NOT_SUPPORTED if is_refused else None
 
 
 _WHO_DEMANDS = {

@@ -22,8 +22,8 @@ from postern.mail.route import TlsDemand, TlsPolicy
 from postern.mail.tlsrpt import STS_TESTING_SOURCE
 from postern.runtime.clock import Clock
 
-_AEAD = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20"
-"""TLS 1.2 where the server must prove who it is (RFC 9325 §4.2); 1.3 has nothing else."""
+_AEAD = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:!aNULL"
+"""What RFC 9325 §4.2 recommends of TLS 1.2, where a failure is better than weak encryption."""
 
 Vet = Callable[[ssl.SSLObject], Distrust | None]
 """What a session's certificate lacks; called once the handshake is through."""
@@ -127,8 +127,8 @@ def _any_context() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Without verification a 1024-bit key still beats the plain text we would fall back to; Debian's
-    # own level 2 refuses such servers.
+    # Without verification a 1024-bit key, CBC or a key exchange by RSA still beat the plain text
+    # we would fall back to; Debian's own level 2 refuses such keys.
     context.set_ciphers("DEFAULT:@SECLEVEL=1")
     return context
 

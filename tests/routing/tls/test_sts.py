@@ -114,7 +114,11 @@ async def test_another_id_has_the_policy_fetched_anew(rig: Rig) -> None:
 async def test_a_new_policy_that_cannot_be_had_leaves_the_old_one_in_force(rig: Rig) -> None:
     await rig.mode()
     rig.announce("2")
-    for body, fault in [(DOWN, "sts-policy-fetch-error"), (b"<html>", "sts-policy-invalid")]:
+    bodies: list[tuple[bytes | NotFetched, str]] = [
+        (DOWN, "sts-policy-fetch-error"),
+        (b"<html>", "sts-policy-invalid"),
+    ]
+    for body, fault in bodies:
         rig.fetches.body = body
         published = await rig.policies.of("tea.test")
         assert published.policy is not None
