@@ -30,7 +30,6 @@ from postern.reception.settings import Kind, ListenerSettings, ReceptionSettings
 from postern.reception.tls import CertificateFiles
 from postern.routing.chooser import MailClass
 from postern.routing.settings import EgressSettings, HostPort, RoutingSettings
-from postern.routing.tls.sts_fetch import StsSettings
 from postern.runtime.resolver.settings import ResolverSettings, Server, Transport
 from postern.spool.settings import HoldSettings, SpoolSettings
 
@@ -205,11 +204,6 @@ def delivery_settings(config: Config) -> DeliverySettings:
     )
 
 
-def sts_settings(config: Config) -> StsSettings:
-    """How ``[delivery]`` has policies of MTA-STS fetched."""
-    return StsSettings(port=config.delivery.mta_sts_port, ca_file=config.delivery.ca_file)
-
-
 def routing_settings(config: Config, ports: dict[int, int]) -> RoutingSettings:
     """``[[egress]]`` and ``[delivery]``; ``ports`` are the real ones, by listener index."""
     listeners = tuple(
@@ -248,9 +242,8 @@ def resolver_settings(config: Config) -> list[ResolverSettings]:
 
 def _resolver(resolver: Resolver) -> ResolverSettings:
     servers = tuple(Server(bind.host, bind.port) for bind in resolver.servers)
-    tries_s = (resolver.timeout_s / 2, resolver.timeout_s / 2)
-    transport = Transport(resolver.transport)
-    return ResolverSettings(resolver.name, servers, transport, tries_s, trusted=resolver.trusted)
+    name, how, half_s = resolver.name, Transport(resolver.transport), resolver.timeout_s / 2
+    return ResolverSettings(name, servers, how, (half_s, half_s), trusted=resolver.trusted)
 
 
 def policy_settings(config: Config, worker: int, workers: int) -> PolicySettings:
