@@ -10,6 +10,7 @@ from postern.diagnosis.doctor_network import examine_ports, examine_resolvers
 from postern.diagnosis.doctor_quarantine import examine_quarantine
 from postern.diagnosis.doctor_results import Result, Site, couldnt_tell
 from postern.diagnosis.doctor_scanners import examine_scanners
+from postern.diagnosis.doctor_sending import examine_sending
 from postern.runtime.clock import Clock
 
 
@@ -30,6 +31,7 @@ def examine(site: Site, clock: Clock) -> list[Result]:
         ("clock", lambda: examine_clock(clock.now())),
         ("certificate", lambda: examine_certificates(site, clock.now())),
         ("scanner", lambda: examine_scanners(site, clock)),
+        ("sending", lambda: examine_sending(site, clock)),
         ("resolver", lambda: examine_resolvers(site, clock)),
     ]
     results: list[Result] = []
