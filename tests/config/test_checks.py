@@ -175,3 +175,18 @@ def test_scanner_says_by_its_name_or_its_kind_what_it_is(tmp_path: Path) -> None
     gone = '[scanner.command]\ncommand = ["/nowhere/scan"]'
     warnings = told(tmp_path, gone, Severity.WARNING)
     assert any("/nowhere/scan is not a program" in warning.text for warning in warnings)
+
+
+def test_only_the_first_resolver_s_word_on_dnssec_counts(tmp_path: Path) -> None:
+    one = '[[resolver]]\nname = "{name}"\nservers = ["192.0.2.53:53"]\ntrusted = true\n'
+    both = one.format(name="home") + one.format(name="abroad")
+    keys = [problem.key for problem in told(tmp_path, both, Severity.WARNING)]
+    assert ("resolver", 1, "trusted") in keys
+    assert ("resolver", 0, "trusted") not in keys
+
+
+def test_authorities_of_one_s_own_must_be_there(tmp_path: Path) -> None:
+    problem = only(tmp_path, '[delivery]\nca_file = "ca.pem"')
+    assert problem.key == ("delivery", "ca_file")
+    (tmp_path / "ca.pem").write_text("x")
+    assert not told(tmp_path, '[delivery]\nca_file = "ca.pem"')

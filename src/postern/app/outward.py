@@ -2,9 +2,11 @@
 
 import asyncio
 import functools
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from postern.app import published
 from postern.app.settings import (
     delivery_settings,
     notice_settings,
@@ -33,7 +35,10 @@ from postern.routing.chooser import Chooser
 from postern.routing.machine import this_machine
 from postern.routing.places import DirectoryPlaces
 from postern.routing.router import Router
+from postern.routing.tls.shelf import Shelf
+from postern.routing.tls.sts import StsPolicies
 from postern.runtime.clock import Clock
+from postern.runtime.processes import WorkerSetup
 from postern.runtime.resolver.resolver import Resolver
 from postern.spool.holdings import Holdings
 
@@ -47,6 +52,7 @@ class Outward:
     lmtp: LmtpDelivery
     maildir: MaildirDelivery
     router: Router
+    policies: StsPolicies
     courier: Courier
     tidings: NoticeTidings
     recipients: Recipients
@@ -61,6 +67,7 @@ class Outward:
         )
         if self.quota_status is not None:
             self.quota_status.close()
+        await self.policies.aclose()
         await self.resolver.aclose(grace_s)
 
 
@@ -75,6 +82,7 @@ def outward(
     holdings: Holdings,
     signers: Signers,
     returns: ReturnAddresses,
+    shelf: Shelf,
 ) -> Outward:
     """The set that ``config`` describes; ``ports`` are the real ones, by listener index."""
     resolver = Resolver(resolver_settings(config), clock)
@@ -85,7 +93,9 @@ def outward(
     maildir = MaildirDelivery(root, config.hostname, clock, filled=quota.forget)
     machine = this_machine()
     places = DirectoryPlaces(directory)
-    router = Router(places, resolver, routing_settings(config, ports), clock, machine)
+    policies = published.policies(config, resolver, shelf, clock, machine)
+    routing = routing_settings(config, ports)
+    router = Router(places, resolver, routing, clock, machine, policies=policies, memory=shelf)
     expire_s = config.queue.expire_s
     stored_by = config.delivery
     asked = QuotaStatus(stored_by.quota_status, clock) if stored_by.quota_status else None
@@ -97,6 +107,7 @@ def outward(
         lmtp,
         maildir,
         router,
+        policies,
         Courier(smtp, lmtp, maildir, Chooser(), returns),
         NoticeTidings(
             notice_settings(config),
@@ -120,3 +131,12 @@ def is_this_host(hostname: str, owns: Callable[[str], bool], domain: str) -> boo
     if not domain.startswith("["):
         return domain == hostname
     return owns(domain[1:-1].removeprefix("IPv6:"))
+
+
+def real_ports(setup: WorkerSetup) -> dict[int, int]:
+    """The real port of each TCP listener, by index."""
+    return {
+        index: sock.getsockname()[1]
+        for index, sock in setup.listeners
+        if sock.family in {socket.AF_INET, socket.AF_INET6}
+    }

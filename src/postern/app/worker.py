@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gc
 import signal
-import socket
 from dataclasses import replace
 
 import structlog
@@ -14,7 +13,8 @@ from postern.app.acquaintances import Acquaintances
 from postern.app.forwarding import Forwarding
 from postern.app.holding import Holding
 from postern.app.judging import Judging
-from postern.app.outward import Outward, outward
+from postern.app.outward import Outward, outward, real_ports
+from postern.app.published import open_shelf
 from postern.app.rationing import Rationing
 from postern.app.settings import (
     certificate_files,
@@ -56,6 +56,7 @@ from postern.reception.codes import Numbers
 from postern.reception.reception import Reception
 from postern.reception.services import Services
 from postern.reception.tls import BadCertificateError, CertificateFilesWatch, Certificates
+from postern.routing.tls.sts import keep_fresh
 from postern.routing.zones.store import ForwardZoneStore
 from postern.runtime.clock import SystemClock
 from postern.runtime.database.watch import ChangeWatch
@@ -125,6 +126,7 @@ class Worker:
         self._returns = ReturnAddresses(self._site.srs_key(), self._clock)
         self._directory.on_change(self._signers.forget)
         self._sent = SentMail(self._directory, self._acquaintances.notebook)
+        self._shelf = open_shelf(config, self._clock)
         self._outward = out = self._outward_of(config)
         zones = ForwardZoneStore(self._site.database, self._clock, f"worker-{setup.number}")
         self._forwarding = Forwarding(zones, out)
@@ -199,7 +201,7 @@ class Worker:
         return self._judging.scanners.statuses()
 
     def _outward_of(self, config: Config) -> Outward:
-        ports, workers = _ports(self._setup), self._setup.of
+        ports, workers = real_ports(self._setup), self._setup.of
         suggestions = Suggestions(self._sent, self._acquaintances.store.reached_at)
         return outward(
             config,
@@ -212,6 +214,7 @@ class Worker:
             self._spool.holdings,
             self._signers,
             self._returns,
+            self._shelf,
         )
 
     async def live(self) -> int:
@@ -261,6 +264,7 @@ class Worker:
         if self._setup.number == 0:
             jobs["journal"] = self._keep_sweeping
             jobs["DKIM keys"] = self._keep_looking_for_keys
+            jobs["policies"] = lambda: keep_fresh(lambda: self._outward.policies)
             jobs["notices of what is held"] = self._holding.keep_writing
         for name, job in jobs.items():
             self._jobs.begin(name, job)
@@ -379,17 +383,9 @@ class Worker:
         await self._acquaintances.close()
         await self._greylist.close()
         await self._outward.close(END_S)
+        await asyncio.to_thread(self._shelf.close)
         await self._spool.close()
         self._authenticator.close()
         if self._memory.patience is not None:
             await asyncio.to_thread(self._memory.patience.close)
         self._site.close()
-
-
-def _ports(setup: WorkerSetup) -> dict[int, int]:
-    """The real port of each TCP listener, by index."""
-    return {
-        index: sock.getsockname()[1]
-        for index, sock in setup.listeners
-        if sock.family in {socket.AF_INET, socket.AF_INET6}
-    }

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from postern.config.content import Content
 from postern.config.inbound import Blocklist, Checks, Greylist, Quarantine, Rate, Scanner
+from postern.config.keeping import Console, Journal, Log, Notices, Spool
 from postern.config.places import Bind
 from postern.config.values import MIB, Count, Fraction, Network, Port, Seconds, Text
 
@@ -86,6 +87,13 @@ class Resolver(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["udp", "tcp", "tls"], Meta(description="how to ask; `udp` falls back to TCP")
     ] = "udp"
     timeout_s: Annotated[Seconds, Meta(description="how long one question may take")] = 5.0
+    trusted: Annotated[
+        bool | None,
+        Meta(
+            description="what the first says of DNSSEC is believed, so that DANE may rest on it:"
+            " nobody between it and us can forge that; not set: where it is on this machine"
+        ),
+    ] = None
 
 
 class Egress(Struct, frozen=True, forbid_unknown_fields=True):
@@ -151,10 +159,35 @@ class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
     port: Annotated[Port, Meta(description="port of MX hosts; others than 25 for laboratories")] = (
         25
     )
+    mta_sts_port: Annotated[
+        Port,
+        Meta(
+            description="port of the servers that other domains' MTA-STS policies are fetched from;"
+            " others than 443 for laboratories, where those may also have private addresses"
+        ),
+    ] = 443
+    ca_file: Annotated[
+        Path | None,
+        Meta(
+            description="PEM file of the authorities to trust where a mail host's or a policy"
+            " server's certificate must be verified; not set: those of this machine"
+        ),
+    ] = None
     connect_timeout_s: Annotated[Seconds, Meta(description="for one address to answer")] = 20.0
     session_budget_s: Annotated[
         Seconds, Meta(description="for a whole attempt until DATA is answered 354")
     ] = 300.0
+    hedge_s: Annotated[
+        Seconds,
+        Meta(description="for an address to greet, before the next one is tried beside it"),
+    ] = 3.0
+    relay_after_s: Annotated[
+        Seconds,
+        Meta(description="for any address to greet, before a relay is tried that may step in"),
+    ] = 6.0
+    slow_after_s: Annotated[
+        Seconds, Meta(description="an attempt older than this is a slow one")
+    ] = 15.0
     final_dot_timeout_s: Annotated[
         Seconds, Meta(description="for the reply after the message (RFC 5321 §4.5.3.2.6)")
     ] = 600.0
@@ -209,36 +242,6 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 100
 
 
-class Spool(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where accepted mail waits."""
-
-    body_in_row_bytes: Annotated[
-        int, Meta(ge=0, description="larger bodies go to files of their own")
-    ] = 65536
-    reserve_bytes: Annotated[
-        int,
-        Meta(
-            ge=0,
-            description="accepting stops when less is free than this and twice the largest message",
-        ),
-    ] = 256 * MIB
-    ballast_bytes: Annotated[
-        int, Meta(ge=0, description="file given up when the disk is full, so the queue can drain")
-    ] = 64 * MIB
-
-
-class Journal(Struct, frozen=True, forbid_unknown_fields=True):
-    """How long it is remembered what happened."""
-
-    keep_days: Annotated[Count, Meta(description="days that conversations stay on file")] = 30
-    transcript_days: Annotated[
-        Count, Meta(description="days that transcripts of refused conversations stay")
-    ] = 7
-    disk_budget_mb: Annotated[
-        Count, Meta(description="the oldest days go earlier when all take more than this")
-    ] = 10240
-
-
 class Submission(Struct, frozen=True, forbid_unknown_fields=True):
     """What our own users' programs are allowed."""
 
@@ -277,37 +280,6 @@ class Submission(Struct, frozen=True, forbid_unknown_fields=True):
             " told; 0: never",
         ),
     ] = 200
-
-
-class Notices(Struct, frozen=True, forbid_unknown_fields=True):
-    """The mail Postern writes itself."""
-
-    full_original_bytes: Annotated[
-        int, Meta(ge=0, description="a failure notice brings back originals up to this whole")
-    ] = 50000
-    timezone: Annotated[
-        Text, Meta(description="whose times letters tell, and `digest_hour` is in: `Asia/Shanghai`")
-    ] = "UTC"
-
-
-class Console(Struct, frozen=True, forbid_unknown_fields=True):
-    """The HTTP side: metrics and health."""
-
-    bind: Annotated[
-        Bind, Meta(description="`ADDRESS:PORT`; port 0 takes a free one. Keep it off the internet")
-    ] = Bind(host="127.0.0.1", port=8025)
-
-
-class Log(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is written to stderr."""
-
-    level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="the least that is written")
-    ] = "info"
-    format: Annotated[
-        Literal["auto", "plain", "journald", "json"],
-        Meta(description="`auto`: `journald` when stderr goes there, else `plain`"),
-    ] = "auto"
 
 
 class Config(
