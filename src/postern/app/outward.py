@@ -2,9 +2,11 @@
 
 import asyncio
 import functools
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from postern.app import published
 from postern.app.paths import Paths
 from postern.app.settings import (
     delivery_settings,
@@ -37,7 +39,10 @@ from postern.routing.paths.settings import ProbeSettings
 from postern.routing.places import DirectoryPlaces
 from postern.routing.router import Router
 from postern.routing.settings import RoutingSettings
+from postern.routing.tls.shelf import Shelf
+from postern.routing.tls.sts import StsPolicies
 from postern.runtime.clock import Clock
+from postern.runtime.processes import WorkerSetup
 from postern.runtime.resolver.resolver import Resolver
 from postern.spool.holdings import Holdings
 
@@ -55,6 +60,7 @@ class Outward:
     routing: RoutingSettings
     probe_settings: ProbeSettings
     machine: Machine
+    policies: StsPolicies
     courier: Courier
     tidings: NoticeTidings
     recipients: Recipients
@@ -72,6 +78,7 @@ class Outward:
         )
         if self.quota_status is not None:
             self.quota_status.close()
+        await self.policies.aclose()
         await self.resolver.aclose(grace_s)
 
 
@@ -87,6 +94,7 @@ def outward(
     signers: Signers,
     returns: ReturnAddresses,
     paths: Paths,
+    shelf: Shelf,
 ) -> Outward:
     """The set that ``config`` describes; ``ports`` are the real ones, by listener index."""
     resolver = Resolver(resolver_settings(config), clock)
@@ -97,8 +105,18 @@ def outward(
     maildir = MaildirDelivery(root, config.hostname, clock, filled=quota.forget)
     machine = this_machine()
     places = DirectoryPlaces(directory)
+    policies = published.policies(config, resolver, shelf, clock, machine)
     routing = routing_settings(config, ports)
-    router = Router(places, resolver, routing, clock, machine, census=paths.census)
+    router = Router(
+        places,
+        resolver,
+        routing,
+        clock,
+        machine,
+        census=paths.census,
+        policies=policies,
+        memory=shelf,
+    )
     expire_s = config.queue.expire_s
     stored_by = config.delivery
     asked = QuotaStatus(stored_by.quota_status, clock) if stored_by.quota_status else None
@@ -114,6 +132,7 @@ def outward(
         routing,
         probe_settings(config, workers),
         machine,
+        policies,
         Courier(smtp, lmtp, maildir, Chooser(), returns),
         NoticeTidings(
             notice_settings(config),
@@ -137,3 +156,12 @@ def is_this_host(hostname: str, owns: Callable[[str], bool], domain: str) -> boo
     if not domain.startswith("["):
         return domain == hostname
     return owns(domain[1:-1].removeprefix("IPv6:"))
+
+
+def real_ports(setup: WorkerSetup) -> dict[int, int]:
+    """The real port of each TCP listener, by index."""
+    return {
+        index: sock.getsockname()[1]
+        for index, sock in setup.listeners
+        if sock.family in {socket.AF_INET, socket.AF_INET6}
+    }
