@@ -7,18 +7,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from postern.app import published
+from postern.app.paths import Paths
 from postern.app.settings import (
     delivery_settings,
     notice_settings,
     queue_settings,
     resolver_settings,
-    routing_settings,
 )
+from postern.app.ways_out import probe_settings, routing_settings
 from postern.config.settings import Config
 from postern.delivery.lmtp import LmtpDelivery
 from postern.delivery.maildir import MaildirDelivery
 from postern.delivery.maildir_quota import MaildirQuota
 from postern.delivery.maildir_usage import MaildirUsage
+from postern.delivery.probe import WayProbe
 from postern.delivery.quota_status import QuotaStatus
 from postern.delivery.smtp import SmtpDelivery
 from postern.directory.reader import Directory
@@ -32,9 +34,11 @@ from postern.reception.callahead import CallAhead
 from postern.reception.codes import Numbers
 from postern.reception.recipients import Recipients
 from postern.routing.chooser import Chooser
-from postern.routing.machine import this_machine
+from postern.routing.machine import Machine, this_machine
+from postern.routing.paths.settings import ProbeSettings
 from postern.routing.places import DirectoryPlaces
 from postern.routing.router import Router
+from postern.routing.settings import RoutingSettings
 from postern.routing.tls.shelf import Shelf
 from postern.routing.tls.sts import StsPolicies
 from postern.runtime.clock import Clock
@@ -49,9 +53,13 @@ class Outward:
 
     resolver: Resolver
     smtp: SmtpDelivery
+    probe: WayProbe
     lmtp: LmtpDelivery
     maildir: MaildirDelivery
     router: Router
+    routing: RoutingSettings
+    probe_settings: ProbeSettings
+    machine: Machine
     policies: StsPolicies
     courier: Courier
     tidings: NoticeTidings
@@ -63,7 +71,10 @@ class Outward:
     async def close(self, grace_s: float) -> None:
         """Let what is under way end within ``grace_s``, then cut it."""
         await asyncio.gather(
-            self.smtp.close(grace_s), self.lmtp.close(grace_s), self.maildir.close(grace_s)
+            self.smtp.close(grace_s),
+            self.lmtp.close(grace_s),
+            self.maildir.close(grace_s),
+            self.probe.close(),
         )
         if self.quota_status is not None:
             self.quota_status.close()
@@ -82,11 +93,12 @@ def outward(
     holdings: Holdings,
     signers: Signers,
     returns: ReturnAddresses,
+    paths: Paths,
     shelf: Shelf,
 ) -> Outward:
     """The set that ``config`` describes; ``ports`` are the real ones, by listener index."""
     resolver = Resolver(resolver_settings(config), clock)
-    smtp = SmtpDelivery(delivery_settings(config), clock)
+    smtp = SmtpDelivery(delivery_settings(config), clock, paths.board)
     lmtp = LmtpDelivery(delivery_settings(config), clock)
     root = config.maildir_root
     quota = MaildirQuota(MaildirUsage(root, clock), clock)
@@ -95,7 +107,16 @@ def outward(
     places = DirectoryPlaces(directory)
     policies = published.policies(config, resolver, shelf, clock, machine)
     routing = routing_settings(config, ports)
-    router = Router(places, resolver, routing, clock, machine, policies=policies, memory=shelf)
+    router = Router(
+        places,
+        resolver,
+        routing,
+        clock,
+        machine,
+        census=paths.census,
+        policies=policies,
+        memory=shelf,
+    )
     expire_s = config.queue.expire_s
     stored_by = config.delivery
     asked = QuotaStatus(stored_by.quota_status, clock) if stored_by.quota_status else None
@@ -104,9 +125,13 @@ def outward(
     return Outward(
         resolver,
         smtp,
+        WayProbe(delivery_settings(config), clock, paths.board),
         lmtp,
         maildir,
         router,
+        routing,
+        probe_settings(config, workers),
+        machine,
         policies,
         Courier(smtp, lmtp, maildir, Chooser(), returns),
         NoticeTidings(

@@ -5,12 +5,11 @@ from zoneinfo import ZoneInfo
 
 from postern.config.inbound import Blocklist, Scanner
 from postern.config.places import parse_host_port
-from postern.config.settings import Config, Egress, Resolver
+from postern.config.settings import Config, Resolver
 from postern.delivery.settings import DeliverySettings
 from postern.journal.settings import JournalSettings
 from postern.mail.address import normalise_domain, parse_address, to_a_labels
 from postern.mail.mime.part import Limits
-from postern.mail.route import TlsPolicy
 from postern.notices.digest import Language
 from postern.notices.settings import NoticeSettings
 from postern.policy.allowance import AllowanceSettings
@@ -28,7 +27,6 @@ from postern.queue.settings import QueueSettings
 from postern.reception.settings import Kind, ListenerSettings, ReceptionSettings
 from postern.reception.tls import CertificateFiles
 from postern.routing.chooser import MailClass
-from postern.routing.settings import EgressSettings, HostPort, RoutingSettings
 from postern.runtime.resolver.settings import ResolverSettings, Server, Transport
 from postern.spool.settings import HoldSettings, SpoolSettings
 
@@ -200,37 +198,6 @@ def delivery_settings(config: Config) -> DeliverySettings:
         final_dot_timeout_s=delivery.final_dot_timeout_s,
         reuse_idle_s=delivery.reuse_idle_s,
         ca_file=delivery.ca_file,
-    )
-
-
-def routing_settings(config: Config, ports: dict[int, int]) -> RoutingSettings:
-    """``[[egress]]`` and ``[delivery]``; ``ports`` are the real ones, by listener index."""
-    listeners = tuple(
-        HostPort(listener.bind.host, ports.get(index, listener.bind.port))
-        for index, listener in enumerate(config.listeners)
-        if listener.bind.path is None
-    )
-    return RoutingSettings(
-        config.hostname,
-        listeners,
-        tuple(_egress(egress) for egress in config.egresses),
-        config.delivery.egress,
-        config.delivery.lmtp,
-        config.delivery.port,
-    )
-
-
-def _egress(egress: Egress) -> EgressSettings:
-    host, _, port = egress.relay.rpartition(":")
-    relay = HostPort(host.strip("[]"), int(port)) if egress.relay else None
-    return EgressSettings(
-        egress.name,
-        relay,
-        egress.source or None,
-        egress.helo or None,
-        egress.username or None,
-        egress.read_password() or None,
-        TlsPolicy(egress.tls),
     )
 
 

@@ -12,8 +12,10 @@ import uvloop
 from postern.app.acquaintances import Acquaintances
 from postern.app.forwarding import Forwarding
 from postern.app.holding import Holding
+from postern.app.housekeeping import keep_reserving, keep_sweeping
 from postern.app.judging import Judging
 from postern.app.outward import Outward, outward, real_ports
+from postern.app.paths import Paths
 from postern.app.published import open_shelf
 from postern.app.rationing import Rationing
 from postern.app.settings import (
@@ -38,7 +40,6 @@ from postern.directory.signers import Signers
 from postern.directory.store.dkim import DkimStore
 from postern.directory.store.site import FILE_NAME, SiteStore
 from postern.directory.trace import TraceCounter
-from postern.journal.retention import sweep
 from postern.journal.store.writer import JournalWriter
 from postern.mail.tracecode import TraceCodes
 from postern.policy.greylist.keeper import GreylistKeeper
@@ -66,8 +67,6 @@ from postern.spool.spool import Spool
 
 log = structlog.get_logger("postern.worker")
 
-RETENTION_S = 3600.0
-RESERVE_CHECK_S = 0.2
 CERTIFICATE_CHECK_S = 60.0
 BLOCKLIST_CHECK_S = 60.0
 DKIM_KEYS_S = 30.0
@@ -126,6 +125,7 @@ class Worker:
         self._returns = ReturnAddresses(self._site.srs_key(), self._clock)
         self._directory.on_change(self._signers.forget)
         self._sent = SentMail(self._directory, self._acquaintances.notebook)
+        self._paths = Paths(data_dir, self._clock)
         self._shelf = open_shelf(config, self._clock)
         self._outward = out = self._outward_of(config)
         zones = ForwardZoneStore(self._site.database, self._clock, f"worker-{setup.number}")
@@ -192,6 +192,9 @@ class Worker:
             frozen=self._rationing.frozen,
         )
 
+    def _serve_paths(self, out: Outward) -> None:
+        self._paths.serve(out.probe, out.routing, out.probe_settings, out.machine)
+
     def _judging_of(self, config: Config, out: Outward) -> Judging:
         settings = policy_settings(config, self._setup.number, self._setup.of)
         return Judging(settings, out.resolver, self._memory, self._clock)
@@ -214,6 +217,7 @@ class Worker:
             self._spool.holdings,
             self._signers,
             self._returns,
+            self._paths,
             self._shelf,
         )
 
@@ -239,6 +243,8 @@ class Worker:
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload, reception)
+        self._paths.begin()
+        self._serve_paths(self._outward)
         self._queue.start(await self._spool.open())
         listeners = listener_settings(self._config)
         await reception.open([(listeners[index], sock) for index, sock in self._setup.listeners])
@@ -254,30 +260,23 @@ class Worker:
         jobs: dict[str, Job] = {
             "status": status.keep_writing,
             "commands": self._commands.keep_polling,
-            "trace numbers": self._keep_reserving,
+            "trace numbers": lambda: keep_reserving(self._counter),
             "certificates": lambda: self._keep_looking_at_certificates(reception),
             "block lists": self._keep_testing_blocklists,
             "uses": self._keep_counting_uses,
             "acquaintances": self._acquaintances.keep_writing,
             "what is held": self._holding.keep_going_round,
+            "tests of paths": self._paths.keep_testing,
+            "what is known of paths": self._paths.keep_sweeping,
         }
         if self._setup.number == 0:
-            jobs["journal"] = self._keep_sweeping
+            folder, settings = self._config.data_dir / "journal", self._journal_settings
+            jobs["journal"] = lambda: keep_sweeping(folder, settings, self._clock)
             jobs["DKIM keys"] = self._keep_looking_for_keys
             jobs["policies"] = lambda: keep_fresh(lambda: self._outward.policies)
             jobs["notices of what is held"] = self._holding.keep_writing
         for name, job in jobs.items():
             self._jobs.begin(name, job)
-
-    async def _keep_reserving(self) -> None:
-        """Trace numbers are reserved before they run out, so that no client waits for the disk."""
-        while True:
-            await asyncio.sleep(RESERVE_CHECK_S)
-            if self._counter.runs_low:
-                try:
-                    await asyncio.to_thread(self._counter.reserve_ahead)
-                except Exception:
-                    log.exception("worker.no_numbers")
 
     async def _keep_testing_blocklists(self) -> None:
         """A list that is not well is not asked, and asked again when it has recovered."""
@@ -310,16 +309,6 @@ class Worker:
         zones = self._outward.resolver.take_forward_uses()
         await self._judging.write_uses(self._rules, zones)
 
-    async def _keep_sweeping(self) -> None:
-        """Day files that are too old, or too many, go."""
-        folder = self._config.data_dir / "journal"
-        while True:
-            try:
-                await asyncio.to_thread(sweep, folder, self._clock.now(), self._journal_settings)
-            except Exception:
-                log.exception("worker.retention")
-            await asyncio.sleep(RETENTION_S)
-
     def _reload(self, reception: Reception) -> None:
         """Take up the configuration for all that begins from now on; mistakes change nothing."""
         try:
@@ -344,6 +333,7 @@ class Worker:
         old, self._outward, self._config = self._outward, fresh, config
         self._directory.answer_for_host(fresh.is_this_host)
         self._forwarding.serve(fresh)
+        self._serve_paths(fresh)
         self._certificate_files = watch
         before, self._judging = self._judging, judging
         judging.take_over(before)
@@ -383,6 +373,7 @@ class Worker:
         await self._acquaintances.close()
         await self._greylist.close()
         await self._outward.close(END_S)
+        await self._paths.close()
         await asyncio.to_thread(self._shelf.close)
         await self._spool.close()
         self._authenticator.close()

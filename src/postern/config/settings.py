@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from postern.config.content import Content
 from postern.config.inbound import Blocklist, Checks, Greylist, Quarantine, Rate, Scanner
 from postern.config.keeping import Console, Journal, Log, Notices, Spool
+from postern.config.outbound import Paths
 from postern.config.places import Bind
 from postern.config.values import MIB, Count, Fraction, Network, Port, Seconds, Text
 
@@ -156,6 +157,10 @@ class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
             " RCPT whether a mailbox behind `lmtp` has room; empty: it is not asked"
         ),
     ] = ""
+    providers: Annotated[
+        Path | None,
+        Meta(description="TOML file of hosted mail providers, on top of ours (`docs/paths.md`)"),
+    ] = None
     port: Annotated[Port, Meta(description="port of MX hosts; others than 25 for laboratories")] = (
         25
     )
@@ -329,6 +334,7 @@ class Config(
     resolvers: tuple[Resolver, ...] = ()
     egresses: tuple[Egress, ...] = ()
     delivery: Delivery = Delivery()
+    paths: Paths = Paths()
     queue: Queue = Queue()
     limits: Limits = Limits()
     spool: Spool = Spool()
