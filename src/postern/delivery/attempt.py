@@ -1,13 +1,15 @@
 """An attempt on record: which way, how protected, how long, what was said, for whom."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from postern.delivery.job import Job
 from postern.journal.record import AttemptRecord
+from postern.mail.content import Content
 from postern.mail.outcome import Deferred, Delivered, Outcome, Refused
 from postern.mail.route import Target, Way
-from postern.mail.smtp.client_mail import Mail
+from postern.mail.smtp.client_mail import Mail, Octets, OctetScan
 
 SMTP_PORT = 25
 
@@ -72,3 +74,12 @@ _WORDS: dict[type[Outcome], str] = {
     Deferred: "deferred",
     Refused: "refused",
 }
+
+
+async def octets_of(content: Content) -> Octets:
+    """Read streamed content once to know where octets above 127 are."""
+    scan = OctetScan()
+    with suppress(OSError):  # told when it is sent
+        async for chunk in content.chunks():
+            scan.feed(chunk)
+    return scan.found
