@@ -23,6 +23,7 @@ from postern.journal.record import AttemptRecord
 from postern.mail.content import BytesContent
 from postern.mail.envelope import Recipient, Sender
 from postern.mail.outcome import Cause, Deferred, Outcome
+from postern.mail.paths import UNWATCHED, PathWatch
 from postern.mail.route import TlsDemand, TlsPolicy, Way
 from postern.mail.smtp.client_auth import Login
 from postern.mail.smtp.client_opening import ClientConfig
@@ -45,15 +46,24 @@ class _Tries:
 
 
 class SmtpDelivery:
-    """Makes attempts; keeps connections between them. Lives on one event loop."""
+    """Makes attempts; keeps connections between them. Lives on one event loop.
 
-    def __init__(self, settings: DeliverySettings, clock: Clock) -> None:
+    Args:
+        settings: how patient it is.
+        clock: for its limits and records.
+        watch: who is told what attempts show of the paths they took.
+    """
+
+    def __init__(
+        self, settings: DeliverySettings, clock: Clock, watch: PathWatch = UNWATCHED
+    ) -> None:
         self._settings = settings
         self._clock = clock
         self._opener = Opener(settings, clock)
         # A silent target must leave time to ask the others.
         connect_s = min(settings.connect_timeout_s, settings.verify_timeout_s / 4)
         self._asking_opener = Opener(replace(settings, connect_timeout_s=connect_s), clock)
+        self._watch = watch
         self._pool: Pool[Way] = Pool(settings, clock)
 
     @property

@@ -90,12 +90,22 @@ class PathWatch(Protocol):
         """Take note."""
         ...
 
+    def lost(self, path: Path) -> None:
+        """It had not answered when another was first: it goes last for a while."""
+        ...
+
 
 class Unwatched:
     """Nobody wants to know."""
 
     def saw(self, observation: Observation) -> None:
         """Forget it."""
+
+    def lost(self, path: Path) -> None:
+        """Forget it."""
+
+
+UNWATCHED = Unwatched()
 
 
 class GroupMood(Enum):

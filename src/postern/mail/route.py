@@ -66,16 +66,27 @@ class Egress:
     password: str | None = field(default=None, repr=False)
 
 
+RELAY_GROUP = "relay:"
+"""What the group of a relay's own addresses begins with; the name of the egress follows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
     """One address through one egress: what two messages must share to share a connection.
 
-    ``is_fallback``: through a relay that is only taken when nothing answers directly.
+    ``is_fallback``: through a relay that is only taken when nothing answers directly. ``group``:
+    the MX group the address belongs to, or ``relay:NAME``; its paths are told of under that name.
     """
 
     egress: Egress
     target: Target
     is_fallback: bool = False
+    group: str = ""
+
+    @property
+    def is_relay(self) -> bool:
+        """Whether the address is a relay's of ours, and not the recipient's own."""
+        return self.is_fallback or self.group.startswith(RELAY_GROUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +104,7 @@ class SmtpRoute:
     @property
     def ways(self) -> tuple[Way, ...]:
         """The targets in their order, through its own egress."""
-        return tuple(Way(self.egress, target) for target in self.targets)
+        return tuple(Way(self.egress, target, group=self.group) for target in self.targets)
 
 
 @dataclass(frozen=True, slots=True)
