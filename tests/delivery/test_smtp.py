@@ -400,7 +400,7 @@ async def test_verify_takes_the_right_name_and_no_other(
 async def test_required_tls_is_never_given_up(policy: TlsPolicy) -> None:
     async with peer() as server, delivery() as smtp:
         result = await smtp.deliver(route(server.target, tls=policy), job())
-    assert cause(result) is Cause.TLS
+    assert cause(result) is Cause.UNENCRYPTED
     assert server.messages == []
 
 

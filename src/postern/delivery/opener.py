@@ -8,7 +8,7 @@ from postern.delivery.settings import DeliverySettings
 from postern.delivery.smtp_connection import SmtpConnection
 from postern.delivery.tls import TlsContexts, server_name
 from postern.mail.finding import Whose
-from postern.mail.outcome import Cause, Deferred
+from postern.mail.outcome import Cause, Deferred, Refused
 from postern.mail.route import TlsPolicy
 from postern.mail.smtp.client import ClientMachine
 from postern.mail.smtp.client_opening import ClientConfig
@@ -42,7 +42,7 @@ class Place:
 class NotOpened:
     """No session: why, and the TLS it had come to."""
 
-    failure: Deferred
+    failure: Deferred | Refused
     tls: str = ""
 
 

@@ -22,7 +22,7 @@ from postern.delivery.tls import is_loopback
 from postern.journal.record import AttemptRecord
 from postern.mail.content import BytesContent
 from postern.mail.envelope import Recipient, Sender
-from postern.mail.outcome import Cause, Deferred, Outcome
+from postern.mail.outcome import Cause, Deferred, Outcome, Refused
 from postern.mail.paths import UNWATCHED, PathWatch
 from postern.mail.route import TlsDemand, TlsPolicy, Way
 from postern.mail.smtp.client_auth import Login
@@ -42,7 +42,7 @@ class _Tries:
     began: float
     only_asks: bool = False
     records: list[AttemptRecord] = field(default_factory=list)
-    failures: list[tuple[Way, Deferred]] = field(default_factory=list)
+    failures: list[tuple[Way, Deferred | Refused]] = field(default_factory=list)
 
 
 class SmtpDelivery:
@@ -194,22 +194,31 @@ class SmtpDelivery:
         )
 
 
-def _may_go_in_clear(way: Way, why: Deferred) -> bool:
+def _may_go_in_clear(way: Way, why: Deferred | Refused) -> bool:
     is_opportunistic = way.target.tls.policy is TlsPolicy.OPPORTUNISTIC
     return why.cause is Cause.TLS and is_opportunistic and way.egress.username is None
 
 
-def _why(outcomes: tuple[Outcome, ...]) -> Deferred:
-    """The deferral that ended a transaction before MAIL was answered."""
+def _why(outcomes: tuple[Outcome, ...]) -> Deferred | Refused:
+    """What ended a transaction before MAIL was answered: a refusal of ours where it wasn't said."""
     for outcome in outcomes:
         if isinstance(outcome, Deferred):
+            return outcome
+    for outcome in outcomes:
+        if isinstance(outcome, Refused):
             return outcome
     return own_words(Cause.CLOSED, "The session ended before MAIL was answered")
 
 
-def _most_telling(failures: list[Deferred]) -> Deferred:
-    """What the sender is told when every target failed: a server's own words before ours."""
-    for failure in failures:
+def _most_telling(failures: list[Deferred | Refused]) -> Deferred | Refused:
+    """What the sender is told when every target failed: a server's own words before ours.
+
+    Refused only where every one of them may not have the message: another may be back tomorrow.
+    """
+    waiting = [failure for failure in failures if isinstance(failure, Deferred)]
+    for failure in waiting:
         if failure.remote:
             return failure
+    if waiting:
+        return waiting[0]
     return failures[0] if failures else own_words(Cause.NO_MAIL_HOST, "There is no address to try")

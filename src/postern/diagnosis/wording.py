@@ -38,6 +38,7 @@ _CAUSES = {
     Cause.RESET: "the connection was cut off from the other side, or on the way",
     Cause.CLOSED: "their server hung up without an answer",
     Cause.TLS: "no safe encryption could be agreed on",
+    Cause.UNENCRYPTED: "it must be encrypted, and their server offers nothing that is safe enough",
     Cause.DNS: "the DNS could not tell where to deliver; asked again at the next try",
     Cause.NO_DOMAIN: "that domain does not exist",
     Cause.NO_MAIL_HOST: "that domain takes no mail",

@@ -14,6 +14,7 @@ _WORDS = {
     Cause.RESET: "{group}: connection cut off",
     Cause.CLOSED: "{group}: hung up without an answer",
     Cause.TLS: "{group}: no safe encryption could be agreed on",
+    Cause.UNENCRYPTED: "{group}: must be encrypted, and none of their servers offers TLS",
     Cause.DNS: "DNS couldn't tell where mail for {group} goes",
     Cause.NEEDS: "{group}: their server lacks something the message needs",
     Cause.PROTOCOL: "{group}: what answers does not speak SMTP",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from postern.mail.address import Address
+from postern.mail.envelope import TlsWish
 from postern.mail.message.header import HeaderScan, fields_pattern
 from postern.mail.message.mailbox import parse_mailboxes
 from postern.mail.message.text import decode_text
@@ -11,9 +12,11 @@ _MAX_SUBJECT_CHARS = 256
 _MAX_MESSAGE_ID_CHARS = 256
 _MAX_FROM_CHARS = 320
 _WANTED = fields_pattern(
-    b"received", b"from", b"subject", b"message-id", b"date", b"bcc", b"resent-bcc"
-)
+    b"received", b"from", b"subject", b"message-id", b"date", b"bcc", b"resent-bcc",
+    b"tls-required", b"x-postern-encrypt",
+)  # fmt: skip
 _HIDDEN = frozenset({b"bcc", b"resent-bcc"})
+_WISHES = frozenset({b"tls-required", b"x-postern-encrypt"})
 _REQUIRED = (b"date", b"message-id", b"from")
 
 
@@ -26,7 +29,8 @@ class Summary:
     of the body's first octet. ``received_count``: hops so far, for the loop guard. ``is_complete``
     False: no empty line ended the header. ``is_overlong``: over 256 kB or 5,000 fields.
     ``is_fit`` True: ``fix_submission`` would find nothing to mend (RFC 6409 §8); most submitted
-    mail is so, and needs no second look.
+    mail is so, and needs no second look. ``tls_wish``: ENCRYPT by ``X-Postern-Encrypt: yes``, which
+    counts where the sender is one of ours; OPTIONAL by ``TLS-Required: No`` (RFC 8689 §3).
     """
 
     message_id: str
@@ -40,6 +44,7 @@ class Summary:
     is_complete: bool
     is_overlong: bool
     is_fit: bool
+    tls_wish: TlsWish = TlsWish.NONE
 
 
 def summarise(head: bytes) -> Summary:
@@ -51,12 +56,15 @@ def summarise(head: bytes) -> Summary:
     scan = HeaderScan(head)
     received = froms = hidden = 0
     raw: dict[bytes, bytes] = {}
+    wishes: list[tuple[bytes, bytes]] = []
     for written, value in scan.pick(_WANTED):
         name = written.lower()
         if name == b"received":
             received += 1
         elif name in _HIDDEN:
             hidden += 1
+        elif name in _WISHES:
+            wishes.append((name, value.strip().lower()))
         else:
             froms += name == b"from"
             raw.setdefault(name, value)
@@ -77,4 +85,13 @@ def summarise(head: bytes) -> Summary:
         is_fit=not hidden
         and scan.starts_with_field
         and all(raw.get(name, b"").strip() for name in _REQUIRED),
+        tls_wish=_tls_wish(wishes) if wishes else TlsWish.NONE,
     )
+
+
+def _tls_wish(wishes: list[tuple[bytes, bytes]]) -> TlsWish:
+    """What the header asks of TLS. The stricter wins; what is said twice, or else, says nothing."""
+    if (b"x-postern-encrypt", b"yes") in wishes:
+        return TlsWish.ENCRYPT
+    said = [value for name, value in wishes if name == b"tls-required"]
+    return TlsWish.OPTIONAL if said == [b"no"] else TlsWish.NONE
