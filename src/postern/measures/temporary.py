@@ -14,6 +14,7 @@ class Kind(Enum):
 
     RULE = "rule"
     RESOLVER = "resolver"
+    TLS = "tls"
 
 
 class Standing(Enum):

@@ -1,0 +1,1 @@
+"""What TLS a hop must have, as domains, senders and the site ask; and where it can't be had."""
