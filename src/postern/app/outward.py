@@ -5,6 +5,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from postern.app.exempting import Exempting
 from postern.app.settings import (
     delivery_settings,
     maildir_root,
@@ -74,10 +75,11 @@ def outward(
     suggestions: Suggestions,
     holdings: Holdings,
     signers: Signers,
+    exempting: Exempting,
 ) -> Outward:
     """The set that ``config`` describes; ``ports`` are the real ones, by listener index."""
     resolver = Resolver(resolver_settings(config), clock)
-    smtp = SmtpDelivery(delivery_settings(config), clock)
+    smtp = SmtpDelivery(delivery_settings(config), clock, exempting.learner)
     lmtp = LmtpDelivery(delivery_settings(config), clock)
     root = maildir_root(config)
     quota = MaildirQuota(MaildirUsage(root, clock), clock)
@@ -96,7 +98,7 @@ def outward(
         lmtp,
         maildir,
         router,
-        Courier(smtp, lmtp, maildir, Chooser()),
+        Courier(smtp, lmtp, maildir, Chooser(exempting.demands(config))),
         NoticeTidings(
             notice_settings(config),
             expire_s,

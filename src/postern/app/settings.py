@@ -28,6 +28,7 @@ from postern.queue.settings import QueueSettings
 from postern.reception.settings import Kind, ListenerSettings, ReceptionSettings
 from postern.reception.tls import CertificateFiles
 from postern.routing.settings import EgressSettings, HostPort, RoutingSettings
+from postern.routing.tls.exemptions.retest import RetestSettings
 from postern.runtime.resolver.settings import ResolverSettings, Server, Transport
 from postern.spool.settings import HoldSettings, SpoolSettings
 
@@ -192,6 +193,12 @@ def routing_settings(config: Config, ports: dict[int, int]) -> RoutingSettings:
         config.delivery.lmtp,
         config.delivery.port,
     )
+
+
+def retest_settings(config: Config) -> RetestSettings:
+    """``[tls_exemptions]``."""
+    exemptions = config.tls_exemptions
+    return RetestSettings(exemptions.retest_s, exemptions.lasts_s, exemptions.good_tests)
 
 
 def _egress(egress: Egress) -> EgressSettings:

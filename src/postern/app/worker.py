@@ -11,6 +11,7 @@ import structlog
 import uvloop
 
 from postern.app.acquaintances import Acquaintances
+from postern.app.exempting import Exempting
 from postern.app.forwarding import Forwarding
 from postern.app.holding import Holding
 from postern.app.judging import Judging
@@ -122,6 +123,8 @@ class Worker:
         self._signers = Signers(self._site.database)
         self._directory.on_change(self._signers.forget)
         self._sent = SentMail(self._directory, self._acquaintances.notebook)
+        self._exempting = Exempting(config, self._site.database, self._spool, self._clock)
+        self._directory.on_change(self._exempting.refresh)
         self._outward = out = self._outward_of(config)
         zones = ForwardZoneStore(self._site.database, self._clock, f"worker-{setup.number}")
         self._forwarding = Forwarding(zones, out)
@@ -196,6 +199,7 @@ class Worker:
             suggestions,
             self._spool.holdings,
             self._signers,
+            self._exempting,
         )
 
     async def live(self) -> int:
@@ -241,6 +245,8 @@ class Worker:
             "uses": self._keep_counting_uses,
             "acquaintances": self._acquaintances.keep_writing,
             "what is held": self._holding.keep_going_round,
+            "TLS lessons": self._exempting.keep_learning,
+            "TLS demands": self._exempting.keep_noting,
         }
         if self._setup.number == 0:
             jobs["journal"] = self._keep_sweeping
@@ -286,9 +292,9 @@ class Worker:
             await self._write_uses()
 
     async def _write_uses(self) -> None:
-        """How often exceptions were of use: rules, and zones with a resolver of their own."""
-        zones = self._outward.resolver.take_forward_uses()
-        await self._judging.write_uses(self._rules, zones)
+        """How often exceptions were of use: rules, zones with a resolver, exemptions from TLS."""
+        others = {**self._outward.resolver.take_forward_uses(), **self._exempting.take_uses()}
+        await self._judging.write_uses(self._rules, others)
 
     async def _keep_sweeping(self) -> None:
         """Day files that are too old, or too many, go."""
@@ -332,6 +338,7 @@ class Worker:
         reception.reload(services, certificates)
         self._spool.holdings.resize(held)
         self._holding.reload(config)
+        self._exempting.reload(config)
         self._queue.reload(fresh.router, fresh.courier, fresh.tidings, fresh.queue_settings)
         self._leaving.add(leaving := asyncio.get_running_loop().create_task(old.close(OLD_WAYS_S)))
         leaving.add_done_callback(self._leaving.discard)

@@ -27,6 +27,7 @@ def doubts(config: Config) -> list[Doubt]:
     every: list[Callable[[Config], Iterator[Doubt]]] = [
         _top, _listeners, _certificates, _resolvers, _egresses, _delivery, _queue, _notices,
         _blocklists, _checks, _greylist, _content, _quarantine, _console, scanner_doubts,
+        _tls_exemptions,
     ]  # fmt: skip
     return [doubt for check in every for doubt in check(config)]
 
@@ -188,6 +189,14 @@ def _queue(config: Config) -> Iterator[Doubt]:
         yield Doubt(("queue", "max_retry_s"), "expected no less than first_retry_s")
     if queue.expire_s <= queue.first_retry_s:
         yield Doubt(("queue", "expire_s"), "expected more than first_retry_s")
+
+
+def _tls_exemptions(config: Config) -> Iterator[Doubt]:
+    exemptions = config.tls_exemptions
+    if exemptions.lasts_s <= exemptions.retest_s:
+        yield Doubt(
+            ("tls_exemptions", "lasts_s"), "expected more than retest_s: none would be tested"
+        )
 
 
 def _greylist(config: Config) -> Iterator[Doubt]:

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from postern.config.content import Content
 from postern.config.inbound import Blocklist, Checks, Greylist, Quarantine, Rate, Scanner
 from postern.config.places import Bind
+from postern.config.tls import TlsExemptions
 from postern.config.values import MIB, Count, Fraction, Network, Port, Seconds, Text
 
 
@@ -315,6 +316,7 @@ class Config(
     resolvers: tuple[Resolver, ...] = ()
     egresses: tuple[Egress, ...] = ()
     delivery: Delivery = Delivery()
+    tls_exemptions: TlsExemptions = TlsExemptions()
     queue: Queue = Queue()
     limits: Limits = Limits()
     spool: Spool = Spool()

@@ -108,6 +108,23 @@ class Unwatched:
 UNWATCHED = Unwatched()
 
 
+class Watches:
+    """Several who want to know."""
+
+    def __init__(self, *watches: PathWatch) -> None:
+        self._watches = watches
+
+    def saw(self, observation: Observation) -> None:
+        """Tell all of them."""
+        for watch in self._watches:
+            watch.saw(observation)
+
+    def lost(self, path: Path) -> None:
+        """Tell all of them."""
+        for watch in self._watches:
+            watch.lost(path)
+
+
 class GroupMood(Enum):
     """What the queue should make of an MX group's waiting mail."""
 

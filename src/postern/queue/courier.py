@@ -10,6 +10,7 @@ from postern.mail.content import PrefixedContent
 from postern.mail.route import LmtpRoute, MaildirRoute, NoRoute, SmtpRoute, Way
 from postern.queue.groups import Work
 from postern.routing.chooser import MailClass, MessageFacts
+from postern.routing.tls.demands import nothing_fits
 from postern.spool.message import Message, Origin
 
 
@@ -81,7 +82,11 @@ class Courier:
         job = Job(message.trace, message.sender, recipients, content)
         match work.route:
             case SmtpRoute() as route:
-                ways = self._chooser.ways(route, facts_of(message))
+                facts = facts_of(message)
+                ways = self._chooser.ways(route, facts)
+                if not ways:
+                    outcome = nothing_fits(facts, route.group)
+                    return JobResult((outcome,) * len(job.recipients), ())
                 return await self._smtp.deliver(ways, _marked(job) if is_junk else job)
             case MaildirRoute() as route:
                 folder = Folder.JUNK if is_junk else Folder.INBOX

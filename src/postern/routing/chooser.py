@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 from postern.mail.envelope import TlsWish
 from postern.mail.route import SmtpRoute, Way
@@ -29,10 +30,27 @@ class MessageFacts:
     tls_wish: TlsWish = TlsWish.NONE
 
 
+class Fits(Protocol):
+    """What TLS an address, a domain and a message ask for together."""
+
+    def fit(self, way: Way, facts: MessageFacts, domain: str = "") -> Way | None:
+        """The way with that TLS; None: it can't carry this message."""
+        ...
+
+
 class Chooser:
-    """Chooses ways."""
+    """Chooses ways.
+
+    Args:
+        fits: what TLS is asked for; None: what the route says.
+    """
+
+    def __init__(self, fits: Fits | None = None) -> None:
+        self._fits = fits
 
     def ways(self, route: SmtpRoute, facts: MessageFacts) -> tuple[Way, ...]:
-        """The ways to try, best first; at least one where ``route`` has a target. Never blocks."""
-        del facts
-        return route.ways
+        """The ways to try, best first; none where none may carry the message. Never blocks."""
+        if self._fits is None:
+            return route.ways
+        found = (self._fits.fit(way, facts, route.domain) for way in route.ways)
+        return tuple(way for way in found if way is not None)

@@ -6,24 +6,34 @@ from pathlib import Path as File
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import MetaData
 
 from postern.directory.model import Problem, Refused
 from postern.directory.store.site import SiteStore
 from postern.mail.paths import Observation, Path, Sign
-from postern.mail.route import Egress, Target, TlsDemand, TlsPolicy, Way
+from postern.mail.route import Target, TlsDemand, TlsPolicy, Way
 from postern.measures import store as measures
 from postern.measures.temporary import Kind
+from postern.routing.settings import EgressSettings, HostPort, RoutingSettings
 from postern.routing.tls.domains import store as domains
 from postern.routing.tls.domains.policy import DomainPolicy, Guarded
 from postern.routing.tls.domains.store import KEEP_GUARDED_S, TlsDomainStore
 from postern.routing.tls.exemptions import store as module
 from postern.routing.tls.exemptions.exemption import DAY_S, Exemption, Place
-from postern.routing.tls.exemptions.retest import Retests, RetestSettings
+from postern.routing.tls.exemptions.retest import Retests, RetestSettings, way_to
 from postern.routing.tls.exemptions.store import ExemptionDraft, ExemptionStore
 from postern.runtime.clock import FakeClock
 
 IP = "203.0.113.7"
 WEEK_S = 7 * DAY_S
+ROUTING = RoutingSettings(
+    "us.example",
+    egresses=(
+        EgressSettings("us1", relay=HostPort("us1.example", 587)),
+        EgressSettings("second", source_ip="192.0.2.5"),
+    ),
+    port=2525,
+)
 PLACE = Place(IP, "mx1.provider.example", 25, "direct")
 
 
@@ -40,7 +50,7 @@ class Stand:
         self.probed: list[Way] = []
         self.changes: list[tuple[str, str, str]] = []
         self.retests = Retests(
-            self.learned, self, _way_to, self.changed, RetestSettings(), self.clock
+            self.learned, self, ROUTING, self.changed, RetestSettings(), self.clock
         )
 
     def exempt(self, ip: str = IP, *, insists: bool = False, lasts_s: float = WEEK_S) -> Exemption:
@@ -54,7 +64,7 @@ class Stand:
         assert not isinstance(made, Refused), made
         return made[0]
 
-    async def changed(self, action: str, subject: str, text: str) -> None:
+    def changed(self, action: str, subject: str, text: str) -> None:
         self.changes.append((action, subject, text))
 
     async def probe(self, way: Way) -> Observation:
@@ -74,11 +84,6 @@ class Stand:
         with self.site.database.write() as connection:
             uses = {exemption.temporary.id: (1, self.clock.now())}
             measures.count_uses(connection, uses)
-
-
-def _way_to(exemption: Exemption, demand: TlsDemand) -> Way:
-    place = exemption.place
-    return Way(Egress("direct"), Target(place.host, place.ip, place.port or 25, demand))
 
 
 @pytest.fixture
@@ -286,6 +291,14 @@ async def test_a_probe_that_fails_by_a_bug_stops_no_other(stand: Stand) -> None:
     assert len(stand.probed) == 2
 
 
+def test_tls_is_tried_straight_there_whatever_takes_the_mail_now(stand: Stand) -> None:
+    learned = way_to(stand.learn(), ROUTING)
+    assert (learned.egress.name, learned.target.port) == ("direct", 25)
+    made = way_to(stand.exempt("203.0.113.9"), ROUTING)
+    assert (made.egress.name, made.egress.source_ip) == ("second", "192.0.2.5")
+    assert made.target.port == 2525
+
+
 def test_tls_is_asked_for_a_domain_and_taken_back(stand: Stand) -> None:
     made = stand.domains.require("Teehändler.Example", TlsPolicy.VERIFY, "contract")
     assert isinstance(made, DomainPolicy)
@@ -305,8 +318,8 @@ def test_what_only_others_can_ask_is_refused(stand: Stand, policy: TlsPolicy) ->
 
 
 @pytest.mark.parametrize("metadata", [module.metadata, domains.metadata], ids=["exempt", "domains"])
-def test_migrated_tables_are_those_the_stores_declare(stand: Stand, metadata: object) -> None:
-    tables = metadata.tables  # type: ignore[attr-defined]  # it is SQLAlchemy's
+def test_migrated_tables_are_those_the_stores_declare(stand: Stand, metadata: MetaData) -> None:
+    tables = metadata.tables
 
     def is_ours(_item: object, name: str | None, kind: str, *_: object) -> bool:
         return kind not in {"table", "foreign_key_constraint"} or (

@@ -5,14 +5,15 @@ learned itself is renewed while it is broken and used; what a person made ends a
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
 from postern.mail.paths import Observation, Sign
-from postern.mail.route import TlsDemand, TlsPolicy, Way
+from postern.mail.route import Target, TlsDemand, TlsPolicy, Way
+from postern.routing.settings import DIRECT, EgressSettings, RoutingSettings
 from postern.routing.tls.exemptions.exemption import DAY_S, Exemption, Tests
 from postern.routing.tls.exemptions.store import ExemptionStore
 from postern.runtime.clock import Clock, Instant, rfc3339
@@ -79,13 +80,23 @@ def weigh(
     return Verdict(bad, until=now + settings.lasts_s if ends_soon and is_used else None)
 
 
+def way_to(exemption: Exemption, settings: RoutingSettings) -> Way:
+    """How TLS is tried at an exempted address: straight there, by the egress it is known by."""
+    place = exemption.place
+    known = (settings.egress(place.egress), settings.egress(None), *settings.egresses)
+    direct = (one for one in known if one is not None and one.relay is None)
+    egress = next(direct, EgressSettings(DIRECT)).as_egress()
+    demand = TlsDemand(TlsPolicy.ENCRYPT, source=exemption.label)
+    return Way(egress, Target(place.host, place.ip, place.port or settings.port, demand))
+
+
 class Retests:
     """Belongs to one worker of the site.
 
     Args:
         store: where exemptions are.
         probe: what tries TLS.
-        way_to: how an exempted address is reached, with the TLS to try; None: it can't be told.
+        routing: which egress and port are usual.
         changed: told of each end and renewal: the action, the address, and a sentence.
         settings: how often, and how many good ones.
         clock: the wall clock.
@@ -95,14 +106,14 @@ class Retests:
         self,
         store: ExemptionStore,
         probe: Probe,
-        way_to: Callable[[Exemption, TlsDemand], Way | None],
-        changed: Callable[[str, str, str], Awaitable[None]],
+        routing: RoutingSettings,
+        changed: Callable[[str, str, str], None],
         settings: RetestSettings,
         clock: Clock,
     ) -> None:
         self._store = store
         self._probe = probe
-        self._way_to = way_to
+        self._routing = routing
         self._changed = changed
         self._settings = settings
         self._clock = clock
@@ -121,9 +132,7 @@ class Retests:
             # certificate nobody can verify encrypts as well as any. It ends at its date.
             if exemption.insists:
                 return
-            way = self._way_to(exemption, TlsDemand(TlsPolicy.ENCRYPT, source=exemption.label))
-            if way is None:
-                return
+            way = way_to(exemption, self._routing)
             async with asyncio.timeout(TEST_LIMIT_S):
                 seen = await self._probe.probe(way)
             await self._act(exemption, weigh(exemption, seen, self._clock.now(), self._settings))
@@ -137,9 +146,9 @@ class Retests:
             since = verdict.tests.good_since
             why = f"TLS works again since {rfc3339(since or self._clock.now())[:16]} UTC"
             if await asyncio.to_thread(self._store.end_healed, exemption, why):
-                await self._changed("tls.ended", ip, f"{label} ended: {why}")
+                self._changed("tls.ended", ip, f"{label} ended: {why}")
             return
         until = verdict.until
         if until is not None and await asyncio.to_thread(self._store.renew, exemption, until):
             text = f"{label} goes on until {rfc3339(until)[:10]}: {verdict.tests.text}"
-            await self._changed("tls.renewed", ip, text)
+            self._changed("tls.renewed", ip, text)

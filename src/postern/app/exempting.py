@@ -1,0 +1,140 @@
+"""Keeps a worker in step with what is asked of TLS, and with where TLS does not work."""
+
+import asyncio
+
+import structlog
+
+from postern.app.settings import retest_settings, routing_settings
+from postern.config.settings import Config
+from postern.directory.model import Refused
+from postern.journal.record import ChangeRecord
+from postern.routing.tls.demands import Demands
+from postern.routing.tls.domains.policy import DomainPolicies, GuardedAddresses
+from postern.routing.tls.domains.store import TlsDomainStore
+from postern.routing.tls.exemptions.book import ExemptionBook
+from postern.routing.tls.exemptions.learner import Lesson, TlsLearner
+from postern.routing.tls.exemptions.retest import Probe, Retests
+from postern.routing.tls.exemptions.store import ExemptionStore
+from postern.runtime.clock import Clock, Instant
+from postern.runtime.database.engine import Database
+from postern.runtime.database.trouble import DatabaseTroubleError
+from postern.spool.spool import Spool
+
+log = structlog.get_logger("postern.worker")
+
+AUTHOR = "postern"
+AGAIN_S = 1.0
+WRITE_S = 5.0
+"""How often it is written down which addresses serve a domain that asks for TLS."""
+LOOK_SHARE = 1 / 48
+"""A look at which exemptions are due for a test, as a share of the time between two tests."""
+LOOK_MOST_S = 600.0
+
+
+class Exempting:
+    """What one worker knows of TLS elsewhere; it outlives reloads."""
+
+    def __init__(self, config: Config, database: Database, spool: Spool, clock: Clock) -> None:
+        self._config = config
+        self._spool = spool
+        self._clock = clock
+        self._store = ExemptionStore(database, clock, AUTHOR)
+        self._domain_store = TlsDomainStore(database, clock, AUTHOR)
+        self._book = ExemptionBook(clock)
+        self._domains = DomainPolicies()
+        self._guarded = GuardedAddresses(clock)
+        self._lesson_learnt = asyncio.Event()
+        self._is_waiting = False
+        self.learner = TlsLearner(self._book, self._lesson_learnt.set)
+        self.refresh()
+
+    def reload(self, config: Config) -> None:
+        """From now on this configuration counts."""
+        self._config = config
+
+    def demands(self, config: Config) -> Demands:
+        """What one way must have, under a configuration."""
+        del config  # no relay of this version is known to keep what is asked
+        return Demands(self._book, self._domains, self._guarded)
+
+    def refresh(self) -> None:
+        """Read all anew; what the database does not tell now is asked again in a moment."""
+        if self._is_waiting:
+            return
+        try:
+            exemptions, domains = self._store.all(), self._domain_store.all()
+        except DatabaseTroubleError as error:
+            log.warning("worker.tls", text=str(error))
+            self._is_waiting = True
+            asyncio.get_running_loop().call_later(AGAIN_S, self._again)
+            return
+        self._book.fill(exemptions)
+        self._domains.fill(domains)
+
+    def take_uses(self) -> dict[str, tuple[int, Instant]]:
+        """How often exemptions were of use since the last call."""
+        return self._book.take_uses()
+
+    async def keep_learning(self) -> None:
+        """Write down at once what attempts taught, so that the next message need not wait."""
+        while True:
+            await self._lesson_learnt.wait()
+            self._lesson_learnt.clear()
+            for lesson in self.learner.take():
+                if self._config.tls_exemptions.learn:
+                    await self._learn(lesson)
+
+    async def keep_noting(self) -> None:
+        """Write down which addresses serve a domain that asks for TLS."""
+        while True:
+            await asyncio.sleep(WRITE_S)
+            guarded = self._guarded.take()
+            if guarded:
+                try:
+                    await asyncio.to_thread(self._domain_store.note, guarded)
+                except DatabaseTroubleError as error:
+                    log.warning("worker.tls_guarded", text=str(error))
+
+    async def keep_testing(self, probe: Probe) -> None:
+        """Try TLS again at exempted addresses."""
+        while True:
+            retest_s = self._config.tls_exemptions.retest_s
+            await asyncio.sleep(min(retest_s * LOOK_SHARE, LOOK_MOST_S))
+            retests = Retests(
+                self._store,
+                probe,
+                routing_settings(self._config, {}),
+                self._changed,
+                retest_settings(self._config),
+                self._clock,
+            )
+            try:
+                await retests.test_due()
+            except DatabaseTroubleError as error:
+                log.warning("worker.tls_tests", text=str(error))
+
+    async def _learn(self, lesson: Lesson) -> None:
+        lasts_s = self._config.tls_exemptions.lasts_s
+        try:
+            made = await asyncio.to_thread(self._store.learn, lesson.place, lesson.reason, lasts_s)
+        except DatabaseTroubleError as error:
+            log.warning("worker.tls_not_learned", ip=lesson.place.ip, text=str(error))
+            return
+        if isinstance(made, Refused):
+            log.warning("worker.tls_not_learned", ip=lesson.place.ip, text=made.text)
+            return
+        exemption, is_new = made
+        if is_new:
+            self._changed(
+                "tls.exempted", exemption.ip, f"{exemption.label}: {exemption.temporary.reason}"
+            )
+        self.refresh()
+
+    def _changed(self, action: str, ip: str, text: str) -> None:
+        log.info(action, ip=ip, text=text)
+        self._spool.changed(ChangeRecord(self._clock.now(), AUTHOR, action, ip, text))
+        self.refresh()
+
+    def _again(self) -> None:
+        self._is_waiting = False
+        self.refresh()
