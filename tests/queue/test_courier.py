@@ -8,10 +8,12 @@ from tests.spool.mail import message
 
 from postern.delivery.job import Job, JobResult
 from postern.delivery.maildir_store import Folder
+from postern.mail.envelope import TlsWish
+from postern.mail.outcome import Cause, Deferred, Refused
 from postern.mail.route import LmtpRoute, MaildirRoute, Route, Way
 from postern.queue.courier import JUNK_FIELD, RELEASED_FIELD, Courier
 from postern.queue.groups import Work
-from postern.routing.chooser import Chooser
+from postern.routing.chooser import Chooser, MessageFacts
 
 LMTP = LmtpRoute("local", "unix:/run/lmtp")
 MAILDIR = MaildirRoute("local", "here.test/wang")
@@ -62,3 +64,31 @@ async def test_released_mail_says_so_on_every_way() -> None:
         b"X-Postern-Released: Thu, 26 Nov 2026 21:00:00 +0000; by=cli:wang; was"
     )
     assert [given for _, given, _ in way.given] == [marked] * 3
+
+
+class NothingFits:
+    """No way may carry anything."""
+
+    def fit(self, way: Way, facts: MessageFacts, domain: str = "") -> Way | None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("wish", "kind", "status"),
+    [(TlsWish.ENCRYPT, Deferred, "4.7.10"), (TlsWish.REQUIRETLS, Refused, "5.7.30")],
+    ids=["encrypt", "requiretls"],
+)
+async def test_what_no_way_may_carry_is_not_tried(
+    wish: TlsWish, kind: type[Deferred | Refused], status: str
+) -> None:
+    made = message(1, "wang@there.test", "chen@there.test")
+    made.tls_wish = wish
+    way = Scripted()
+    courier = Courier(way, way, way, Chooser(NothingFits()))
+    result = await courier.attempt(Work(made, made.deliveries, SMTP))
+    assert way.given == []
+    assert result.attempts == ()
+    assert len(result.outcomes) == 2
+    for outcome in result.outcomes:
+        assert isinstance(outcome, kind)
+        assert (outcome.cause, outcome.reply.enhanced) == (Cause.UNENCRYPTED, status)

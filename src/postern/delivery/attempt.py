@@ -14,11 +14,12 @@ SMTP_PORT = 25
 
 @dataclass(frozen=True, slots=True)
 class WayName:
-    """The way an attempt went, as its record names it."""
+    """The way an attempt went, as its record names it; ``unencrypted``: why in clear, in words."""
 
     egress: str
     mx: str
     address: str
+    unencrypted: str = ""
 
 
 def address_of(target: Target) -> str:
@@ -30,7 +31,8 @@ def address_of(target: Target) -> str:
 
 def name_of(way: Way) -> WayName:
     """How records name a way."""
-    return WayName(way.egress.name, way.target.host, address_of(way.target))
+    target = way.target
+    return WayName(way.egress.name, target.host, address_of(target), target.tls.reason)
 
 
 def mail_of(job: Job, *, only_asks: bool = False) -> Mail:
@@ -63,7 +65,17 @@ def _record(
     word = _WORDS[type(outcome)]
     cause = "" if isinstance(outcome, Delivered) else outcome.cause.value
     return AttemptRecord(
-        at, way.egress, way.mx, way.address, tls, seconds, str(outcome.reply), word, numbers, cause
+        at,
+        way.egress,
+        way.mx,
+        way.address,
+        tls,
+        seconds,
+        str(outcome.reply),
+        word,
+        numbers,
+        cause,
+        way.unencrypted,
     )
 
 

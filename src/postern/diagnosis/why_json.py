@@ -71,6 +71,7 @@ class AttemptJson(msgspec.Struct, frozen=True):
     outcome: str
     cause: str
     recipients: tuple[int, ...]
+    unencrypted: str
 
 
 class ConversationJson(msgspec.Struct, frozen=True):
@@ -312,6 +313,7 @@ def _attempt(a: AttemptRecord) -> AttemptJson:
         outcome=a.outcome,
         cause=a.cause,
         recipients=a.recipients,
+        unencrypted=a.unencrypted,
     )
 
 

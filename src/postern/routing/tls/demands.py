@@ -97,7 +97,9 @@ class Demands:
             if wish in {TlsWish.ENCRYPT, TlsWish.REQUIRETLS}:
                 return None
             if exemption.insists or _STRENGTH[asked.policy] < _STRENGTH[TlsPolicy.ENCRYPT]:
-                asked = TlsDemand(TlsPolicy.NEVER, source=exemption.label)
+                asked = TlsDemand(
+                    TlsPolicy.NEVER, source=exemption.label, reason=exemption.in_words
+                )
         return way if asked is demand else replace(way, target=replace(target, tls=asked))
 
     def _with_ours(self, way: Way, demand: TlsDemand, policy: TlsPolicy) -> TlsDemand | None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from postern.measures.temporary import Temporary
-from postern.runtime.clock import Instant
+from postern.runtime.clock import Instant, rfc3339
 
 DAY_S = 86_400.0
 
@@ -57,6 +57,13 @@ class Exemption:
     def ip(self) -> str:
         """The address."""
         return self.place.ip
+
+    @property
+    def in_words(self) -> str:
+        """``exemption X3 until 2026-12-04, because STARTTLS stalls there``."""
+        until = self.temporary.until
+        end = "without an end" if until is None else f"until {rfc3339(until)[:10]}"
+        return f"exemption {self.label} {end}, because: {self.temporary.reason}"
 
     def holds(self, now: Instant) -> bool:
         """True while mail goes in clear there."""
