@@ -142,6 +142,17 @@ class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
     session_budget_s: Annotated[
         Seconds, Meta(description="for a whole attempt until DATA is answered 354")
     ] = 300.0
+    hedge_s: Annotated[
+        Seconds,
+        Meta(description="for an address to greet, before the next one is tried beside it"),
+    ] = 3.0
+    relay_after_s: Annotated[
+        Seconds,
+        Meta(description="for any address to greet, before a relay is tried that may step in"),
+    ] = 6.0
+    slow_after_s: Annotated[
+        Seconds, Meta(description="an attempt older than this is a slow one")
+    ] = 15.0
     final_dot_timeout_s: Annotated[
         Seconds, Meta(description="for the reply after the message (RFC 5321 §4.5.3.2.6)")
     ] = 600.0
