@@ -4,16 +4,20 @@ import asyncio
 
 import structlog
 
-from postern.app.settings import retest_settings, routing_settings
+from postern.app.settings import delivery_settings, retest_settings, routing_settings
 from postern.config.settings import Config
+from postern.delivery.probe import WayProbe
+from postern.delivery.settings import DeliverySettings
 from postern.directory.model import Refused
 from postern.journal.record import ChangeRecord
+from postern.mail.paths import Observation, Path, PathWatch, Watches
+from postern.mail.route import Way
 from postern.routing.tls.demands import Demands
 from postern.routing.tls.domains.policy import DomainPolicies, GuardedAddresses
 from postern.routing.tls.domains.store import TlsDomainStore
 from postern.routing.tls.exemptions.book import ExemptionBook
 from postern.routing.tls.exemptions.learner import Lesson, TlsLearner
-from postern.routing.tls.exemptions.retest import Probe, Retests
+from postern.routing.tls.exemptions.retest import Retests
 from postern.routing.tls.exemptions.store import ExemptionStore
 from postern.runtime.clock import Clock, Instant
 from postern.runtime.database.engine import Database
@@ -29,6 +33,40 @@ WRITE_S = 5.0
 LOOK_SHARE = 1 / 48
 """A look at which exemptions are due for a test, as a share of the time between two tests."""
 LOOK_MOST_S = 600.0
+
+
+class _LastSeen:
+    """Keeps what a test of one way showed at last. A ``PathWatch``."""
+
+    def __init__(self) -> None:
+        self.seen: Observation | None = None
+
+    def saw(self, observation: Observation) -> None:
+        """Keep it, unless the test goes on."""
+        if observation.is_final:
+            self.seen = observation
+
+    def lost(self, path: Path) -> None:
+        """A test has no rivals."""
+
+
+class TlsProbe:
+    """Tests as delivery makes them; what they show is the board's to know as well."""
+
+    def __init__(self, settings: DeliverySettings, clock: Clock, board: PathWatch) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._board = board
+
+    async def probe(self, way: Way) -> Observation | None:
+        """What a test of this way shows at last."""
+        last = _LastSeen()
+        probe = WayProbe(self._settings, self._clock, Watches(last, self._board))
+        try:
+            await probe.probe(way)
+        finally:
+            await probe.close()
+        return last.seen
 
 
 class Exempting:
@@ -95,9 +133,10 @@ class Exempting:
                 except DatabaseTroubleError as error:
                     log.warning("worker.tls_guarded", text=str(error))
 
-    async def keep_testing(self, probe: Probe) -> None:
-        """Try TLS again at exempted addresses."""
+    async def keep_testing(self, board: PathWatch) -> None:
+        """Try TLS again at exempted addresses; ``board`` is told what shows."""
         while True:
+            probe = TlsProbe(delivery_settings(self._config), self._clock, board)
             retest_s = self._config.tls_exemptions.retest_s
             await asyncio.sleep(min(retest_s * LOOK_SHARE, LOOK_MOST_S))
             retests = Retests(

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from postern.config.inbound import Blocklist, Scanner
 from postern.config.places import parse_host_port
+from postern.config.provider_checks import providers_of
 from postern.config.settings import Config, Egress, Resolver
 from postern.delivery.settings import DeliverySettings
 from postern.journal.settings import JournalSettings
@@ -27,6 +28,7 @@ from postern.queue.digests import DigestSettings
 from postern.queue.settings import QueueSettings
 from postern.reception.settings import Kind, ListenerSettings, ReceptionSettings
 from postern.reception.tls import CertificateFiles
+from postern.routing.paths.settings import ProbeSettings
 from postern.routing.settings import EgressSettings, HostPort, RoutingSettings
 from postern.routing.tls.exemptions.retest import RetestSettings
 from postern.runtime.resolver.settings import ResolverSettings, Server, Transport
@@ -195,6 +197,15 @@ def routing_settings(config: Config, ports: dict[int, int]) -> RoutingSettings:
         config.delivery.egress,
         config.delivery.lmtp,
         config.delivery.port,
+        providers=providers_of(config),
+    )
+
+
+def probe_settings(config: Config, workers: int) -> ProbeSettings:
+    """``[paths]``."""
+    paths = config.paths
+    return ProbeSettings(
+        paths.first_retest_s, paths.retest_s, paths.probes, paths.probes_per_minute, workers
     )
 
 

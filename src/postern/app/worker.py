@@ -16,6 +16,7 @@ from postern.app.forwarding import Forwarding
 from postern.app.holding import Holding
 from postern.app.judging import Judging
 from postern.app.outward import Outward, outward
+from postern.app.paths import Paths
 from postern.app.settings import (
     certificate_files,
     hold_settings,
@@ -125,6 +126,7 @@ class Worker:
         self._sent = SentMail(self._directory, self._acquaintances.notebook)
         self._exempting = Exempting(config, self._site.database, self._spool, self._clock)
         self._directory.on_change(self._exempting.refresh)
+        self._paths = Paths(data_dir, self._clock)
         self._outward = out = self._outward_of(config)
         zones = ForwardZoneStore(self._site.database, self._clock, f"worker-{setup.number}")
         self._forwarding = Forwarding(zones, out)
@@ -178,6 +180,9 @@ class Worker:
             signers=self._signers,
         )
 
+    def _serve_paths(self, out: Outward) -> None:
+        self._paths.serve(out.probe, out.routing, out.probe_settings)
+
     def _judging_of(self, config: Config, out: Outward) -> Judging:
         settings = policy_settings(config, self._setup.number, self._setup.of)
         return Judging(settings, out.resolver, self._memory, self._clock)
@@ -200,6 +205,7 @@ class Worker:
             self._spool.holdings,
             self._signers,
             self._exempting,
+            self._paths,
         )
 
     async def live(self) -> int:
@@ -224,6 +230,8 @@ class Worker:
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload, reception)
+        self._paths.begin()
+        self._serve_paths(self._outward)
         self._queue.start(await self._spool.open())
         listeners = listener_settings(self._config)
         await reception.open([(listeners[index], sock) for index, sock in self._setup.listeners])
@@ -247,9 +255,12 @@ class Worker:
             "what is held": self._holding.keep_going_round,
             "TLS lessons": self._exempting.keep_learning,
             "TLS demands": self._exempting.keep_noting,
+            "tests of paths": self._paths.keep_testing,
+            "what is known of paths": self._paths.keep_sweeping,
         }
         if self._setup.number == 0:
             jobs["journal"] = self._keep_sweeping
+            jobs["tests of TLS"] = lambda: self._exempting.keep_testing(self._paths.board)
             jobs["DKIM keys"] = self._keep_looking_for_keys
             jobs["notices of what is held"] = self._holding.keep_writing
         for name, job in jobs.items():
@@ -330,6 +341,7 @@ class Worker:
         old, self._outward, self._config = self._outward, fresh, config
         self._directory.answer_for_host(fresh.is_this_host)
         self._forwarding.serve(fresh)
+        self._serve_paths(fresh)
         self._certificate_files = watch
         before, self._judging = self._judging, judging
         judging.take_over(before)
@@ -369,6 +381,7 @@ class Worker:
         await self._acquaintances.close()
         await self._greylist.close()
         await self._outward.close(END_S)
+        await self._paths.close()
         await self._spool.close()
         self._authenticator.close()
         if self._memory.patience is not None:

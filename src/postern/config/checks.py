@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from postern.config.doubts import Doubt, host_port_doubts, warning
 from postern.config.lines import Key
 from postern.config.places import MAX_SOCKET_PATH_BYTES, Bind
+from postern.config.provider_checks import provider_doubts
 from postern.config.scanner_checks import scanner_doubts
 from postern.config.settings import Config, Egress, Listener
 from postern.mail.address import normalise_domain, parse_address, to_a_labels
@@ -25,9 +26,9 @@ _PAGE = re.compile(r"https?://[!-~]{1,200}")
 def doubts(config: Config) -> list[Doubt]:
     """Everything that does not fit, errors and warnings, in the order of the file's tables."""
     every: list[Callable[[Config], Iterator[Doubt]]] = [
-        _top, _listeners, _certificates, _resolvers, _egresses, _delivery, _queue, _notices,
+        _top, _listeners, _certificates, _resolvers, _egresses, _delivery, _paths, _queue, _notices,
         _blocklists, _checks, _greylist, _content, _quarantine, _console, scanner_doubts,
-        _tls_exemptions,
+        _tls_exemptions, provider_doubts,
     ]  # fmt: skip
     return [doubt for check in every for doubt in check(config)]
 
@@ -197,6 +198,11 @@ def _tls_exemptions(config: Config) -> Iterator[Doubt]:
         yield Doubt(
             ("tls_exemptions", "lasts_s"), "expected more than retest_s: none would be tested"
         )
+
+
+def _paths(config: Config) -> Iterator[Doubt]:
+    if config.paths.retest_s < config.paths.first_retest_s:
+        yield Doubt(("paths", "retest_s"), "expected no less than first_retest_s")
 
 
 def _greylist(config: Config) -> Iterator[Doubt]:

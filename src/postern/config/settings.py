@@ -135,6 +135,13 @@ class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
             " RCPT whether a mailbox behind `lmtp` has room; empty: it is not asked"
         ),
     ] = ""
+    providers: Annotated[
+        Path | None,
+        Meta(
+            description="TOML file of hosted mail providers by the names of their MX hosts; its"
+            " tables add to those that ship, or take their place (`docs/paths.md`)"
+        ),
+    ] = None
     port: Annotated[Port, Meta(description="port of MX hosts; others than 25 for laboratories")] = (
         25
     )
@@ -163,6 +170,19 @@ class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
     reuse_idle_s: Annotated[
         float, Meta(ge=0, description="how long an idle connection is kept for more mail; 0: not")
     ] = 2.0
+
+
+class Paths(Struct, frozen=True, forbid_unknown_fields=True):
+    """How blocked paths are tested, without mail (`docs/paths.md`)."""
+
+    first_retest_s: Annotated[
+        Seconds, Meta(description="first test of a blocked path after this; then more seldom")
+    ] = 15.0
+    retest_s: Annotated[Seconds, Meta(description="longest time between two tests of a path")] = (
+        1800.0
+    )
+    probes: Annotated[Count, Meta(description="tests at a time, in all")] = 20
+    probes_per_minute: Annotated[Count, Meta(description="tests a minute, in all")] = 300
 
 
 class Queue(Struct, frozen=True, forbid_unknown_fields=True):
@@ -327,6 +347,7 @@ class Config(
     resolvers: tuple[Resolver, ...] = ()
     egresses: tuple[Egress, ...] = ()
     delivery: Delivery = Delivery()
+    paths: Paths = Paths()
     tls_exemptions: TlsExemptions = TlsExemptions()
     queue: Queue = Queue()
     limits: Limits = Limits()

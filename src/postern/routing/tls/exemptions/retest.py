@@ -30,8 +30,11 @@ CONFIRM_SHARE = 1 / 24
 class Probe(Protocol):
     """Connects, says EHLO and STARTTLS, shakes hands, and leaves: no MAIL."""
 
-    async def probe(self, way: Way) -> Observation:
-        """What showed; never raises for what a peer or the network does."""
+    async def probe(self, way: Way) -> Observation | None:
+        """What showed at last; None: nothing, by our own trouble.
+
+        Never raises for what a peer or the network does.
+        """
         ...
 
 
@@ -135,6 +138,8 @@ class Retests:
             way = way_to(exemption, self._routing)
             async with asyncio.timeout(TEST_LIMIT_S):
                 seen = await self._probe.probe(way)
+            if seen is None:
+                return
             await self._act(exemption, weigh(exemption, seen, self._clock.now(), self._settings))
         except Exception:
             log.exception("tls.retest", exemption=exemption.label)
