@@ -136,9 +136,15 @@ class Peer:
         if act is not None:
             return await self.say(act, reader, writer)
         assert self.script.tls is not None
+        below = writer.transport
         try:
             await writer.start_tls(self.script.tls)
         except (ssl.SSLError, OSError):
+            return False
+        except AttributeError:
+            # Who connected hung up as the handshake ended: asyncio's writer trips over having no
+            # transport, now and when it goes.
+            writer._transport = below  # type: ignore[attr-defined]  # see above
             return False
         self.is_secure = True
         return True

@@ -138,9 +138,9 @@ class _Talk:
         host.commands.append(command)
         verb = command.partition(" ")[0].upper()
         if verb == "EHLO":
-            tls = ("STARTTLS",) if host.offers and not self._is_secure else ()
-            *more, last = ("mx", *tls, *host.keywords, "8BITMIME")
-            self._say("\r\n".join([*(f"250-{one}" for one in more), f"250 {last}"]))
+            tls = ["STARTTLS"] if host.offers and not self._is_secure else []
+            offered = ["mx", *tls, *host.keywords]
+            self._say("\r\n".join([*(f"250-{one}" for one in offered), "250 8BITMIME"]))
         elif verb == "STARTTLS":
             return self._secure()
         elif verb == "DATA":

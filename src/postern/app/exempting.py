@@ -19,9 +19,12 @@ from postern.routing.tls.exemptions.book import ExemptionBook
 from postern.routing.tls.exemptions.learner import Lesson, TlsLearner
 from postern.routing.tls.exemptions.retest import Retests
 from postern.routing.tls.exemptions.store import ExemptionStore
+from postern.routing.tls.results import store as results
+from postern.routing.tls.results.tally import TlsTally
 from postern.runtime.clock import Clock, Instant
 from postern.runtime.database.engine import Database
 from postern.runtime.database.trouble import DatabaseTroubleError
+from postern.runtime.jobs import Job
 from postern.spool.spool import Spool
 
 log = structlog.get_logger("postern.worker")
@@ -29,7 +32,7 @@ log = structlog.get_logger("postern.worker")
 AUTHOR = "postern"
 AGAIN_S = 1.0
 WRITE_S = 5.0
-"""How often it is written down which addresses serve a domain that asks for TLS."""
+"""How often it is written down what was counted, and which addresses are guarded."""
 LOOK_SHARE = 1 / 48
 """A look at which exemptions are due for a test, as a share of the time between two tests."""
 LOOK_MOST_S = 600.0
@@ -83,6 +86,7 @@ class Exempting:
         self._guarded = GuardedAddresses(clock)
         self._lesson_learnt = asyncio.Event()
         self._is_waiting = False
+        self.tally = TlsTally(clock)
         self.learner = TlsLearner(self._book, self._lesson_learnt.set)
         self.refresh()
 
@@ -113,6 +117,14 @@ class Exempting:
         """How often exemptions were of use since the last call."""
         return self._book.take_uses()
 
+    def jobs(self) -> dict[str, Job]:
+        """What goes on in the background in every worker."""
+        return {
+            "TLS lessons": self.keep_learning,
+            "TLS demands": self.keep_noting,
+            "TLS results": self.keep_counting,
+        }
+
     async def keep_learning(self) -> None:
         """Write down at once what attempts taught, so that the next message need not wait."""
         while True:
@@ -121,6 +133,22 @@ class Exempting:
             for lesson in self.learner.take():
                 if self._config.tls_exemptions.learn:
                     await self._learn(lesson)
+
+    async def keep_counting(self) -> None:
+        """Add what was counted of sessions to what all workers counted."""
+        while True:
+            await asyncio.sleep(WRITE_S)
+            await self.write_counts()
+
+    async def write_counts(self) -> None:
+        """What cannot be written is only not counted."""
+        counted = self.tally.take()
+        if counted:
+            path = self._config.data_dir / results.FILE_NAME
+            try:
+                await asyncio.to_thread(results.add, path, counted, self._clock.now())
+            except (results.FileTrouble, OSError) as error:
+                log.warning("worker.tls_results", text=str(error))
 
     async def keep_noting(self) -> None:
         """Write down which addresses serve a domain that asks for TLS."""

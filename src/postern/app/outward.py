@@ -92,7 +92,8 @@ def outward(
 ) -> Outward:
     """The set that ``config`` describes; ``ports`` are the real ones, by listener index."""
     resolver = Resolver(resolver_settings(config), clock)
-    smtp = SmtpDelivery(delivery_settings(config), clock, Watches(paths.board, exempting.learner))
+    watch = Watches(paths.board, exempting.learner)
+    smtp = SmtpDelivery(delivery_settings(config), clock, watch, exempting.tally)
     lmtp = LmtpDelivery(delivery_settings(config), clock)
     root = maildir_root(config)
     quota = MaildirQuota(MaildirUsage(root, clock), clock)

@@ -253,8 +253,7 @@ class Worker:
             "uses": self._keep_counting_uses,
             "acquaintances": self._acquaintances.keep_writing,
             "what is held": self._holding.keep_going_round,
-            "TLS lessons": self._exempting.keep_learning,
-            "TLS demands": self._exempting.keep_noting,
+            **self._exempting.jobs(),
             "tests of paths": self._paths.keep_testing,
             "what is known of paths": self._paths.keep_sweeping,
         }
@@ -378,6 +377,7 @@ class Worker:
         await asyncio.gather(reception.stop(grace_s), self._queue.stop(grace_s))
         await self._jobs.stop()
         await self._write_uses()
+        await self._exempting.write_counts()
         await self._acquaintances.close()
         await self._greylist.close()
         await self._outward.close(END_S)

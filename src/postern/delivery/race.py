@@ -250,6 +250,7 @@ class Race:
     def _has_won(self, runner: Runner) -> None:
         self._winner = runner
         self._sightings.tell(runner.way, runner.connection, Sign.ANSWERED, runner.began)
+        self._count(runner, Sign.ANSWERED)
         for other in list(self._running):
             self._put_out(other)
 
@@ -259,9 +260,16 @@ class Race:
         if sign is not None:
             text = str(outcome.reply) if outcome.remote else outcome.reply.text
             self._sightings.tell(way, connection, sign, runner.began, text)
+            self._count(runner, sign)
         seconds = self._clock.monotonic() - runner.began
         self._tries.note(way, runner.at, seconds, ended.tls, outcome)
         self.failed(way, outcome, sign)
+
+    def _count(self, runner: Runner, sign: Sign) -> None:
+        """For reports, which are about sessions that carry mail or were to."""
+        tries = self._tries
+        if not tries.only_asks:
+            self._sightings.count(runner.way, tries.job, runner.connection, sign)
 
     def _put_out(self, runner: Runner) -> None:
         """Another goes on in its place. It keeps its turn, or has the last one if it was late."""

@@ -2,16 +2,26 @@
 
 import structlog
 
+from postern.delivery.job import Job
 from postern.delivery.signs import path_of
 from postern.delivery.smtp_connection import SmtpConnection
 from postern.mail.paths import Observation, PathWatch, Sign
-from postern.mail.route import Way
+from postern.mail.route import TlsPolicy, Way
+from postern.mail.tlsrpt import UNCOUNTED, TlsResult, TlsSessions
 from postern.runtime.clock import Clock
 
 log = structlog.get_logger("postern.delivery")
 
 ALARM_EVERY_S = 600.0
 """How often the log says that a relay locks us out."""
+_RESULTS = {
+    Sign.TLS_MISSING: TlsResult.STARTTLS_NOT_SUPPORTED,
+    Sign.TLS_REFUSED: TlsResult.STARTTLS_NOT_SUPPORTED,
+    Sign.TLS_STALLED: TlsResult.VALIDATION_FAILURE,
+    Sign.TLS_BROKEN: TlsResult.VALIDATION_FAILURE,
+    Sign.UNTRUSTED: TlsResult.CERTIFICATE_NOT_TRUSTED,
+}
+"""RFC 8460 §4.3.1: what fits nothing else is a validation failure."""
 
 
 class Sightings:
@@ -20,8 +30,16 @@ class Sightings:
     ``is_probe``: no mail goes the ways that are told of.
     """
 
-    def __init__(self, watch: PathWatch, clock: Clock, *, is_probe: bool = False) -> None:
+    def __init__(
+        self,
+        watch: PathWatch,
+        clock: Clock,
+        sessions: TlsSessions = UNCOUNTED,
+        *,
+        is_probe: bool = False,
+    ) -> None:
         self._watch = watch
+        self._sessions = sessions
         self._clock = clock
         self._is_probe = is_probe
         self._alarmed: dict[str, float] = {}
@@ -53,6 +71,18 @@ class Sightings:
                 is_final,
             )
         )
+
+    def count(self, way: Way, job: Job, connection: SmtpConnection, sign: Sign) -> None:
+        """How the TLS of a session went that was opened for ``job``, where it had to do with it."""
+        if way.target.tls.policy is TlsPolicy.NEVER:
+            return
+        result: TlsResult | None = None
+        if sign is Sign.ANSWERED:
+            if not connection.tls:
+                result = TlsResult.STARTTLS_NOT_SUPPORTED
+        elif (result := _RESULTS.get(sign)) is None:
+            return  # no session came about, or not for its TLS
+        self._sessions.session(way, {r.address.domain for r in job.recipients}, result)
 
     def lost(self, way: Way, connection: SmtpConnection) -> None:
         """Another answered while this one did not."""

@@ -30,6 +30,7 @@ from postern.mail.paths import UNWATCHED, PathWatch, Sign
 from postern.mail.route import IN_CLEAR, Way
 from postern.mail.smtp.client import Want
 from postern.mail.smtp.client_outcomes import own_words
+from postern.mail.tlsrpt import UNCOUNTED, TlsSessions
 from postern.runtime.clock import Clock
 
 WITHOUT_TLS = "TLS failed there, no other way was left, and nobody asks for it"
@@ -95,10 +96,15 @@ class SmtpDelivery:
         settings: how patient it is.
         clock: for its limits and records.
         watch: who is told what attempts show of the paths they took.
+        sessions: who counts how their TLS went.
     """
 
     def __init__(
-        self, settings: DeliverySettings, clock: Clock, watch: PathWatch = UNWATCHED
+        self,
+        settings: DeliverySettings,
+        clock: Clock,
+        watch: PathWatch = UNWATCHED,
+        sessions: TlsSessions = UNCOUNTED,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -106,7 +112,7 @@ class SmtpDelivery:
         # A silent target must leave time to ask the others.
         connect_s = min(settings.connect_timeout_s, settings.verify_timeout_s / 4)
         self._asking_opener = WayOpener(replace(settings, connect_timeout_s=connect_s), clock)
-        self._sightings = Sightings(watch, clock)
+        self._sightings = Sightings(watch, clock, sessions)
         self._pool: Pool[Key] = Pool(settings, clock)
 
     @property
