@@ -167,7 +167,14 @@ def test_an_alias_sends_on_to_an_address_elsewhere(world: World) -> None:
     exchange = swaks(world.postern.port(), sender="li@client.test", to="sales@here.test")
     assert exchange.accepted, exchange.transcript
     (raw,) = world.peer.wait_for_messages("desk@far.test")
-    assert b"Return-Path: <li@client.test>" in raw
+    assert b"Delivered-To: sales@here.test" in raw
+    (back,) = re.findall(rb"Return-Path: <(SRS0=\w{8}=\w\w=client\.test=li@here\.test)>", raw)
+    ask = ("--quit-after", "RCPT")
+    returned = swaks(world.postern.port(), sender="<>", to=back.decode(), options=ask)
+    assert not returned.refused_at
+    forged = back.decode().replace("=li@", "=eve@")
+    refused = swaks(world.postern.port(), sender="<>", to=forged, options=ask)
+    assert any(reply.startswith("550 5.1.1") for reply in refused.replies("550"))
     world.postern.wait_for_messages("bob@here.test")
     told = wait_state(world.postern, code_in(exchange.reply_to(".")), sales="delivered")
     assert sorted(attempt.mx for attempt in told.attempts) == ["local", "mx.far.test"]

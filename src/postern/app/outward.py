@@ -25,6 +25,7 @@ from postern.delivery.probe import WayProbe
 from postern.delivery.quota_status import QuotaStatus
 from postern.delivery.smtp import SmtpDelivery
 from postern.directory.reader import Directory
+from postern.directory.return_addresses import ReturnAddresses
 from postern.directory.signers import Signers
 from postern.mail.paths import Watches
 from postern.queue.courier import Courier
@@ -87,6 +88,7 @@ def outward(
     suggestions: Suggestions,
     holdings: Holdings,
     signers: Signers,
+    returns: ReturnAddresses,
     exempting: Exempting,
     paths: Paths,
 ) -> Outward:
@@ -116,7 +118,7 @@ def outward(
         router,
         routing,
         probe_settings(config, workers),
-        Courier(smtp, lmtp, maildir, Chooser(exempting.demands(config))),
+        Courier(smtp, lmtp, maildir, Chooser(exempting.demands(config)), returns),
         NoticeTidings(
             notice_settings(config),
             expire_s,
@@ -127,7 +129,7 @@ def outward(
             suggestions,
             signers,
         ),
-        Recipients(directory, CallAhead(router, smtp, clock), measure),
+        Recipients(directory, CallAhead(router, smtp, clock), measure, returns),
         queue_settings(config, workers),
         asked,
         functools.partial(is_this_host, config.hostname, machine.owns),

@@ -28,6 +28,7 @@ from postern.queue.digests import DigestSettings
 from postern.queue.settings import QueueSettings
 from postern.reception.settings import Kind, ListenerSettings, ReceptionSettings
 from postern.reception.tls import CertificateFiles
+from postern.routing.chooser import MailClass
 from postern.routing.paths.settings import ProbeSettings
 from postern.routing.settings import EgressSettings, HostPort, RoutingSettings
 from postern.routing.tls.exemptions.retest import RetestSettings
@@ -104,7 +105,17 @@ def queue_settings(config: Config, workers: int) -> QueueSettings:
         slots=config.delivery.slots,
         group_share=config.delivery.group_share,
         workers=workers,
+        egresses=_egresses_of_classes(config),
     )
+
+
+def _egresses_of_classes(config: Config) -> dict[MailClass, str]:
+    delivery = config.delivery
+    named = {
+        MailClass.FORWARDED: delivery.forwarded_egress,
+        MailClass.BOUNCE: delivery.bounce_egress,
+    }
+    return {kind: name for kind, name in named.items() if name}
 
 
 def journal_settings(config: Config, workers: int) -> JournalSettings:

@@ -34,6 +34,7 @@ from postern.config.settings import Config
 from postern.directory.credentials import Authenticator
 from postern.directory.publication import Publication
 from postern.directory.reader import Directory
+from postern.directory.return_addresses import ReturnAddresses
 from postern.directory.signers import Signers
 from postern.directory.store.dkim import DkimStore
 from postern.directory.store.site import FILE_NAME, SiteStore
@@ -122,6 +123,7 @@ class Worker:
         self._authenticator = Authenticator(self._directory, self._clock)
         self._acquaintances = Acquaintances(data_dir, self._clock, sweeps=setup.number == 0)
         self._signers = Signers(self._site.database)
+        self._returns = ReturnAddresses(self._site.srs_key(), self._clock)
         self._directory.on_change(self._signers.forget)
         self._sent = SentMail(self._directory, self._acquaintances.notebook)
         self._exempting = Exempting(config, self._site.database, self._spool, self._clock)
@@ -204,6 +206,7 @@ class Worker:
             suggestions,
             self._spool.holdings,
             self._signers,
+            self._returns,
             self._exempting,
             self._paths,
         )

@@ -22,10 +22,10 @@ class Failure:
 
     @property
     def may_go_in_clear(self) -> bool:
-        """TLS was all that failed, nobody asked for it, and no password would go along."""
+        """TLS was all that failed, nobody demands it, and no password would go along."""
         is_tls = self.sign is not None and self.sign.is_tls
-        is_optional = self.way.target.tls.policy is TlsPolicy.OPPORTUNISTIC
-        return is_tls and is_optional and self.way.egress.username is None
+        is_demanded = self.way.target.tls.policy is not TlsPolicy.OPPORTUNISTIC
+        return is_tls and not is_demanded and self.way.egress.username is None
 
 
 @dataclass(slots=True)

@@ -6,12 +6,14 @@ from typing import Protocol
 
 from postern.delivery.job import Job, JobResult
 from postern.delivery.maildir_store import Folder
+from postern.directory.return_addresses import ReturnAddresses
 from postern.mail.content import PrefixedContent
+from postern.mail.envelope import Sender
 from postern.mail.route import LmtpRoute, MaildirRoute, NoRoute, SmtpRoute, Way
+from postern.queue.facts import facts_of
 from postern.queue.groups import Work
-from postern.routing.chooser import MailClass, MessageFacts
+from postern.routing.chooser import MessageFacts
 from postern.routing.tls.demands import nothing_fits
-from postern.spool.message import Message, Origin
 
 
 class SmtpCourier(Protocol):
@@ -56,6 +58,8 @@ class Attempts(Protocol):
 
 JUNK_FIELD = b"X-Postern-Junk: yes\r\n"
 """How a server that files mail itself is told that its owner's rules want it in Junk."""
+FORWARDED_FIELD = b"Delivered-To: %s\r\n"
+"""By which we know mail that an alias sends round in a circle."""
 RELEASED_FIELD = b"X-Postern-Released: %s\r\n"
 """How whoever reads a message learns that it was held, what for, and who let it go."""
 
@@ -64,9 +68,15 @@ class Courier:
     """Knows the three ways a message leaves."""
 
     def __init__(
-        self, smtp: SmtpCourier, lmtp: LmtpCourier, maildir: MaildirCourier, chooser: Choice
+        self,
+        smtp: SmtpCourier,
+        lmtp: LmtpCourier,
+        maildir: MaildirCourier,
+        chooser: Choice,
+        returns: ReturnAddresses | None = None,
     ) -> None:
         self._chooser = chooser
+        self._returns = returns
         self._smtp = smtp
         self._lmtp = lmtp
         self._maildir = maildir
@@ -79,10 +89,15 @@ class Courier:
         if first.released:
             content = PrefixedContent(RELEASED_FIELD % first.released.encode(), content)
         recipients = tuple(d.recipient for d in work.deliveries)
-        job = Job(message.trace, message.sender, recipients, content)
+        sender = message.sender
+        if first.forwarder:
+            if first.original.isascii():
+                content = PrefixedContent(FORWARDED_FIELD % first.original.encode(), content)
+            sender = self._forwarded(sender, first.forwarder)
+        job = Job(message.trace, sender, recipients, content)
         match work.route:
             case SmtpRoute() as route:
-                facts = facts_of(message)
+                facts = facts_of(message, first)
                 ways = self._chooser.ways(route, facts)
                 if not ways:
                     outcome = nothing_fits(facts, route.group)
@@ -96,16 +111,11 @@ class Courier:
             case NoRoute(outcome=outcome):
                 return JobResult((outcome,) * len(job.recipients), ())
 
-
-def facts_of(message: Message) -> MessageFacts:
-    """What of a message matters for its way."""
-    address = message.sender.address
-    if address is None:
-        kind = MailClass.BOUNCE
-    else:
-        kind = MailClass.USER if message.origin is Origin.OURS else MailClass.FORWARDED
-    domain = "" if address is None else address.domain
-    return MessageFacts(kind, domain, message.aligned, message.tls_wish)
+    def _forwarded(self, sender: Sender, forwarder: str) -> Sender:
+        """Who bounces go to: back through us, so that our own SPF speaks for the message."""
+        if sender.address is None or self._returns is None:
+            return sender
+        return replace(sender, address=self._returns.rewrite(sender.address, forwarder))
 
 
 def _marked(job: Job) -> Job:

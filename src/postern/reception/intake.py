@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from postern.journal.record import Because
+from postern.mail.authres.build import field
 from postern.mail.content import BytesContent, Content, PrefixedContent
 from postern.mail.envelope import TlsWish
 from postern.mail.finding import Finding, Result, Whose
@@ -12,10 +13,12 @@ from postern.mail.message.summary import Summary
 from postern.mail.received import received_header, with_keyword
 from postern.mail.reply import Reply, reply
 from postern.mail.smtp.server import ServerMachine
+from postern.policy.checks.letter import Letter
 from postern.policy.scanners.scanners import Scanners
 from postern.reception import replies
 from postern.reception.admission import Refusal, author_refusal
 from postern.reception.client import Client
+from postern.reception.forwarding import SEALED_FORM, goes_round, is_aligned, sealed
 from postern.reception.hearing import Hearing
 from postern.reception.limits import parse_ip
 from postern.reception.record import Record
@@ -116,7 +119,8 @@ class Intake:
         if client.is_trusted:
             return Mending(hostname, now, self._services.signers)
         if self._hearing is not None:
-            return Inspection((hostname,), now, self._hearing.depth)
+            forms = frozenset({SEALED_FORM} if self._transaction.forwarded else ())
+            return Inspection((hostname,), now, self._hearing.depth, forms)
         ip = parse_ip(client.ip)
         if ip is None or ip.is_loopback:
             return None
@@ -177,7 +181,7 @@ class Intake:
             settled = hearing.settle(self._transaction, letter, self.size_bytes, holdings)
             if not self._is_taken(settled):
                 return
-            self._prefix = hearing.header_field(utf8=self._transaction.sender.smtputf8)
+            self._prefix = self._fields_of(hearing, letter)
             if screening is not None:
                 self._prefix += screening.fields
             self._store(summary)
@@ -185,6 +189,18 @@ class Intake:
             self._not_looked_at(error)
         finally:
             self._end_screening()
+
+    def _fields_of(self, hearing: Hearing, letter: Letter) -> bytes:
+        """What was found, to be put on top; and our seal, where the message is sent on."""
+        transaction, results = self._transaction, hearing.results
+        authors = letter.authors or ()
+        self._is_aligned = len(authors) == 1 and is_aligned(results, authors[0].domain)
+        fields = field(results, utf8=transaction.sender.smtputf8) + hearing.untold_field
+        signers, forwarded = self._services.signers, transaction.forwarded
+        if not forwarded or signers is None:
+            return fields
+        now = self._services.clock.now()
+        return sealed(signers, forwarded[0].forwarder, results, letter, now) + fields
 
     async def _screen(self, scanners: Scanners, summary: Summary) -> None:
         """Have a message that nobody else looks at shown to the scanners before it is taken."""
@@ -251,6 +267,10 @@ class Intake:
             text = f"the message went through {summary.received_count} servers: it is in a loop"
             finding = Finding("loop.detected", Result.FAIL, text, Whose.BETWEEN)
             return Refusal(finding, reply(554, "5.4.6", f"Not accepted: {text}"))
+        if goes_round(self._transaction):
+            text = "an alias sent it out from here before, and it came back"
+            finding = Finding("loop.detected", Result.FAIL, text, Whose.BETWEEN)
+            return Refusal(finding, reply(554, "5.4.6", f"Not accepted: {text}"))
         account = self._client.account
         if account is not None:
             return author_refusal(self._services.directory, account, self._transaction.head)
@@ -302,6 +322,8 @@ class Intake:
         transaction, services = self._transaction, self._services
         now = services.clock.now()
         elapsed = services.clock.monotonic()
+        if self._client.is_trusted:
+            transaction.nothing_is_forwarded()
         self._record.step("data", Result.PASS, elapsed - self._opened, f"{self.size_bytes} bytes")
         conversation = self._record.conversation(
             transaction.number,

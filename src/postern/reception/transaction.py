@@ -7,6 +7,7 @@ from postern.directory.signers import Signers
 from postern.journal.record import Because, RecipientRecord
 from postern.mail.address import Address
 from postern.mail.authres.forged import forged_fields
+from postern.mail.dkim.body import BodyForm
 from postern.mail.dkim.signing import Signing
 from postern.mail.envelope import Recipient, Sender
 from postern.mail.finding import Effect, Finding, Verdict
@@ -46,12 +47,14 @@ class Inspection:
     """How mail from outside is looked at while it comes in.
 
     ``authserv_ids``: names of ours; a result that claims to be from one of them is taken out.
-    ``depth``: how far its parts are looked into; None: no check looks at it.
+    ``depth``: how far its parts are looked into; None: no check looks at it. ``forms``: in which
+    its body is hashed, whatever signatures it bears.
     """
 
     authserv_ids: tuple[str, ...]
     now: float
     depth: Depth | None = field(default_factory=Depth)
+    forms: frozenset[BodyForm] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +186,20 @@ class Transaction:
         # An address that an alias put in keeps what the sender named (RFC 3461 §5.2.7.1, RFC 6533).
         kind = "rfc822" if original.isascii() else "utf-8"
         named = Recipient(address, recipient.notify, recipient.orcpt or f"{kind};{original}")
-        self._deliveries.append(Delivery(len(self._deliveries), named, original, index))
+        delivery = Delivery(len(self._deliveries), named, original, index)
+        if destination.outside:
+            delivery.forwarder = recipient.address.domain
+        self._deliveries.append(delivery)
+
+    @property
+    def forwarded(self) -> list[Delivery]:
+        """Deliveries to addresses outside that an alias of ours leads to."""
+        return [delivery for delivery in self._deliveries if delivery.forwarder]
+
+    def nothing_is_forwarded(self) -> None:
+        """It is our own users' mail: an alias sends it on in their name, from the same server."""
+        for delivery in self._deliveries:
+            delivery.forwarder = ""
 
     @property
     def because(self) -> Because | None:
@@ -272,7 +288,12 @@ class Transaction:
         work = self._inspection
         if work.depth is not None:
             self._reader = LetterReader(
-                head, summary.header_end, work.now, work.depth, is_utf8=self.sender.smtputf8
+                head,
+                summary.header_end,
+                work.now,
+                work.depth,
+                is_utf8=self.sender.smtputf8,
+                forms=work.forms,
             )
         forged = forged_fields(HeaderScan(head), work.authserv_ids)
         self._inspection = None
