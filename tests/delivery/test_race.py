@@ -18,7 +18,7 @@ from postern.delivery.smtp import SmtpDelivery
 from postern.mail.outcome import Cause, Deferred, Delivered
 from postern.mail.paths import Path as MailPath
 from postern.mail.paths import Sign
-from postern.mail.route import Egress, Target, TlsPolicy, Way
+from postern.mail.route import Egress, Target, TlsDemand, TlsPolicy, Way
 from postern.runtime.clock import FakeClock
 
 DIRECT = Egress("direct")

@@ -21,6 +21,8 @@ from postern.routing.tls.exemptions.retest import Retests
 from postern.routing.tls.exemptions.store import ExemptionStore
 from postern.routing.tls.results import store as results
 from postern.routing.tls.results.tally import TlsTally
+from postern.routing.tls.results.texts import ShelfTexts
+from postern.routing.tls.shelf import Shelf
 from postern.runtime.clock import Clock, Instant
 from postern.runtime.database.engine import Database
 from postern.runtime.database.trouble import DatabaseTroubleError
@@ -75,7 +77,9 @@ class TlsProbe:
 class Exempting:
     """What one worker knows of TLS elsewhere; it outlives reloads."""
 
-    def __init__(self, config: Config, database: Database, spool: Spool, clock: Clock) -> None:
+    def __init__(
+        self, config: Config, database: Database, spool: Spool, shelf: Shelf, clock: Clock
+    ) -> None:
         self._config = config
         self._spool = spool
         self._clock = clock
@@ -86,7 +90,7 @@ class Exempting:
         self._guarded = GuardedAddresses(clock)
         self._lesson_learnt = asyncio.Event()
         self._is_waiting = False
-        self.tally = TlsTally(clock)
+        self.tally = TlsTally(clock, ShelfTexts(shelf))
         self.learner = TlsLearner(self._book, self._lesson_learnt.set)
         self.refresh()
 

@@ -15,6 +15,7 @@ from postern.app.settings import (
     queue_settings,
     resolver_settings,
     routing_settings,
+    sts_settings,
 )
 from postern.config.settings import Config
 from postern.delivery.lmtp import LmtpDelivery
@@ -41,6 +42,9 @@ from postern.routing.paths.settings import ProbeSettings
 from postern.routing.places import DirectoryPlaces
 from postern.routing.router import Router
 from postern.routing.settings import RoutingSettings
+from postern.routing.tls.shelf import Shelf
+from postern.routing.tls.sts import StsPolicies
+from postern.routing.tls.sts_fetch import StsFetcher
 from postern.runtime.clock import Clock
 from postern.runtime.resolver.resolver import Resolver
 from postern.spool.holdings import Holdings
@@ -58,6 +62,7 @@ class Outward:
     router: Router
     routing: RoutingSettings
     probe_settings: ProbeSettings
+    policies: StsPolicies
     courier: Courier
     tidings: NoticeTidings
     recipients: Recipients
@@ -75,6 +80,7 @@ class Outward:
         )
         if self.quota_status is not None:
             self.quota_status.close()
+        await self.policies.aclose()
         await self.resolver.aclose(grace_s)
 
 
@@ -91,6 +97,7 @@ def outward(
     returns: ReturnAddresses,
     exempting: Exempting,
     paths: Paths,
+    shelf: Shelf,
 ) -> Outward:
     """The set that ``config`` describes; ``ports`` are the real ones, by listener index."""
     resolver = Resolver(resolver_settings(config), clock)
@@ -102,8 +109,19 @@ def outward(
     maildir = MaildirDelivery(root, config.hostname, clock, filled=quota.forget)
     machine = this_machine()
     places = DirectoryPlaces(directory)
+    fetcher = StsFetcher(resolver, sts_settings(config), has_ipv6=machine.has_ipv6)
+    policies = StsPolicies(resolver, fetcher, shelf, clock)
     routing = routing_settings(config, ports)
-    router = Router(places, resolver, routing, clock, machine, census=paths.census)
+    router = Router(
+        places,
+        resolver,
+        routing,
+        clock,
+        machine,
+        census=paths.census,
+        policies=policies,
+        memory=shelf,
+    )
     expire_s = config.queue.expire_s
     stored_by = config.delivery
     asked = QuotaStatus(stored_by.quota_status, clock) if stored_by.quota_status else None
@@ -118,6 +136,7 @@ def outward(
         router,
         routing,
         probe_settings(config, workers),
+        policies,
         Courier(smtp, lmtp, maildir, Chooser(exempting.demands(config)), returns),
         NoticeTidings(
             notice_settings(config),

@@ -15,6 +15,7 @@ from postern.mail.mime.part import Limits
 from postern.mail.route import TlsPolicy
 from postern.notices.digest import Language
 from postern.notices.settings import NoticeSettings
+from postern.policy.allowance import AllowanceSettings
 from postern.policy.checks.content import CARRIERS, PROGRAMS, TYPES, ContentSettings
 from postern.policy.checks.dmarc import Believed
 from postern.policy.checks.zones import About, Zone
@@ -32,6 +33,7 @@ from postern.routing.chooser import MailClass
 from postern.routing.paths.settings import ProbeSettings
 from postern.routing.settings import EgressSettings, HostPort, RoutingSettings
 from postern.routing.tls.exemptions.retest import RetestSettings
+from postern.routing.tls.sts_fetch import StsSettings
 from postern.runtime.resolver.settings import ResolverSettings, Server, Transport
 from postern.spool.settings import HoldSettings, SpoolSettings
 
@@ -57,6 +59,17 @@ def reception_settings(config: Config, worker: int) -> ReceptionSettings:
         accept_bare_newlines=config.submission.accept_bare_newlines,
         expire_s=config.queue.expire_s,
         defers_mixed=config.mixed_verdict == "defer",
+    )
+
+
+def allowance_settings(config: Config) -> AllowanceSettings:
+    """How much accounts may send, as ``[submission]`` says."""
+    submission = config.submission
+    return AllowanceSettings(
+        submission.recipients_per_day,
+        submission.first_recipients_per_day,
+        submission.domain_recipients_per_day,
+        submission.spike_first_recipients,
     )
 
 
@@ -191,7 +204,13 @@ def delivery_settings(config: Config) -> DeliverySettings:
         slow_after_s=delivery.slow_after_s,
         final_dot_timeout_s=delivery.final_dot_timeout_s,
         reuse_idle_s=delivery.reuse_idle_s,
+        ca_file=delivery.ca_file,
     )
+
+
+def sts_settings(config: Config) -> StsSettings:
+    """How ``[delivery]`` has policies of MTA-STS fetched."""
+    return StsSettings(port=config.delivery.mta_sts_port, ca_file=config.delivery.ca_file)
 
 
 def routing_settings(config: Config, ports: dict[int, int]) -> RoutingSettings:
@@ -248,7 +267,8 @@ def resolver_settings(config: Config) -> list[ResolverSettings]:
 def _resolver(resolver: Resolver) -> ResolverSettings:
     servers = tuple(Server(bind.host, bind.port) for bind in resolver.servers)
     tries_s = (resolver.timeout_s / 2, resolver.timeout_s / 2)
-    return ResolverSettings(resolver.name, servers, Transport(resolver.transport), tries_s)
+    transport = Transport(resolver.transport)
+    return ResolverSettings(resolver.name, servers, transport, tries_s, trusted=resolver.trusted)
 
 
 def policy_settings(config: Config, worker: int, workers: int) -> PolicySettings:

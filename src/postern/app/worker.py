@@ -17,6 +17,7 @@ from postern.app.holding import Holding
 from postern.app.judging import Judging
 from postern.app.outward import Outward, outward
 from postern.app.paths import Paths
+from postern.app.rationing import Rationing
 from postern.app.settings import (
     certificate_files,
     hold_settings,
@@ -57,6 +58,9 @@ from postern.reception.codes import Numbers
 from postern.reception.reception import Reception
 from postern.reception.services import Services
 from postern.reception.tls import BadCertificateError, CertificateFilesWatch, Certificates
+from postern.routing.tls import sts
+from postern.routing.tls.shelf import Shelf
+from postern.routing.tls.store import FILE_NAME as TLS_FILE
 from postern.routing.zones.store import ForwardZoneStore
 from postern.runtime.clock import SystemClock
 from postern.runtime.database.watch import ChangeWatch
@@ -126,7 +130,10 @@ class Worker:
         self._returns = ReturnAddresses(self._site.srs_key(), self._clock)
         self._directory.on_change(self._signers.forget)
         self._sent = SentMail(self._directory, self._acquaintances.notebook)
-        self._exempting = Exempting(config, self._site.database, self._spool, self._clock)
+        self._shelf = Shelf(data_dir / TLS_FILE, self._clock)
+        self._exempting = Exempting(
+            config, self._site.database, self._spool, self._shelf, self._clock
+        )
         self._directory.on_change(self._exempting.refresh)
         self._paths = Paths(data_dir, self._clock)
         self._outward = out = self._outward_of(config)
@@ -169,10 +176,21 @@ class Worker:
             self._numbers,
             self._clock,
         )
+        self._rationing = Rationing(
+            config,
+            self._site.database,
+            self._queue,
+            self._spool,
+            self._directory,
+            self._numbers,
+            self._acquaintances.store.knows,
+            setup.rates,
+            self._clock,
+        )
         self._services = Services(
             reception_settings(config, setup.number),
             self._spool,
-            self._queue,
+            self._rationing.outgoing,
             self._directory,
             out.recipients,
             self._authenticator,
@@ -180,6 +198,7 @@ class Worker:
             self._clock,
             policy=self._judging.policy,
             signers=self._signers,
+            frozen=self._rationing.frozen,
         )
 
     def _serve_paths(self, out: Outward) -> None:
@@ -209,6 +228,7 @@ class Worker:
             self._returns,
             self._exempting,
             self._paths,
+            self._shelf,
         )
 
     async def live(self) -> int:
@@ -264,6 +284,7 @@ class Worker:
             jobs["journal"] = self._keep_sweeping
             jobs["tests of TLS"] = lambda: self._exempting.keep_testing(self._paths.board)
             jobs["DKIM keys"] = self._keep_looking_for_keys
+            jobs["policies"] = lambda: sts.keep_fresh(lambda: self._outward.policies)
             jobs["notices of what is held"] = self._holding.keep_writing
         for name, job in jobs.items():
             self._jobs.begin(name, job)
@@ -353,6 +374,7 @@ class Worker:
         self._spool.holdings.resize(held)
         self._holding.reload(config)
         self._exempting.reload(config)
+        self._rationing.reload(config)
         self._queue.reload(fresh.router, fresh.courier, fresh.tidings, fresh.queue_settings)
         self._leaving.add(leaving := asyncio.get_running_loop().create_task(old.close(OLD_WAYS_S)))
         leaving.add_done_callback(self._leaving.discard)
@@ -385,6 +407,7 @@ class Worker:
         await self._greylist.close()
         await self._outward.close(END_S)
         await self._paths.close()
+        await asyncio.to_thread(self._shelf.close)
         await self._spool.close()
         self._authenticator.close()
         if self._memory.patience is not None:

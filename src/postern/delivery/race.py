@@ -32,6 +32,7 @@ from postern.mail.outcome import Cause, Deferred, Refused
 from postern.mail.paths import Sign
 from postern.mail.route import Way
 from postern.mail.smtp.client_outcomes import own_words
+from postern.mail.tlsrpt import TlsResult
 from postern.runtime.clock import Clock
 
 _LATE = {
@@ -250,7 +251,7 @@ class Race:
     def _has_won(self, runner: Runner) -> None:
         self._winner = runner
         self._sightings.tell(runner.way, runner.connection, Sign.ANSWERED, runner.began)
-        self._count(runner, Sign.ANSWERED)
+        self._count(runner, runner.connection.tls_result)
         for other in list(self._running):
             self._put_out(other)
 
@@ -260,16 +261,16 @@ class Race:
         if sign is not None:
             text = str(outcome.reply) if outcome.remote else outcome.reply.text
             self._sightings.tell(way, connection, sign, runner.began, text)
-            self._count(runner, sign)
+        if ended.tls_result is not None:
+            self._count(runner, ended.tls_result)
         seconds = self._clock.monotonic() - runner.began
         self._tries.note(way, runner.at, seconds, ended.tls, outcome)
         self.failed(way, outcome, sign)
 
-    def _count(self, runner: Runner, sign: Sign) -> None:
+    def _count(self, runner: Runner, result: TlsResult | None) -> None:
         """For reports, which are about sessions that carry mail or were to."""
-        tries = self._tries
-        if not tries.only_asks:
-            self._sightings.count(runner.way, tries.job, runner.connection, sign)
+        if not self._tries.only_asks:
+            self._sightings.count(runner.way, self._tries.job, result)
 
     def _put_out(self, runner: Runner) -> None:
         """Another goes on in its place. It keeps its turn, or has the last one if it was late."""

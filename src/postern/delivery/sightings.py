@@ -14,14 +14,6 @@ log = structlog.get_logger("postern.delivery")
 
 ALARM_EVERY_S = 600.0
 """How often the log says that a relay locks us out."""
-_RESULTS = {
-    Sign.TLS_MISSING: TlsResult.STARTTLS_NOT_SUPPORTED,
-    Sign.TLS_REFUSED: TlsResult.STARTTLS_NOT_SUPPORTED,
-    Sign.TLS_STALLED: TlsResult.VALIDATION_FAILURE,
-    Sign.TLS_BROKEN: TlsResult.VALIDATION_FAILURE,
-    Sign.UNTRUSTED: TlsResult.CERTIFICATE_NOT_TRUSTED,
-}
-"""RFC 8460 §4.3.1: what fits nothing else is a validation failure."""
 
 
 class Sightings:
@@ -72,17 +64,11 @@ class Sightings:
             )
         )
 
-    def count(self, way: Way, job: Job, connection: SmtpConnection, sign: Sign) -> None:
-        """How the TLS of a session went that was opened for ``job``, where it had to do with it."""
-        if way.target.tls.policy is TlsPolicy.NEVER:
-            return
-        result: TlsResult | None = None
-        if sign is Sign.ANSWERED:
-            if not connection.tls:
-                result = TlsResult.STARTTLS_NOT_SUPPORTED
-        elif (result := _RESULTS.get(sign)) is None:
-            return  # no session came about, or not for its TLS
-        self._sessions.session(way, {r.address.domain for r in job.recipients}, result)
+    def count(self, way: Way, job: Job, result: TlsResult | None) -> None:
+        """How the TLS of a session went that was opened for ``job``; None: all is well."""
+        if way.target.tls.policy is not TlsPolicy.NEVER:
+            domains = {recipient.address.domain for recipient in job.recipients}
+            self._sessions.session(way, domains, result)
 
     def lost(self, way: Way, connection: SmtpConnection) -> None:
         """Another answered while this one did not."""

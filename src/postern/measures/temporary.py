@@ -15,6 +15,7 @@ class Kind(Enum):
     RULE = "rule"
     RESOLVER = "resolver"
     TLS = "tls"
+    FREEZE = "freeze"
 
 
 class Standing(Enum):

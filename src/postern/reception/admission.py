@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from postern.directory.freezes import Freeze
 from postern.directory.reader import Account, Directory
 from postern.mail.envelope import Sender
 from postern.mail.finding import Finding, Result, Whose
@@ -29,6 +30,9 @@ def sender_refusal(services: Services, client: Client, sender: Sender) -> Refusa
     if not services.spool.space.may_accept():
         return Refusal(_by_us("our disk is nearly full"), replies.NO_ROOM)
     address, account = sender.address, client.account
+    freeze = None if account is None else services.frozen.of(account.address)
+    if freeze is not None:
+        return _frozen(freeze)
     # MDNs and other automatic replies of our users come from <> (RFC 8098 §3).
     if account is None or address is None or services.directory.may_send_as(account, address):
         return None
@@ -36,6 +40,14 @@ def sender_refusal(services: Services, client: Client, sender: Sender) -> Refusa
     return _mismatch(
         text, reply(553, "5.7.1", f"Not accepted: {text}; it is none of its addresses")
     )
+
+
+def _frozen(freeze: Freeze) -> Refusal:
+    text = f"{freeze.account} may send nothing for now"
+    reason = freeze.temporary.reason
+    why = f": {reason}" if reason.isascii() else ""  # a reply is ASCII
+    told = reply(450, "4.7.1", f"Not accepted for now: {text}{why}; ask your postmaster")
+    return Refusal(Finding("rate.exceeded", Result.FAIL, f"{text}: {reason}"), told)
 
 
 def leaving_refusal() -> Refusal:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from postern.directory.credentials import Authenticator
+from postern.directory.freezes import Frozen, nobody_frozen
 from postern.directory.reader import Directory
 from postern.directory.signers import Signers
 from postern.policy.policy import Policy
@@ -33,7 +34,8 @@ class Outgoing(Protocol):
 class Services:
     """The rooms that a session leans on.
 
-    ``policy`` None: nobody is examined. ``signers`` None: nothing is signed.
+    ``policy`` None: nobody is examined. ``signers`` None: nothing is signed. ``frozen``:
+    who may send nothing.
     """
 
     settings: ReceptionSettings
@@ -47,4 +49,5 @@ class Services:
     tally: Tally = field(default_factory=Tally)
     policy: Policy | None = None
     signers: Signers | None = None
+    frozen: Frozen = field(default_factory=nobody_frozen)
     patient: PatientClients = field(default_factory=PatientClients)

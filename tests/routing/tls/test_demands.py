@@ -105,6 +105,7 @@ def policy_of(demand: TlsDemand | None) -> TlsPolicy | None:
         (DANE, None, TlsWish.REQUIRETLS, False, TlsPolicy.DANE),
         (TESTING, None, TlsWish.REQUIRETLS, False, VERIFY),
         (TESTING, None, TlsWish.NONE, False, ANY),
+        (replace(TESTING, fault="validation-failure"), None, TlsWish.REQUIRETLS, False, None),
         (TlsDemand(), None, TlsWish.REQUIRETLS, False, None),
         (TlsDemand(), VERIFY, TlsWish.REQUIRETLS, False, None),
     ],

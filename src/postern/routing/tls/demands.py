@@ -135,7 +135,8 @@ class Demands:
         if way.is_relay:
             return demand if demand.policy is TlsPolicy.VERIFY else None
         host = way.target.host
-        is_proven = demand.source in _PROVING or not domain or host.rstrip(".") == domain
+        is_named = demand.source in _PROVING and not demand.fault
+        is_proven = is_named or not domain or host.rstrip(".") == domain
         if not is_proven or not host:
             return None
         if demand.policy is TlsPolicy.VERIFY:

@@ -72,6 +72,7 @@ class TlsTally:
         self._clock = clock
         self._texts = texts or NoTexts()
         self._counts: dict[_Key, int] = {}
+        self._sts: dict[str, Policy] = {}
 
     def session(self, way: Way, domains: Iterable[str], result: TlsResult | None) -> None:
         """One session was tried for mail of these recipients' domains; None: all was well."""
@@ -89,6 +90,7 @@ class TlsTally:
     def take(self) -> list[Counted]:
         """What was counted since the last call."""
         taken, self._counts = self._counts, {}
+        self._sts.clear()
         return [Counted(*key, sessions=count) for key, count in taken.items()]
 
     def _policy(self, domain: str, demand: TlsDemand) -> Policy:
@@ -96,8 +98,12 @@ class TlsTally:
         if kind is PolicyType.TLSA:
             return Policy(domain, kind, tuple(map(tlsa_text, demand.tlsa[:MAX_STRINGS])))
         if kind is PolicyType.STS:
-            lines, mx = self._texts.text_of(domain)
-            return Policy(domain, kind, tuple(lines[:MAX_STRINGS]), tuple(mx[:MAX_STRINGS]))
+            known = self._sts.get(domain)
+            if known is None:
+                lines, mx = self._texts.text_of(domain)
+                known = Policy(domain, kind, tuple(lines[:MAX_STRINGS]), tuple(mx[:MAX_STRINGS]))
+                self._sts[domain] = known
+            return known
         return Policy(domain, kind)
 
 
