@@ -275,9 +275,9 @@ def _read(row: tuple[object, ...]) -> Exemption:
     temporary = measures.read_row(row[_OWN_COLUMNS:])  # type: ignore[arg-type]
     return Exemption(
         f"{LETTER}{serial}",
-        Place(str(ip), str(host), int(port), str(egress)),  # type: ignore[call-overload]
+        Place(str(ip), str(host), int(str(port)), str(egress)),
         temporary,
         bool(insists),
         bool(is_learned),
-        Tests(*tests),  # type: ignore[arg-type]
+        Tests(*tests),  # type: ignore[arg-type]  # the columns of its table
     )
