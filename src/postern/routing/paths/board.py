@@ -1,0 +1,225 @@
+"""The board: what a worker knows of paths, in memory. Told by delivery, asked for every attempt.
+
+Only paths of which something bad is known are on it. A good answer of any other is one look-up and
+one number noted; nothing is written for it. What changes is handed to ``keep`` (see ``store``), and
+what other workers changed comes in by ``learn``.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+import structlog
+
+from postern.mail.paths import Observation, Path
+from postern.routing.paths import health
+from postern.routing.paths.health import PathCondition, PathState
+from postern.runtime.clock import Clock, Instant
+
+log = structlog.get_logger("postern.routing")
+
+MAX_STATES = 20_000
+"""Paths of which something bad is known; those seen longest ago go first."""
+MAX_GOOD = 50_000
+"""Paths whose last good answer is remembered, in case they turn bad."""
+NOTE_S = 60.0
+"""How often a state that only grows older is handed on."""
+
+
+class Board:
+    """For one worker, on its event loop; it outlives reloads. A ``PathWatch``.
+
+    Args:
+        clock: the wall clock is what other workers share.
+        keep: takes every state that changed, to be written down; must not block.
+    """
+
+    def __init__(self, clock: Clock, keep: Callable[[PathState], None] | None = None) -> None:
+        self.version = 0
+        self._clock = clock
+        self._keep = keep
+        self._states: dict[Path, PathState] = {}
+        self._groups: dict[str, dict[Path, None]] = {}
+        self._good: dict[Path, Instant] = {}
+        self._kept_at: dict[Path, Instant] = {}
+        self._listeners: list[Callable[[str], None]] = []
+
+    # --- told -------------------------------------------------------------------------------------
+
+    def saw(self, observation: Observation) -> None:
+        """Take note of what showed of a path."""
+        path = observation.path
+        if health.is_good(observation.sign):
+            self._good[path] = observation.at
+            if len(self._good) > MAX_GOOD:
+                self._forget_good()
+            if not self._states:
+                return
+            self._weigh_sibling(observation)
+            if path not in self._states:
+                return
+        self._weigh(observation)
+
+    def lost(self, path: Path) -> None:
+        """It lost a race: it goes last for a while, in every worker."""
+        now = self._clock.now()
+        self._put(
+            path, self._states.get(path), health.lost_race(self._current(path, now), path, now)
+        )
+
+    def learn(self, states: Iterable[PathState]) -> None:
+        """Take over what other workers know and we do not."""
+        for state in states:
+            known = self._states.get(state.path)
+            if known is not None and known.seen_at > state.seen_at:
+                continue
+            now = self._clock.now()
+            self._set(state.path, health.as_of(state, now))
+            self._told(state.group)
+
+    # --- asked ------------------------------------------------------------------------------------
+
+    def of(self, path: Path) -> PathState | None:
+        """What is known of a path; None: nothing bad is."""
+        if path not in self._states:
+            return None
+        return self._current(path, self._clock.now())
+
+    def of_group(self, group: str) -> Sequence[PathState]:
+        """The states of a group's paths of which something bad is known."""
+        paths = self._groups.get(group)
+        if not paths:
+            return ()
+        now = self._clock.now()
+        states = [self._current(path, now) for path in tuple(paths)]
+        return [state for state in states if state is not None]
+
+    def groups(self) -> Sequence[str]:
+        """The groups of which something bad is known."""
+        return [group for group in self._groups if group]
+
+    def is_last(self, path: Path) -> bool:
+        """Whether the path goes behind the others of its group."""
+        if path not in self._states:
+            return False
+        now = self._clock.now()
+        state = self._current(path, now)
+        return state is not None and health.is_last(state, now)
+
+    def last_good_at(self, path: Path) -> Instant | None:
+        """When it last answered well, as far as this worker knows."""
+        state = self._states.get(path)
+        return self._good.get(path) or (None if state is None else state.last_good_at)
+
+    def on_change(self, told: Callable[[str], None]) -> None:
+        """Call ``told`` with the group's name after each change, ours or another worker's."""
+        self._listeners.append(told)
+
+    def sweep(self) -> None:
+        """Forget what time has healed."""
+        now = self._clock.now()
+        for path in tuple(self._states):
+            self._current(path, now)
+
+    # --- within -----------------------------------------------------------------------------------
+
+    def _weigh_sibling(self, seen: Observation) -> None:
+        """Who answers in clear is connected: that heals what the network did to the other mode."""
+        sibling = replace(seen.path, encrypted=not seen.path.encrypted)
+        state = self._states.get(sibling)
+        if state is not None and not health.is_of_tls(state.last_sign):
+            self._weigh(replace(seen, path=sibling))
+
+    def _weigh(self, seen: Observation) -> None:
+        path = seen.path
+        before = self._states.get(path)
+        state = self._current(path, seen.at)
+        after = health.after(state, seen)
+        if after is not None and after.last_good_at is None:
+            after = replace(after, last_good_at=self._good.get(path))
+        self._put(path, before, after)
+
+    def _put(self, path: Path, before: PathState | None, after: PathState | None) -> None:
+        """Keep the state, and hand it on when another worker would act on the difference."""
+        known = after or before
+        if known is None:
+            return
+        self._set(path, after)
+        if after is None:
+            after = _healed(known, self._clock.now())
+        elif before is not None and not self._is_news(before, after):
+            return
+        self._kept_at[path] = after.seen_at
+        if self._keep is not None:
+            self._keep(after)
+        self._told(known.group)
+
+    def _is_news(self, before: PathState, after: PathState) -> bool:
+        return (
+            before.condition is not after.condition
+            or before.last_sign is not after.last_sign
+            or (
+                before.failures != after.failures and after.failures <= health.FAILURES_TO_BLOCK + 1
+            )
+            or before.good != after.good
+            or after.seen_at - self._kept_at.get(after.path, 0.0) >= NOTE_S
+            or after.avoid_until - before.avoid_until >= health.LAST_S / 2
+        )
+
+    def _current(self, path: Path, now: Instant) -> PathState | None:
+        """The state by now; one that time has healed is taken off the board."""
+        state = self._states.get(path)
+        if state is None:
+            return None
+        left = health.as_of(state, now)
+        if left is None:
+            self._set(path, None)
+            self._told(state.group)
+        return left
+
+    def _set(self, path: Path, state: PathState | None) -> None:
+        before = self._states.get(path)
+        if before is not None and (state is None or state.group != before.group):
+            paths = self._groups.get(before.group, {})
+            paths.pop(path, None)
+            if not paths:
+                self._groups.pop(before.group, None)
+        if state is None:
+            self._states.pop(path, None)
+            self._kept_at.pop(path, None)
+            return
+        self._states[path] = state
+        self._groups.setdefault(state.group, {})[path] = None
+        if len(self._states) > MAX_STATES:
+            self._forget_oldest()
+
+    def _told(self, group: str) -> None:
+        self.version += 1
+        for told in self._listeners:
+            try:
+                told(group)
+            except Exception:
+                log.exception("paths.listener_bug", group=group)
+
+    def _forget_oldest(self) -> None:
+        oldest = sorted(self._states.values(), key=lambda state: state.seen_at)
+        for state in oldest[: MAX_STATES // 10]:
+            self._set(state.path, None)
+
+    def _forget_good(self) -> None:
+        oldest = sorted(self._good, key=self._good.__getitem__)
+        for path in oldest[: MAX_GOOD // 2]:
+            del self._good[path]
+
+
+def _healed(state: PathState, now: Instant) -> PathState:
+    """What other workers are told of a path of which nothing bad is known any more."""
+    return replace(
+        state,
+        condition=PathCondition.HEALTHY,
+        since=now if state.condition is not PathCondition.HEALTHY else state.since,
+        failures=0,
+        good=0,
+        avoid_until=0.0,
+        seen_at=now,
+        counted_at=now,
+    )
