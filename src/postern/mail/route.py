@@ -76,12 +76,15 @@ class Way:
 
     ``is_fallback``: through a relay that is only taken when nothing answers directly. ``group``:
     the MX group the address belongs to, or ``relay:NAME``; its paths are told of under that name.
+    ``reason``: why it is taken, in words, where that is not the usual way. It is the same
+    connection whichever reason led there, fallback or not.
     """
 
     egress: Egress
     target: Target
-    is_fallback: bool = False
+    is_fallback: bool = field(default=False, compare=False)
     group: str = ""
+    reason: str = field(default="", compare=False)
 
     @property
     def is_relay(self) -> bool:
