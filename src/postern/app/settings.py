@@ -27,6 +27,7 @@ from postern.queue.digests import DigestSettings
 from postern.queue.settings import QueueSettings
 from postern.reception.settings import Kind, ListenerSettings, ReceptionSettings
 from postern.reception.tls import CertificateFiles
+from postern.routing.paths.groups import Knobs
 from postern.routing.settings import EgressSettings, HostPort, RoutingSettings
 from postern.runtime.resolver.settings import ResolverSettings, Server, Transport
 from postern.spool.settings import HoldSettings, SpoolSettings
@@ -194,6 +195,12 @@ def routing_settings(config: Config, ports: dict[int, int]) -> RoutingSettings:
     )
 
 
+def knobs(config: Config) -> Knobs:
+    """How carefully relays are engaged and taken back, as ``[paths]`` says."""
+    paths = config.paths
+    return Knobs(paths.retest_s, paths.good_tests, paths.canaries)
+
+
 def _egress(egress: Egress) -> EgressSettings:
     host, _, port = egress.relay.rpartition(":")
     relay = HostPort(host.strip("[]"), int(port)) if egress.relay else None
@@ -205,6 +212,8 @@ def _egress(egress: Egress) -> EgressSettings:
         egress.username or None,
         egress.read_password() or None,
         TlsPolicy(egress.tls),
+        egress.address,
+        egress.enforces_tls,
     )
 
 

@@ -140,11 +140,22 @@ def _egress_places(egress: Egress, key: Key) -> Iterator[Doubt]:
         yield from host_port_doubts((*key, "relay"), egress.relay)
     if egress.helo and not _HOSTNAME.fullmatch(egress.helo):
         yield Doubt((*key, "helo"), "expected a host name")
-    if egress.source:
-        try:
-            ip_address(egress.source)
-        except ValueError:
-            yield Doubt((*key, "source"), "expected an IP address of this machine")
+    if egress.source and not _is_address(egress.source):
+        yield Doubt((*key, "source"), "expected an IP address of this machine")
+    for index, address in enumerate(egress.address):
+        if not _is_address(address):
+            yield Doubt((*key, "address", index), "expected an IP address")
+    for name in ("address", "enforces_tls"):
+        if getattr(egress, name) and not egress.relay:
+            yield Doubt((*key, name), "this only makes sense with a relay")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _egress_login(egress: Egress, key: Key) -> Iterator[Doubt]:

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from postern.config.content import Content
 from postern.config.inbound import Blocklist, Checks, Greylist, Quarantine, Rate, Scanner
+from postern.config.outbound import Paths
 from postern.config.places import Bind
 from postern.config.values import MIB, Count, Fraction, Network, Port, Seconds, Text
 
@@ -106,6 +107,21 @@ class Egress(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["opportunistic", "encrypt", "verify"],
         Meta(description="TLS towards the relay; a login is only given when the line is encrypted"),
     ] = "opportunistic"
+
+    address: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="addresses that mail leaves the relay from, for the sender's SPF;"
+            " empty: those of `relay`"
+        ),
+    ] = ()
+    enforces_tls: Annotated[
+        bool,
+        Meta(
+            description="the relay enforces DANE, MTA-STS and REQUIRETLS by itself: you promise it;"
+            " otherwise mail that needs them does not go through it"
+        ),
+    ] = False
 
     def read_password(self) -> str:
         """The first line of ``password_file``, or nothing without one; raises OSError."""
@@ -315,6 +331,7 @@ class Config(
     resolvers: tuple[Resolver, ...] = ()
     egresses: tuple[Egress, ...] = ()
     delivery: Delivery = Delivery()
+    paths: Paths = Paths()
     queue: Queue = Queue()
     limits: Limits = Limits()
     spool: Spool = Spool()

@@ -74,7 +74,8 @@ RELAY_GROUP = "relay:"
 class Way:
     """One address through one egress: what two messages must share to share a connection.
 
-    ``is_fallback``: through a relay that is only taken when nothing answers directly. ``group``:
+    ``is_fallback``: through another egress, only taken when the ways before it have failed by the
+    network's evidence, never for what a server said. ``group``:
     the MX group the address belongs to, or ``relay:NAME``; its paths are told of under that name.
     ``reason``: why it is taken, in words, where that is not the usual way. It is the same
     connection whichever reason led there, fallback or not.
@@ -89,7 +90,7 @@ class Way:
     @property
     def is_relay(self) -> bool:
         """Whether the address is a relay's of ours, and not the recipient's own."""
-        return self.is_fallback or self.group.startswith(RELAY_GROUP)
+        return self.group.startswith(RELAY_GROUP)
 
 
 @dataclass(frozen=True, slots=True)
