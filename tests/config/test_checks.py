@@ -175,3 +175,25 @@ def test_scanner_says_by_its_name_or_its_kind_what_it_is(tmp_path: Path) -> None
     gone = '[scanner.command]\ncommand = ["/nowhere/scan"]'
     warnings = told(tmp_path, gone, Severity.WARNING)
     assert any("/nowhere/scan is not a program" in warning.text for warning in warnings)
+
+
+def test_mistakes_in_the_table_of_providers_are_told_with_its_own_line(tmp_path: Path) -> None:
+    table = tmp_path / "providers.toml"
+    table.write_text('[tea-mail]\nmx = [\n  "mx.tea.example",\n  "com",\n]\n')
+    problem = only(tmp_path, '[delivery]\nproviders = "providers.toml"')
+    assert problem.file == table
+    assert problem.position is not None
+    assert problem.position.line == 4
+    assert "strangers" in problem.text
+    table.write_text("[tea-mail]\nmx = ]\n")
+    problem = only(tmp_path, '[delivery]\nproviders = "providers.toml"')
+    assert (problem.file, problem.position and problem.position.line) == (table, 2)
+    assert "not TOML" in problem.text
+    table.write_text('[tea-mail]\nmx = ["mx.tea.example"]\n')
+    assert not told(tmp_path, '[delivery]\nproviders = "providers.toml"')
+
+
+def test_a_table_of_providers_that_is_not_there_is_told_at_the_setting(tmp_path: Path) -> None:
+    problem = only(tmp_path, '[delivery]\nproviders = "providers.toml"')
+    assert problem.key == ("delivery", "providers")
+    assert "cannot be read" in problem.text

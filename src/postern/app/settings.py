@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from postern.config.inbound import Blocklist, Scanner
 from postern.config.places import parse_host_port
+from postern.config.provider_checks import providers_of
 from postern.config.settings import Config, Egress, Resolver
 from postern.delivery.settings import DeliverySettings
 from postern.journal.settings import JournalSettings
@@ -192,6 +193,7 @@ def routing_settings(config: Config, ports: dict[int, int]) -> RoutingSettings:
         config.delivery.egress,
         config.delivery.lmtp,
         config.delivery.port,
+        providers=providers_of(config),
     )
 
 

@@ -64,7 +64,7 @@ def list_(
 
     postern queue
 
-    postern queue google.com
+    postern queue google
 
     Exit: 0 nothing waits for long, 1 the oldest waits for more than 1 h, 2 for more than 4 h,
     3 a spool could not be read, 4 nothing waits for that group.

@@ -207,7 +207,7 @@ def reroute(
 ) -> int:
     """Send mail through another egress, now. What is held stays held.
 
-    postern queue reroute --group google.com --via us1
+    postern queue reroute --group google --via us1
     """
     return carry_out(
         Order(

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from postern.config.doubts import Doubt, host_port_doubts, warning
 from postern.config.lines import Key
 from postern.config.places import MAX_SOCKET_PATH_BYTES, Bind
+from postern.config.provider_checks import provider_doubts
 from postern.config.scanner_checks import scanner_doubts
 from postern.config.settings import Config, Egress, Listener
 from postern.mail.address import normalise_domain, parse_address, to_a_labels
@@ -27,6 +28,7 @@ def doubts(config: Config) -> list[Doubt]:
     every: list[Callable[[Config], Iterator[Doubt]]] = [
         _top, _listeners, _certificates, _resolvers, _egresses, _delivery, _queue, _notices,
         _blocklists, _checks, _greylist, _content, _quarantine, _console, scanner_doubts,
+        provider_doubts,
     ]  # fmt: skip
     return [doubt for check in every for doubt in check(config)]
 

@@ -2,20 +2,22 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from postern.config.lines import Key
+from postern.config.lines import Key, Position
 from postern.config.places import parse_host_port
 from postern.config.problems import Severity
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """One thing that does not fit, at ``key``."""
+    """One thing that does not fit, at ``key``; ``place``: where in a file of its own."""
 
     key: Key
     text: str
     fix: str = ""
     severity: Severity = Severity.ERROR
+    place: tuple[Path, Position | None] | None = None
 
 
 def warning(key: Key, text: str, fix: str = "") -> Doubt:

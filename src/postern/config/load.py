@@ -1,25 +1,23 @@
 """Finds, reads and checks the configuration."""
 
 import os
-import re
 import socket
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
 
 from postern.config.checks import doubts
 from postern.config.decode import Toml, decode
+from postern.config.doubts import Doubt
 from postern.config.lines import Key, Position, key_positions
 from postern.config.problems import ConfigError, Problem, Severity, key_text
 from postern.config.settings import Config, Listener
+from postern.config.tomltext import MAX_FILE_BYTES, syntax_place
 
 ENVIRONMENT = "POSTERN_CONFIG"
 SYSTEM_FILE = Path("/etc/postern/postern.toml")
-MAX_FILE_BYTES = 4 * 1024 * 1024
-
-_TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +84,7 @@ def check(path: Path | None = None) -> Checked:
             tuple(_place(merged, main, Problem(m.text, key=m.key, fix=m.fix)) for m in mistakes),
         )
     config = _complete(config, main)
-    problems = tuple(
-        _place(merged, main, Problem(d.text, key=d.key, fix=d.fix, severity=d.severity))
-        for d in doubts(config)
-    )
+    problems = tuple(_problem(merged, main, doubt) for doubt in doubts(config))
     failed = any(problem.severity is Severity.ERROR for problem in problems)
     return Checked(None if failed else config, problems)
 
@@ -142,11 +137,8 @@ def _read_into(merged: _Merged, file: Path) -> None:
 
 
 def _syntax(message: str, file: Path, text: str) -> Problem:
-    place = _TOML_PLACE.search(message)
-    end = Position(text.count("\n") + 1, 1)
-    position = Position(int(place[1]), int(place[2])) if place and place[1] else end
-    sentence = _TOML_PLACE.sub("", message)
-    return Problem(f"not TOML: {sentence[:1].lower()}{sentence[1:]}", file, position)
+    sentence, position = syntax_place(message, text)
+    return Problem(f"not TOML: {sentence}", file, position)
 
 
 def _merge(
@@ -196,6 +188,13 @@ def _copy_places(
     for key, place in places.items():
         if key[:depth] == old:
             merged.places[(*new, *key[depth:])] = place
+
+
+def _problem(merged: _Merged, main: Path, doubt: Doubt) -> Problem:
+    problem = Problem(doubt.text, key=doubt.key, fix=doubt.fix, severity=doubt.severity)
+    if doubt.place is None:
+        return _place(merged, main, problem)
+    return replace(problem, file=doubt.place[0], position=doubt.place[1])
 
 
 def _place(merged: _Merged, main: Path, problem: Problem) -> Problem:

@@ -150,6 +150,13 @@ class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
             " RCPT whether a mailbox behind `lmtp` has room; empty: it is not asked"
         ),
     ] = ""
+    providers: Annotated[
+        Path | None,
+        Meta(
+            description="TOML file of hosted mail providers by the names of their MX hosts; its"
+            " tables add to those that ship, or take their place (`docs/paths.md`)"
+        ),
+    ] = None
     port: Annotated[Port, Meta(description="port of MX hosts; others than 25 for laboratories")] = (
         25
     )

@@ -5,6 +5,7 @@ from postern.mail.finding import Whose
 from postern.mail.outcome import Cause, Deferred, Refused
 from postern.mail.reply import reply
 from postern.mail.route import NoRoute
+from postern.routing.group import own_name
 
 
 def no_such_mailbox(address: str, group: str) -> NoRoute:
@@ -16,19 +17,19 @@ def no_such_mailbox(address: str, group: str) -> NoRoute:
 def no_domain(domain: str) -> NoRoute:
     """NXDOMAIN."""
     text = f"The domain {domain} does not exist"
-    return _refused(domain, 550, "5.1.2", text, Cause.NO_DOMAIN, Whose.SENDER)
+    return _refused(own_name(domain), 550, "5.1.2", text, Cause.NO_DOMAIN, Whose.SENDER)
 
 
 def null_mx(domain: str) -> NoRoute:
     """The domain says that it takes no mail (RFC 7505 §3, RFC 7505 §4, RFC 7504 §4)."""
     text = f"The domain {domain} takes no mail (null MX)"
-    return _refused(domain, 556, "5.1.10", text, Cause.NO_MAIL_HOST, Whose.RECIPIENT)
+    return _refused(own_name(domain), 556, "5.1.10", text, Cause.NO_MAIL_HOST, Whose.RECIPIENT)
 
 
 def no_mail_host(domain: str) -> NoRoute:
     """The domain exists, with neither MX nor an address of a kind we look for."""
     text = f"The domain {domain} has neither a mail host (MX) nor an address"
-    return _refused(domain, 550, "5.4.4", text, Cause.NO_MAIL_HOST, Whose.RECIPIENT)
+    return _refused(own_name(domain), 550, "5.4.4", text, Cause.NO_MAIL_HOST, Whose.RECIPIENT)
 
 
 def no_host_has_address(domain: str, group: str) -> NoRoute:
@@ -76,7 +77,7 @@ def not_confirmed(domain: str, answer: Answer) -> NoRoute:
         f"DNS is not sure of {domain}: {answer.denied_by} found no mail host,"
         f" and {answer.resolver} could not confirm that"
     )
-    return _deferred(domain, "4.4.3", text, Cause.DNS, Whose.BETWEEN)
+    return _deferred(own_name(domain), "4.4.3", text, Cause.DNS, Whose.BETWEEN)
 
 
 def fixed_host_missing(what: str, group: str, whose: Whose) -> NoRoute:

@@ -1,51 +1,55 @@
 """Names of MX groups: who really serves a domain, as far as the names of its mail hosts tell.
 
-The rule: the organisation's part of each host's name, which is its last two labels, or three where
-the last two are a public suffix such as ``co.uk``. One organisation for all hosts names the group
-(``google.com``); several are joined (``a.example+b.example``). A domain without MX is its own
-group. It is a rule of names alone, so it costs no look-up and never changes with the order in which
-hosts are tried; providers that serve one domain under several names still look like several.
+Where all hosts are one provider's, the group is that provider (``google``, see ``providers``).
+Otherwise it is the organisation's part of each host's name, by the list of public suffixes. One
+organisation for all hosts names the group (``tea.example``); several are joined
+(``a.example+b.example``). A domain without MX is its own group. It is a rule of names alone, so it
+costs no look-up and never changes with the order in which hosts are tried.
+
+Mail hosts are what strangers write into their DNS. None of it makes a name that Postern gives
+itself: those have no dot (``local``, ``google``), or a colon (``relay:us1``).
 """
 
 from collections.abc import Iterable
 from hashlib import blake2b
 
+from postern.routing.hosts import is_address
+from postern.routing.providers import Providers
+from postern.runtime.suffixes import registrable
+
 LOCAL = "local"
 """The group of our own mailboxes."""
 MAX_JOINED = 3
-
-# fmt: off
-_SECOND_LEVELS = frozenset({
-    "ac", "asn", "co", "com", "ed", "edu", "firm", "gen", "go", "gob", "gouv", "gov", "gub",
-    "gv", "id", "ind", "info", "int", "ltd", "me", "mil", "muni", "ne", "net", "nhs", "nic",
-    "nom", "or", "org", "oz", "plc", "police", "pri", "res", "sch", "school", "web",
-})
-# fmt: on
-"""What registries under a country's two letters sell names below."""
+_NOT_IN_NAMES = str.maketrans({":": "_", "+": "_", "/": "_", "\\": "_"})
 
 
-def group_of_hosts(hosts: Iterable[str]) -> str:
+def group_of_hosts(hosts: Iterable[str], providers: Providers) -> str:
     """The group served by these mail hosts (lower-case names or IP addresses, at least one)."""
-    organisations = sorted({organisation(host) for host in hosts})
+    names = sorted(set(hosts))
+    provider = providers.of_hosts(names)
+    if provider is not None:
+        return provider
+    organisations = sorted({organisation(host) for host in names})
     if len(organisations) > MAX_JOINED:
         # Bounded, and still one name for one set: zones may list hundreds of hosts.
         digest = blake2b("+".join(organisations).encode(), digest_size=4).hexdigest()
         organisations = [*organisations[: MAX_JOINED - 1], digest]
-    return own_name("+".join(organisations))
+    if len(organisations) == 1:
+        return own_name(organisations[0])
+    return "+".join(organisations)
 
 
 def organisation(host: str) -> str:
     """The organisation's part of a host name; an IP address is its own.
 
-    ``mx1.tea.co.uk`` gives ``tea.co.uk``, ``alt1.aspmx.l.google.com`` gives ``google.com``.
+    ``mx1.tea.co.uk`` gives ``tea.co.uk``, ``mx.kyoto.tea.example`` gives ``tea.example``.
     """
-    labels = host.split(".")
-    if ":" in host or labels[-1].isdigit():
+    if is_address(host):
         return host
-    keep = 3 if len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in _SECOND_LEVELS else 2
-    return ".".join(labels[-keep:])
+    plain = host.translate(_NOT_IN_NAMES)
+    return registrable(plain) or plain
 
 
 def own_name(group: str) -> str:
-    """``group``, unless a stranger's name would put his mail among our own mailboxes'."""
-    return "local." if group == LOCAL else group
+    """``group``, unless a stranger's name would be one of those that Postern gives itself."""
+    return f"{group}." if "." not in group and ":" not in group else group

@@ -9,7 +9,9 @@ from postern.routing.group import group_of_hosts, own_name
 from postern.routing.hosts import Addresses, find_addresses
 from postern.routing.loops import Ourselves
 from postern.routing.plan import DeadEnd, Found, Host, Plan
+from postern.routing.providers import Providers
 from postern.runtime.resolver.lookup import Lookup
+from postern.runtime.suffixes import public_suffixes
 
 MAX_HOSTS = 10
 """MX hosts whose addresses are looked up, best first."""
@@ -25,6 +27,7 @@ class MxSearch:
         port: where mail hosts listen.
         want_ipv6: whether IPv6 addresses are looked up.
         chance: picks among equals where a zone lists more hosts than are looked up.
+        providers: whose mail hosts name their group.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class MxSearch:
         port: int,
         want_ipv6: bool,
         chance: random.Random,
+        providers: Providers,
     ) -> None:
         self._lookup = lookup
         self._ourselves = ourselves
@@ -43,6 +47,8 @@ class MxSearch:
         self._port = port
         self._want_ipv6 = want_ipv6
         self._chance = chance
+        self._providers = providers
+        public_suffixes()  # read now, and not while mail waits for its route
 
     async def find(self, domain: str) -> Found:
         """Where mail for ``domain`` can go, or why nowhere; never raises for what DNS does."""
@@ -59,7 +65,8 @@ class MxSearch:
             case Status.SERVER_FAILURE | Status.TIMEOUT if answer.denied_by:
                 return DeadEnd(dead_ends.not_confirmed(domain, answer))
             case Status.SERVER_FAILURE | Status.TIMEOUT:
-                return DeadEnd(dead_ends.dns_silent(f"the mail hosts of {domain}", domain))
+                what = f"the mail hosts of {domain}"
+                return DeadEnd(dead_ends.dns_silent(what, own_name(domain)))
 
     async def _implicit(self, domain: str, answer: Answer) -> Found:
         """No MX: the domain's own address is its mail host."""
@@ -77,7 +84,7 @@ class MxSearch:
         records = [record for record in answer.mx() if record.host]
         if not records:
             return DeadEnd(dead_ends.null_mx(domain), answer.ttl_s)
-        group = group_of_hosts(record.host for record in records)
+        group = group_of_hosts((record.host for record in records), self._providers)
         best = _better_than(
             records, [r.preference for r in records if self._ourselves.is_our_name(r.host)]
         )

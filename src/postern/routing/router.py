@@ -117,6 +117,7 @@ class Router:
             port=settings.port,
             want_ipv6=self._want_ipv6,
             chance=self._chance,
+            providers=settings.providers,
         )
         self._kept: OrderedDict[_Way, _Kept] = OrderedDict()
 

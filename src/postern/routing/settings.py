@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from postern.mail.route import Egress, TlsPolicy
+from postern.routing.providers import Providers, shipped
 
 DIRECT = "direct"
 SMTP_PORT = 25
@@ -71,6 +72,7 @@ class RoutingSettings:
     ``via``: the egress that takes all mail; empty: the first. Without ``egresses`` mail goes
     directly. ``lmtp``: ``unix:/path`` or ``host:port`` of the store of our mailboxes; empty: our
     own Maildirs. ``port``: of mail hosts found by MX; other than 25 in laboratories.
+    ``providers``: whose mail hosts name their MX group.
     """
 
     hostname: str
@@ -81,6 +83,7 @@ class RoutingSettings:
     port: int = SMTP_PORT
     ipv6: Ipv6Policy = Ipv6Policy.BOTH
     literals: LiteralPolicy = LiteralPolicy.PUBLIC
+    providers: Providers = field(default_factory=shipped)
 
     @property
     def relays(self) -> tuple[EgressSettings, ...]:

@@ -1,9 +1,6 @@
 """What reception asks: is this mail to come again, and when."""
 
 from datetime import UTC, datetime
-from functools import lru_cache
-
-from publicsuffixlist import PublicSuffixList
 
 from postern.mail.address import Address
 from postern.mail.dmarc.alignment import Identifier
@@ -14,6 +11,7 @@ from postern.policy.greylist.settings import GreylistSettings, Mode
 from postern.policy.greylist.suspicion import ALWAYS, reason_of
 from postern.policy.rules.match import Facts
 from postern.runtime.clock import Clock
+from postern.runtime.suffixes import public_suffixes
 
 CHECK = "greylist.wait"
 TRIAL = Finding(CHECK, Result.FAIL, "seen for the first time")
@@ -27,7 +25,7 @@ class Greylist:
         self._settings = settings
         self._keeper = keeper
         self._clock = clock
-        self._suffixes = _suffixes()
+        self._suffixes = public_suffixes()
 
     def reason(self, findings: tuple[Finding, ...], facts: Facts) -> str:
         """Why this mail may have to wait; empty: nothing makes it."""
@@ -56,12 +54,6 @@ class Greylist:
             return Finding(CHECK, Result.PASS, f"mail like this was here before, {ago}")
         text = _words(standing.until, ago, reason)
         return Finding(CHECK, Result.FAIL, text, Whose.RECIPIENT)
-
-
-@lru_cache(1)
-def _suffixes() -> PublicSuffixList:
-    """The list, read once a process: a twentieth of a second."""
-    return PublicSuffixList()
 
 
 def _words(until: float, ago: str, reason: str) -> str:

@@ -6,7 +6,6 @@ aside, and everybody is a stranger again.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +15,7 @@ from postern.policy.greylist.key import Key
 from postern.policy.greylist.settings import GreylistSettings
 from postern.policy.greylist.standing import Change, Entry, Standing, Trust, stand
 from postern.runtime.clock import Instant
-from postern.runtime.database.engine import Database
-from postern.runtime.database.trouble import DatabaseTroubleError
+from postern.runtime.database.spare import SpareFile
 
 FILE_NAME = "greylist.db"
 SCHEMA = 1
@@ -78,45 +76,26 @@ class GreylistStore:
         DatabaseTroubleError: the database could not answer; nothing of the call holds.
     """
 
-    def __init__(self, database: Database, path: Path, number: int) -> None:
-        self._database = database
-        self._path = path
-        self._number = number
+    def __init__(self, file: SpareFile) -> None:
+        self._file = file
+        self._database = file.database
 
     @classmethod
     def open(cls, data_dir: Path) -> "GreylistStore":
         """Open it, made anew where it is not there, of another version, or not readable."""
-        path = data_dir / FILE_NAME
-        database = Database.open(path)
-        number = path.stat().st_ino
-        try:
-            _prepare(database)
-        except DatabaseTroubleError as error:
-            database.close()
-            if not _is_damage(error):
-                raise
-            _set_aside(path, number)
-            database = Database.open(path)
-            number = path.stat().st_ino
-            _prepare(database)
-        return cls(database, path, number)
+        return cls(SpareFile.open(data_dir / FILE_NAME, metadata, SCHEMA))
 
     def close(self) -> None:
         """Close it."""
-        self._database.close()
+        self._file.close()
 
     def is_in_place(self) -> bool:
         """Whether the file is still the one that others open."""
-        try:
-            return self._path.stat().st_ino == self._number
-        except FileNotFoundError:
-            return False
+        return self._file.is_in_place()
 
     def leave(self, error: Exception) -> None:
         """Close it after trouble; a file that ``error`` calls damaged is set aside."""
-        self.close()
-        if isinstance(error, DatabaseTroubleError) and _is_damage(error):
-            _set_aside(self._path, self._number)
+        self._file.leave(error)
 
     def look(self, asked: Iterable[Asked]) -> list[Standing | None]:
         """Where mail stands; None: that changes something, so ``settle`` must be asked."""
@@ -276,32 +255,3 @@ def _pass(connection: sa.Connection, number: int, now: Instant) -> None:
 
 def _delete(connection: sa.Connection, ids: sa.Select[tuple[int]]) -> int:
     return connection.execute(entry_table.delete().where(entry_table.c.id.in_(ids))).rowcount
-
-
-# --- the file -------------------------------------------------------------------------------------
-
-
-def _prepare(database: Database) -> None:
-    with database.read() as connection:
-        if connection.exec_driver_sql("PRAGMA user_version").scalar() == SCHEMA:
-            return
-    with database.write() as connection:
-        if connection.exec_driver_sql("PRAGMA user_version").scalar() == SCHEMA:
-            return  # another worker was faster
-        metadata.drop_all(connection)
-        metadata.create_all(connection)
-        connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
-
-
-def _is_damage(error: DatabaseTroubleError) -> bool:
-    text = str(error)
-    return "malformed" in text or "not a database" in text
-
-
-def _set_aside(path: Path, number: int) -> None:
-    """Move the damaged file away, unless another worker has done so and made a new one."""
-    with suppress(FileNotFoundError):
-        if path.stat().st_ino == number:
-            for suffix in ("-wal", "-shm"):
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
-            path.rename(path.with_name(f"{path.name}.damaged"))

@@ -24,6 +24,9 @@ MAX_GOOD = 50_000
 NOTE_S = 60.0
 """How often a state that only grows older is handed on."""
 
+NEEDED_S = 3600.0
+"""How often it is noted that mail needs a path."""
+
 
 class Board:
     """For one worker, on its event loop; it outlives reloads. A ``PathWatch``.
@@ -65,6 +68,19 @@ class Board:
         self._put(
             path, self._states.get(path), health.lost_race(self._current(path, now), path, now)
         )
+
+    def needed(self, group: str) -> None:
+        """Mail waits for the group, or takes a way round it: what is known of it is not forgotten.
+
+        Delivery's attempts say so by themselves.
+        """
+        now = self._clock.now()
+        for path in tuple(self._groups.get(group, ())):
+            state = self._current(path, now)
+            if state is not None and now - state.used_at >= NEEDED_S:
+                self._states[path] = state = replace(state, used_at=now)
+                if self._keep is not None:
+                    self._keep(state)
 
     def learn(self, states: Iterable[PathState]) -> None:
         """Take over what other workers know and we do not."""
@@ -109,6 +125,12 @@ class Board:
         """When it last answered well, as far as this worker knows."""
         state = self._states.get(path)
         return self._good.get(path) or (None if state is None else state.last_good_at)
+
+    def states(self) -> Sequence[PathState]:
+        """Everything on the board."""
+        now = self._clock.now()
+        states = [self._current(path, now) for path in tuple(self._states)]
+        return [state for state in states if state is not None]
 
     def on_change(self, told: Callable[[str], None]) -> None:
         """Call ``told`` with the group's name after each change, ours or another worker's."""

@@ -7,7 +7,7 @@ A path is
   slow, broken off); healthy again after ``GOOD_TO_RECOVER`` good answers in a row, or when nothing
   bad was seen for ``DEGRADED_S``;
 - **blocked** after ``FAILURES_TO_BLOCK`` failures in a row: it is tried last. Time alone does not
-  heal it: it is tested until it answers, and forgotten when nobody has asked it for ``FORGET_S``;
+  heal it: it is tested until it answers, and forgotten when no mail needed it for ``FORGET_S``;
 - **probing** from the first answer of a blocked path until ``GOOD_TO_HEAL`` good ones in a row; one
   failure among them blocks it again, so that one that fails every second time is never healthy.
 
@@ -65,6 +65,7 @@ class PathState:
         good: good answers in a row, up to now.
         seen_at: when what was seen last showed.
         counted_at: when the last that counted showed: a try begun before it overlaps it.
+        used_at: when mail last went this way, or needed to.
     """
 
     path: Path
@@ -81,6 +82,7 @@ class PathState:
     good: int = 0
     seen_at: Instant = 0.0
     counted_at: Instant = 0.0
+    used_at: Instant = 0.0
 
 
 class _Weight(Enum):
@@ -153,14 +155,13 @@ def after(state: PathState | None, seen: Observation) -> PathState | None:
 
 def as_of(state: PathState, now: Instant) -> PathState | None:
     """What is left of it by now; None: nothing bad is known any more."""
-    age_s = now - state.seen_at
     match state.condition:
         case PathCondition.HEALTHY:
             return state if state.avoid_until > now else None
         case PathCondition.DEGRADED:
-            return None if age_s >= DEGRADED_S else state
+            return None if now - state.seen_at >= DEGRADED_S else state
         case PathCondition.BLOCKED | PathCondition.PROBING:
-            return None if age_s >= FORGET_S else state
+            return None if now - state.used_at >= FORGET_S else state
 
 
 def lost_race(state: PathState | None, path: Path, now: Instant) -> PathState:
@@ -168,7 +169,21 @@ def lost_race(state: PathState | None, path: Path, now: Instant) -> PathState:
     if state is None:
         healthy = PathCondition.HEALTHY
         state = PathState(
-            path, "", "", healthy, now, Sign.ANSWERED, "", None, 0, 0.0, tls_word(path), 0, now, now
+            path,
+            "",
+            "",
+            healthy,
+            now,
+            Sign.ANSWERED,
+            "",
+            None,
+            0,
+            0.0,
+            tls_word(path),
+            0,
+            now,
+            now,
+            now,
         )
     return replace(state, avoid_until=max(state.avoid_until, now + LAST_S))
 
@@ -196,6 +211,7 @@ def _unknown(seen: Observation) -> PathState:
         0,
         0.0,
         tls_word(seen.path),
+        used_at=seen.at,
     )
 
 
@@ -211,6 +227,7 @@ def _after_good(state: PathState, seen: Observation) -> PathState | None:
         good=good,
         seen_at=seen.at,
         counted_at=seen.at if is_new else state.counted_at,
+        used_at=state.used_at if seen.is_probe else seen.at,
         avoid_until=state.avoid_until if state.failures == 0 else 0.0,
     )
     match state.condition:
@@ -246,6 +263,7 @@ def _after_bad(state: PathState, seen: Observation, *, is_failure: bool) -> Path
         avoid_until=avoid_until,
         seen_at=seen.at,
         counted_at=seen.at if is_new else state.counted_at,
+        used_at=state.used_at if seen.is_probe else seen.at,
     )
 
 
