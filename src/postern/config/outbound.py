@@ -28,8 +28,10 @@ class Paths(Struct, frozen=True, forbid_unknown_fields=True):
         Count, Meta(description="of these, good ones in a row before the relay is taken back")
     ] = 3
     drain_per_min: Annotated[
-        Count, Meta(description="waiting messages of one group that go in a minute once it has a way")
+        Count,
+        Meta(description="waiting mail of one group that goes in a minute once it has a way"),
     ] = 60
     route_days: Annotated[
-        Count, Meta(description="after these a route that Postern made ends, and is made anew if need")
+        Count,
+        Meta(description="days that a route of Postern's own holds; made anew if need be"),
     ] = 14

@@ -1,8 +1,8 @@
 """The ways of one attempt: chosen when it begins, by what is known of the paths at that moment.
 
-First the route that somebody pinned, or that Postern engaged; then the direct addresses in MX order,
-those that are blocked or lost a race behind the others; then, for failures of the network alone,
-the other source addresses; and at the end the relays that this message may take.
+First the route that somebody pinned, or that Postern engaged; then the direct addresses in MX
+order, those that are blocked or lost a race behind the others; then, for failures of the network
+alone, the other source addresses; and at the end the relays that this message may take.
 
 What a server says never leads to another egress: Postern passes round a blocked path, and does not
 dodge its reputation.
@@ -252,9 +252,7 @@ class Chooser:
         relays = [relay for relay in self._relays if relay.name in may]
         relays.sort(key=lambda relay: not self._is_well(relay))
         reason = "no direct address answered"
-        return (
-            _as_fallback(way) for relay in relays for way in self._through(relay, reason)
-        )
+        return (_as_fallback(way) for relay in relays for way in self._through(relay, reason))
 
     def _through(self, relay: Relay, reason: str) -> tuple[Way, ...]:
         """The relay's addresses, those that are well first."""

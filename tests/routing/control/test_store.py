@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from postern.routing.control.store import StandingStore
-from postern.routing.paths.groups import GroupState, Standing, AddressTests
+from postern.routing.paths.groups import AddressTests, GroupState, Standing
 
 RELAYED = Standing(
     "google",
@@ -50,9 +50,7 @@ def test_of_two_that_saw_the_same_one_is_first(store: StandingStore, other: Stan
     assert [one.via for one in store.all()] == ["de1"]
 
 
-def test_a_change_of_another_shows_once(
-    store: StandingStore, other: StandingStore
-) -> None:
+def test_a_change_of_another_shows_once(store: StandingStore, other: StandingStore) -> None:
     other.all()
     assert store.changed()
     assert not store.changed()

@@ -23,6 +23,8 @@ ENOUGH_FAILURES = 3
 ENOUGH_ADDRESSES = 2
 RELAPSE_S = 6 * 3600.0
 """Blocked again so soon after the relay was taken back, it has not been well at all."""
+FORGET_S = 7 * 86_400.0
+"""So long a group has not answered; it may be there no more."""
 MAX_RELAPSES = 4
 CANARY_S = 300.0
 """How long a worker may keep the right to the next canary; then another takes it."""
@@ -150,6 +152,8 @@ class Standing:
 
     def is_history(self, now: Instant) -> bool:
         """Whether nothing of it matters any more."""
+        if self.state is GroupState.DEGRADED:
+            return now - self.since >= FORGET_S
         is_over = self.state is GroupState.DIRECT and now >= self.quiet_until
         return is_over and now - self.withdrawn_at >= RELAPSE_S
 
@@ -197,11 +201,9 @@ def degraded(
     )
 
 
-def engaged(
-    standing: Standing, route: str, via: str, evidence: Evidence, now: Instant
-) -> Standing:
+def engaged(standing: Standing, route: str, via: str, evidence: Evidence, now: Instant) -> Standing:
     """A relay takes its mail from now on."""
-    relapsed = 0.0 < standing.withdrawn_at and now - standing.withdrawn_at < RELAPSE_S
+    relapsed = standing.withdrawn_at > 0.0 and now - standing.withdrawn_at < RELAPSE_S
     return replace(
         standing,
         state=GroupState.RELAYED,
@@ -254,7 +256,9 @@ def tested(standing: Standing, ip: str, now: Instant, knobs: Knobs, *, is_good: 
         return standing
     tests = tuple(before.values())[-MAX_TESTED:]
     after = replace(standing, tests=tests)
-    was_unasked = is_good and known is None and bool(standing.failing) and ip not in standing.failing
+    was_unasked = (
+        is_good and known is None and bool(standing.failing) and ip not in standing.failing
+    )
     if after.good_tests < knobs.good_tests and not was_unasked:
         return after if after != standing else standing
     return replace(after, state=GroupState.PROBING, since=now, canaries=0, canary_until=0.0)

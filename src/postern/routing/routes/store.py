@@ -239,9 +239,7 @@ def _end(writing: Writing, route: PinnedRoute) -> PinnedRoute:
     now = writing.clock.now()
     measures.end(writing.connection, route.id, now, writing.author)
     writing.log("route", route.id, "ended")
-    return replace(
-        route, temporary=replace(route.temporary, ended_at=now, ended_by=writing.author)
-    )
+    return replace(route, temporary=replace(route.temporary, ended_at=now, ended_by=writing.author))
 
 
 def _active(connection: sa.Connection, now: Instant) -> list[PinnedRoute]:

@@ -15,7 +15,7 @@ class RouteTable:
         self._clock = clock
         self._groups: dict[str, PinnedRoute] = {}
         self._domains: dict[str, PinnedRoute] = {}
-        self._policies: dict[str, Policy] = {}
+        self._policies: dict[str, GroupPolicy] = {}
         self._loaded: tuple[tuple[PinnedRoute, ...], tuple[GroupPolicy, ...]] | None = None
 
     def load(self, routes: Iterable[PinnedRoute], policies: Iterable[GroupPolicy]) -> bool:
@@ -26,7 +26,7 @@ class RouteTable:
         self._loaded = fresh
         self._groups = {one.value: one for one in fresh[0] if one.match is RouteMatch.GROUP}
         self._domains = {one.value: one for one in fresh[0] if one.match is RouteMatch.DOMAIN}
-        self._policies = {one.group: one.policy for one in fresh[1]}
+        self._policies = {one.group: one for one in fresh[1]}
         self.version += 1
         return True
 
@@ -51,4 +51,15 @@ class RouteTable:
 
     def policy_of(self, group: str) -> Policy:
         """What may be done without being asked."""
-        return self._policies.get(group, self.default)
+        found = self._policies.get(group)
+        return self.default if found is None else found.policy
+
+    def decided_for(self, group: str) -> GroupPolicy | None:
+        """What somebody decided for this group; None: nobody did."""
+        return self._policies.get(group)
+
+    def routes(self) -> tuple[PinnedRoute, ...]:
+        """All that hold."""
+        now = self._clock.now()
+        every = (*self._groups.values(), *self._domains.values())
+        return tuple(one for one in every if one.holds(now))

@@ -1,0 +1,120 @@
+"""Keeps what stands and the routes that hold in step: after a kill, a person's hand, another worker.
+
+Looked at twice a second: what others changed in either database holds here within that time, and
+mail that waits goes even where no new mail comes in.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from postern.routing.control.controller import Controller
+from postern.routing.control.deeds import Deeds
+from postern.routing.control.standings import Standings
+from postern.routing.paths import groups
+from postern.routing.paths.groups import GroupState, Standing
+from postern.routing.routes.route import PinnedRoute, Policy, RouteMatch
+from postern.routing.routes.table import RouteTable
+from postern.runtime.clock import Clock
+
+log = structlog.get_logger("postern.routing")
+
+POLL_S = 0.5
+SWEEP_S = 3600.0
+ORPHAN_S = 5.0
+"""A younger route without a standing is being noted by the worker that made it."""
+
+
+class Reconciling:
+    """One worker's. For its event loop.
+
+    Args:
+        controller: decides again where that is due.
+        deeds: does it.
+        standings: how groups stand.
+        table: the routes that hold.
+        refresh: reads what people changed.
+        group_of: the MX group of a domain, if it is known without asking.
+        clock: for what is old.
+    """
+
+    def __init__(
+        self,
+        controller: Controller,
+        deeds: Deeds,
+        standings: Standings,
+        table: RouteTable,
+        refresh: Callable[[], object],
+        group_of: Callable[[str], str | None],
+        clock: Clock,
+    ) -> None:
+        self._controller = controller
+        self._deeds = deeds
+        self._standings = standings
+        self._table = table
+        self._refresh = refresh
+        self._group_of = group_of
+        self._clock = clock
+        self._known_routes: set[str] = set()
+        self._swept_at = clock.monotonic()
+
+    async def keep_going(self) -> None:
+        """Look twice a second until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except Exception:
+                log.exception("control.bug")
+            await asyncio.sleep(POLL_S)
+
+    async def look(self) -> None:
+        """Bring everything in step once."""
+        self._refresh()
+        for standing in await self._standings.refresh():
+            if standing.state is GroupState.DIRECT:
+                self._deeds.open(standing.group)
+            else:
+                self._deeds.tell_mood(standing)
+        self._open_new_ways()
+        for standing in self._standings:
+            await self._check(standing)
+        for route in self._table.automatic():
+            await self._check_route(route)
+        if self._clock.monotonic() - self._swept_at >= SWEEP_S:
+            self._swept_at = self._clock.monotonic()
+            await self._standings.sweep()
+
+    async def _check(self, standing: Standing) -> None:
+        policy = self._table.decided_for(standing.group)
+        if standing.state.is_relayed:
+            route = self._table.of_group(standing.group)
+            if route is None or route.id != standing.route:
+                await self._deeds.let_go(standing)
+            elif policy is not None and policy.policy is Policy.NEVER:
+                await self._deeds.withdraw(standing, f"{policy.author} set the policy to never")
+            return
+        if policy is not None and policy.policy is Policy.AUTOMATIC:
+            if standing.quiet_until and policy.set_at >= standing.since:
+                await self._standings.change(standing.group, groups.asked_again)
+        if standing.state is GroupState.DEGRADED:
+            self._controller.suspect(standing.group)
+
+    async def _check_route(self, route: PinnedRoute) -> None:
+        standing = self._standings.of(route.value)
+        if standing is not None and standing.state.is_relayed:
+            return
+        if self._clock.now() - route.temporary.created_at >= ORPHAN_S:
+            await self._deeds.adopt(route)
+
+    def _open_new_ways(self) -> None:
+        """Mail that waits for a group goes as soon as a route for it stands, and after a restart."""
+        routes = self._table.routes()
+        known, self._known_routes = self._known_routes, {route.id for route in routes}
+        for route in routes:
+            if route.id in known:
+                continue
+            is_group = route.match is RouteMatch.GROUP
+            group = route.value if is_group else self._group_of(route.value)
+            if group is not None:
+                self._deeds.open(group)
