@@ -1,4 +1,4 @@
-"""The state of a group, in virtual time: engaged on evidence, taken back on proof, never flapping."""
+"""The state of a group, in virtual time: engaged on evidence, taken back on proof, no flapping."""
 
 from dataclasses import replace
 
@@ -38,7 +38,7 @@ def run_tests(standing: Standing, start: float, results: str, step_s: float = 18
     ids=["two", "one-of-five", "two-of-five", "all-it-has", "not-known", "another-answers"],
 )
 def test_a_group_is_blocked_by_three_failures_at_two_addresses_or_all_it_has(
-    evidence: Evidence, is_enough: bool
+    evidence: Evidence, is_enough: object
 ) -> None:
     assert evidence.is_enough is is_enough
 

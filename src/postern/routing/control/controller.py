@@ -245,9 +245,8 @@ class Controller:
             return
         standing = changed[1]
         if groups.is_proven(standing, self._knobs):
-            await self._deeds.withdraw(
-                standing, f"{standing.canaries} messages in a row went direct"
-            )
+            why = f"{standing.canaries} messages in a row went direct"
+            await self._deeds.withdraw(standing, why)
         elif standing.state is GroupState.PROBING:
             await self._canaries.claim(group)
         elif is_good is False:

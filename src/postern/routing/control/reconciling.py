@@ -1,4 +1,4 @@
-"""Keeps what stands and the routes that hold in step: after a kill, a person's hand, another worker.
+"""Keeps standings and routes in step: after a kill, a person's hand, another worker's deed.
 
 Looked at twice a second: what others changed in either database holds here within that time, and
 mail that waits goes even where no new mail comes in.
@@ -14,7 +14,7 @@ from postern.routing.control.deeds import Deeds
 from postern.routing.control.standings import Standings
 from postern.routing.paths import groups
 from postern.routing.paths.groups import GroupState, Standing
-from postern.routing.routes.route import PinnedRoute, Policy, RouteMatch
+from postern.routing.routes.route import GroupPolicy, PinnedRoute, Policy, RouteMatch
 from postern.routing.routes.table import RouteTable
 from postern.runtime.clock import Clock
 
@@ -94,9 +94,8 @@ class Reconciling:
             elif policy is not None and policy.policy is Policy.NEVER:
                 await self._deeds.withdraw(standing, f"{policy.author} set the policy to never")
             return
-        if policy is not None and policy.policy is Policy.AUTOMATIC:
-            if standing.quiet_until and policy.set_at >= standing.since:
-                await self._standings.change(standing.group, groups.asked_again)
+        if policy is not None and _asks_again(policy, standing):
+            await self._standings.change(standing.group, groups.asked_again)
         if standing.state is GroupState.DEGRADED:
             self._controller.suspect(standing.group)
 
@@ -108,7 +107,7 @@ class Reconciling:
             await self._deeds.adopt(route)
 
     def _open_new_ways(self) -> None:
-        """Mail that waits for a group goes as soon as a route for it stands, and after a restart."""
+        """Mail that waits goes as soon as a route for it stands, and after a restart."""
         routes = self._table.routes()
         known, self._known_routes = self._known_routes, {route.id for route in routes}
         for route in routes:
@@ -118,3 +117,9 @@ class Reconciling:
             group = route.value if is_group else self._group_of(route.value)
             if group is not None:
                 self._deeds.open(group)
+
+
+def _asks_again(policy: GroupPolicy, standing: Standing) -> bool:
+    """Whether somebody said "automatic" after he, or another, had withdrawn the relay."""
+    is_automatic = policy.policy is Policy.AUTOMATIC
+    return is_automatic and standing.quiet_until > 0 and policy.set_at >= standing.since

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -89,7 +90,7 @@ class Standings:
             after = make(before)
             if after is None or replace(after, version=before.version) == before:
                 return None
-            written = await self._on_thread(lambda b=before, a=after: self._store.swap(b, a))
+            written = await self._on_thread(partial(self._store.swap, before, after))
             if written is not None:
                 self._known[group] = written
                 return before, written
@@ -104,7 +105,7 @@ class Standings:
             if not standing.is_history(now):
                 continue
             try:
-                if await self._on_thread(lambda s=standing: self._store.forget(s)):
+                if await self._on_thread(partial(self._store.forget, standing)):
                     self._known.pop(standing.group, None)
             except (DatabaseTroubleError, OSError) as error:
                 log.warning("groups.unwritten", group=standing.group, error=str(error))

@@ -57,7 +57,7 @@ class StandingStore:
         return self._watch.changed()
 
     def all(self) -> list[Standing]:
-        """Every group that is not simply direct, or was not lately; unreadable ones are left out."""
+        """Every group that is not simply direct, or was not lately, as far as it can be read."""
         table = standing_table
         query = sa.select(table.c.version, table.c.value).limit(MAX_STANDINGS)
 

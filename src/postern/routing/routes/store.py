@@ -145,7 +145,7 @@ class RouteStore:
             found = _select(connection, route_table.c.id == key)
         return found[0] if found else None
 
-    def set_policy(self, group: str, policy: Policy | None) -> GroupPolicy | None | Refused:
+    def set_policy(self, group: str, policy: Policy | None) -> GroupPolicy | Refused | None:
         """What Postern does by itself for a group; None: what ``[paths] relay`` says."""
         if not group or len(group) > MAX_GROUP_CHARS or not group.isprintable():
             return Refused(Problem.MALFORMED, f"{group!r} is no MX group")
