@@ -57,13 +57,17 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Egress:
-    """A way out: direct (with a source address) or a relay with credentials."""
+    """A way out: direct (with a source address) or a relay with credentials.
+
+    ``hop_key``: mail that leaves through it is marked under this key, see ``postern.mail.hops``.
+    """
 
     name: str
     source_ip: str | None = None
     helo: str | None = None
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    hop_key: bytes = field(default=b"", repr=False)
 
 
 RELAY_GROUP = "relay:"

@@ -7,6 +7,7 @@ import structlog
 from postern.journal.record import Because
 from postern.mail.content import BytesContent, Content, PrefixedContent
 from postern.mail.finding import Finding, Result, Whose
+from postern.mail.hops import relays_of
 from postern.mail.message.summary import Summary
 from postern.mail.received import received_header, with_keyword
 from postern.mail.reply import Reply, reply
@@ -314,6 +315,7 @@ class Intake:
             content,
             conversation,
             transaction.deliveries,
+            hops=relays_of(summary.marks, services.hop_key) if summary.marks else (),
         )
 
     def _origin(self) -> Origin:

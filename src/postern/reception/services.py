@@ -30,7 +30,10 @@ class Outgoing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The rooms that a session leans on. ``policy`` None: nobody is examined."""
+    """The rooms that a session leans on.
+
+    ``policy`` None: nobody is examined. ``hop_key``: of the marks on mail that left through relays.
+    """
 
     settings: ReceptionSettings
     spool: Spool
@@ -43,3 +46,4 @@ class Services:
     tally: Tally = field(default_factory=Tally)
     policy: Policy | None = None
     patient: PatientClients = field(default_factory=PatientClients)
+    hop_key: bytes = field(default=b"", repr=False)

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from postern.journal.record import AttemptRecord
 from postern.mail.envelope import TlsWish
+from postern.mail.hops import has_passed
 from postern.mail.paths import Path
 from postern.mail.route import RELAY_GROUP, Egress, SmtpRoute, Target, TlsDemand, TlsPolicy, Way
 from postern.routing.mandates import Mandates
@@ -163,7 +164,9 @@ class Chooser:
         )
 
     def _carries(self, relay: Relay, route: SmtpRoute, facts: MessageFacts, by_person: str) -> bool:
-        if relay.name in facts.hops or relay.name == route.egress.name:
+        if facts.hops and has_passed(relay.name, facts.hops):
+            return False
+        if relay.name == route.egress.name:
             return False
         if _needs_tls(route, facts) and not relay.settings.enforces_tls:
             return False

@@ -46,7 +46,7 @@ class EgressSettings:
 
     ``source_ip``: address to connect from; only mail hosts of its family are then used.
     ``addresses``: what mail leaves the relay from, where that is not where it takes it.
-    ``enforces_tls``: it keeps to DANE, MTA-STS and REQUIRETLS, so mail that needs them may take it.
+    ``hop_key``: what mail that leaves through a relay is marked with. ``enforces_tls``: it keeps to DANE, MTA-STS and REQUIRETLS, so mail that needs them may take it.
     """
 
     name: str
@@ -58,10 +58,12 @@ class EgressSettings:
     tls: TlsPolicy = TlsPolicy.OPPORTUNISTIC
     addresses: tuple[str, ...] = ()
     enforces_tls: bool = False
+    hop_key: bytes = field(default=b"", repr=False)
 
     def as_egress(self) -> Egress:
         """What delivery needs of it."""
-        return Egress(self.name, self.source_ip, self.helo, self.username, self.password)
+        key = b"" if self.relay is None else self.hop_key
+        return Egress(self.name, self.source_ip, self.helo, self.username, self.password, key)
 
 
 @dataclass(frozen=True, slots=True)

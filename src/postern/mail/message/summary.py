@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from postern.mail import hops
 from postern.mail.address import Address
 from postern.mail.message.header import HeaderScan, fields_pattern
 from postern.mail.message.mailbox import parse_mailboxes
@@ -11,7 +12,8 @@ _MAX_SUBJECT_CHARS = 256
 _MAX_MESSAGE_ID_CHARS = 256
 _MAX_FROM_CHARS = 320
 _WANTED = fields_pattern(
-    b"received", b"from", b"subject", b"message-id", b"date", b"bcc", b"resent-bcc"
+    b"received", b"from", b"subject", b"message-id", b"date", b"bcc", b"resent-bcc",
+    b"x-postern-hop",
 )
 _HIDDEN = frozenset({b"bcc", b"resent-bcc"})
 _REQUIRED = (b"date", b"message-id", b"from")
@@ -23,7 +25,8 @@ class Summary:
 
     ``from_header``: the visible From's first address, or its text where it has none to be sure of
     (then ``from_address`` is None). ``message_id`` keeps its angle brackets. ``header_end``: offset
-    of the body's first octet. ``received_count``: hops so far, for the loop guard. ``is_complete``
+    of the body's first octet. ``received_count``: hops so far, for the loop guard; ``marks``: the
+    bodies of fields that relays of ours were marked with (see ``postern.mail.hops``). ``is_complete``
     False: no empty line ended the header. ``is_overlong``: over 256 kB or 5,000 fields.
     ``is_fit`` True: ``fix_submission`` would find nothing to mend (RFC 6409 §8); most submitted
     mail is so, and needs no second look.
@@ -40,6 +43,7 @@ class Summary:
     is_complete: bool
     is_overlong: bool
     is_fit: bool
+    marks: tuple[bytes, ...] = ()
 
 
 def summarise(head: bytes) -> Summary:
@@ -51,12 +55,16 @@ def summarise(head: bytes) -> Summary:
     scan = HeaderScan(head)
     received = froms = hidden = 0
     raw: dict[bytes, bytes] = {}
+    marks: list[bytes] = []
     for written, value in scan.pick(_WANTED):
         name = written.lower()
         if name == b"received":
             received += 1
         elif name in _HIDDEN:
             hidden += 1
+        elif name == hops.NAME:
+            if len(marks) < hops.MAX_MARKS:
+                marks.append(value)
         else:
             froms += name == b"from"
             raw.setdefault(name, value)
@@ -77,4 +85,5 @@ def summarise(head: bytes) -> Summary:
         is_fit=not hidden
         and scan.starts_with_field
         and all(raw.get(name, b"").strip() for name in _REQUIRED),
+        marks=tuple(marks),
     )
