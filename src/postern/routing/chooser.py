@@ -69,10 +69,6 @@ class Fits(Protocol):
 class Steering(Protocol):
     """What the path controller tells of a group, and wants to hear."""
 
-    def seen(self, group: str, egress: Egress, targets: Sequence[Target]) -> None:
-        """These are the addresses of the group, as far as this domain's mail hosts tell."""
-        ...
-
     def may_relay(self, group: str) -> bool:
         """Whether a relay may be taken without a person's word: none has just withdrawn one."""
         ...
@@ -172,7 +168,9 @@ class Chooser:
             return False
         if relay.name == by_person or facts.aligned or not facts.sender_domain:
             return True
-        return self._mandates.covers(facts.sender_domain, relay)
+        # Our own users' domains are few. A stranger's is asked about only where it may matter soon.
+        ask = facts.mail_class is MailClass.USER or bool(self._board.of_group(route.group))
+        return self._mandates.covers(facts.sender_domain, relay, ask=ask)
 
     # --- in which order ---------------------------------------------------------------------------
 
@@ -193,20 +191,20 @@ class Chooser:
     def _ordered(
         self, route: SmtpRoute, pin: PinnedRoute | None, may: tuple[str, ...]
     ) -> tuple[Way, ...]:
-        self._steering.seen(route.group, route.egress, route.targets)
         direct = self._by_health(route, route.egress)
         if pin is None:
             return (*direct, *self._other_sources(route, direct), *self._fallbacks(route, may))
         reason = _reason(pin)
         relay = self._relays[pin.via]
         if relay is None:
-            return (*self._pinned_source(route, pin.via, reason), *map(_as_fallback, direct))
+            return (*self._pinned_source(route, pin.via, reason), *direct)
         if relay.name not in may:
             return (*direct, *self._other_sources(route, direct))
         through = self._through(relay, reason)
         if not self._is_well(relay):
             return (*direct, *map(_as_fallback, through))
-        return (*through, *map(_as_fallback, direct))
+        # What the relay cannot take, or does not, falls back again.
+        return (*through, *direct)
 
     def _canary(self, route: SmtpRoute, facts: MessageFacts, pin: PinnedRoute) -> tuple[Way, ...]:
         """The direct path first, to see; the relay as soon as the network fails it."""
@@ -236,7 +234,7 @@ class Chooser:
             fits = [way for way in direct if _is_reachable(way.target, egress)]
             for way in fits[:MAX_OTHER_SOURCE]:
                 reason = f"nothing answered through {route.egress.name}"
-                yield Way(egress, way.target, is_fallback=True, group=route.group, reason=reason)
+                yield Way(egress, way.target, group=route.group, reason=reason)
 
     def _pinned_source(self, route: SmtpRoute, via: str, reason: str) -> Iterable[Way]:
         """Straight to the mail hosts, from another address of ours."""

@@ -57,14 +57,14 @@ class Mandates:
         self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
         self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}
 
-    def covers(self, domain: str, relay: Relay) -> bool:
+    def covers(self, domain: str, relay: Relay, *, ask: bool = True) -> bool:
         """Whether all addresses of ``relay`` may send for ``domain``, as far as is known now.
 
-        What is not known is asked for in the background; the answer until then is False.
+        What is not known is False; with ``ask`` it is asked for in the background.
         """
         key = (domain, relay.name)
         known = self._known.get(key)
-        if known is None or self._clock.monotonic() >= known.until:
+        if ask and (known is None or self._clock.monotonic() >= known.until):
             self._begin(key, relay)
         return known is not None and known.covers is True
 

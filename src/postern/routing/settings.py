@@ -46,7 +46,8 @@ class EgressSettings:
 
     ``source_ip``: address to connect from; only mail hosts of its family are then used.
     ``addresses``: what mail leaves the relay from, where that is not where it takes it.
-    ``hop_key``: what mail that leaves through a relay is marked with. ``enforces_tls``: it keeps to DANE, MTA-STS and REQUIRETLS, so mail that needs them may take it.
+    ``hop_key``: what mail that leaves through a relay is marked with.
+    ``enforces_tls``: it keeps to DANE, MTA-STS and REQUIRETLS: mail that needs them may take it.
     """
 
     name: str

@@ -12,7 +12,13 @@ _MAX_SUBJECT_CHARS = 256
 _MAX_MESSAGE_ID_CHARS = 256
 _MAX_FROM_CHARS = 320
 _WANTED = fields_pattern(
-    b"received", b"from", b"subject", b"message-id", b"date", b"bcc", b"resent-bcc",
+    b"received",
+    b"from",
+    b"subject",
+    b"message-id",
+    b"date",
+    b"bcc",
+    b"resent-bcc",
     b"x-postern-hop",
 )
 _HIDDEN = frozenset({b"bcc", b"resent-bcc"})
@@ -26,8 +32,8 @@ class Summary:
     ``from_header``: the visible From's first address, or its text where it has none to be sure of
     (then ``from_address`` is None). ``message_id`` keeps its angle brackets. ``header_end``: offset
     of the body's first octet. ``received_count``: hops so far, for the loop guard; ``marks``: the
-    bodies of fields that relays of ours were marked with (see ``postern.mail.hops``). ``is_complete``
-    False: no empty line ended the header. ``is_overlong``: over 256 kB or 5,000 fields.
+    marks of relays (see ``postern.mail.hops``). ``is_complete`` False: no empty line ended the
+    header. ``is_overlong``: over 256 kB or 5,000 fields.
     ``is_fit`` True: ``fix_submission`` would find nothing to mend (RFC 6409 §8); most submitted
     mail is so, and needs no second look.
     """

@@ -7,14 +7,13 @@ without its route, which is then over (see ``reconciling``).
 """
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 
 import structlog
 
 from postern.journal.record import AttemptRecord
 from postern.mail.paths import Observation, Path, Sign
-from postern.mail.route import RELAY_GROUP, Egress, Target, TlsPolicy
+from postern.mail.route import RELAY_GROUP
 from postern.routing.control import verdicts
 from postern.routing.control.canaries import Canaries
 from postern.routing.control.deeds import Deeds
@@ -22,6 +21,7 @@ from postern.routing.control.evidence import gather
 from postern.routing.control.standings import Standings
 from postern.routing.paths import groups
 from postern.routing.paths.board import Board
+from postern.routing.paths.census import Census
 from postern.routing.paths.groups import Evidence, GroupState, Knobs, Remedy, Standing
 from postern.routing.paths.health import is_good
 from postern.routing.relays import Relay, Relays
@@ -30,11 +30,8 @@ from postern.runtime.clock import Clock
 
 log = structlog.get_logger("postern.routing")
 
-MAX_GROUPS = 5_000
-"""Groups whose addresses are remembered, those met longest ago go first."""
-MAX_ADDRESSES = 60
-CLOSER_S = 60.0
-"""How often a group's other addresses are asked to be tested."""
+MAX_RELAYED = 5_000
+"""Groups of which it is remembered that only a relay answered."""
 ALARM_S = 600.0
 """How often a relay that locks us out is told of in the log."""
 
@@ -44,46 +41,47 @@ class Controller:
 
     Args:
         board: where what was seen of paths is kept.
+        census: the addresses of groups.
         table: the routes that hold.
         relays: where relays are.
+        egresses: names of those that are none.
         standings: how groups stand.
         deeds: makes routes and takes them back, and tells of it.
         clock: for what is old.
         knobs: how careful it is.
-        test: has a group's direct addresses tested soon, in the background.
     """
 
     def __init__(
         self,
         board: Board,
+        census: Census,
         table: RouteTable,
         relays: Relays,
+        egresses: Sequence[str],
         standings: Standings,
         deeds: Deeds,
         clock: Clock,
         knobs: Knobs,
-        test: Callable[[str], None],
     ) -> None:
         self._board = board
+        self._census = census
         self._table = table
         self._relays = relays
+        self._egresses = tuple(egresses)
         self._standings = standings
         self._deeds = deeds
         self._clock = clock
         self._knobs = knobs
-        self._test = test
         self._canaries = Canaries(standings, clock)
-        self._targets: OrderedDict[str, dict[Path, None]] = OrderedDict()
         self._relayed: dict[str, int] = {}
-        self._closer_at: dict[str, float] = {}
         self._alarm_at: dict[str, float] = {}
         self._deciding: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         board.on_change(self._path_changed)
 
-    def serve(self, relays: Relays, knobs: Knobs) -> None:
-        """After a reload: other relays, other care."""
-        self._relays, self._knobs = relays, knobs
+    def serve(self, relays: Relays, egresses: Sequence[str], knobs: Knobs) -> None:
+        """After a reload: other ways out, other care."""
+        self._relays, self._egresses, self._knobs = relays, tuple(egresses), knobs
 
     # --- told by delivery -------------------------------------------------------------------------
 
@@ -126,19 +124,6 @@ class Controller:
 
     # --- told and asked by the chooser ------------------------------------------------------------
 
-    def seen(self, group: str, egress: Egress, targets: Sequence[Target]) -> None:
-        """Remember the addresses of a group."""
-        known = self._targets.get(group)
-        if known is None:
-            known = self._targets[group] = {}
-            if len(self._targets) > MAX_GROUPS:
-                self._targets.popitem(last=False)
-        for target in targets:
-            is_encrypted = target.tls.policy is not TlsPolicy.NEVER
-            known[Path(egress.name, target.ip, target.port, is_encrypted)] = None
-        while len(known) > MAX_ADDRESSES:
-            known.pop(next(iter(known)))
-
     def may_relay(self, group: str) -> bool:
         """Whether a relay may be taken without a person's word: none has just withdrawn one."""
         standing = self._standings.of(group)
@@ -168,7 +153,7 @@ class Controller:
             if standing is None or not standing.state.is_relayed:
                 self._relayed[group] = self._relayed.get(group, 0) + 1
                 self.suspect(group)
-                if len(self._relayed) > MAX_GROUPS:
+                if len(self._relayed) > MAX_RELAYED:
                     self._relayed.clear()
 
     # --- deciding ---------------------------------------------------------------------------------
@@ -179,8 +164,6 @@ class Controller:
             return
         evidence = self.evidence(group)
         if not evidence.is_enough:
-            if evidence.failures:
-                self._look_closer(group)
             return
         now = self._clock.now()
         standing = self._standings.of(group) or Standing(group)
@@ -189,31 +172,30 @@ class Controller:
         name = "" if relay is None else relay.name
         remedy = groups.remedy(standing, policy, name, now)
         if remedy is not Remedy.NOTHING:
-            self._look_closer(group)
             self._deciding.add(group)
             self._begin(self._act(group, remedy, name, evidence))
 
     def evidence(self, group: str) -> Evidence:
         """What speaks against its direct paths now."""
-        targets = tuple(self._targets.get(group, ()))
+        addresses = {
+            (egress, target.ip, target.port)
+            for egress in self._egresses
+            for target in self._census.targets(group, egress)
+        }
+        paths = [Path(*address, encrypted=True) for address in sorted(addresses)]
         relayed = self._relayed.get(group, 0)
-        return gather(self._board, group, targets, relayed, self._clock.now())
-
-    def _look_closer(self, group: str) -> None:
-        """Have the other addresses tested: those nobody has asked may answer."""
-        now = self._clock.monotonic()
-        if now >= self._closer_at.get(group, 0.0):
-            if len(self._closer_at) > MAX_GROUPS:
-                self._closer_at.clear()
-            self._closer_at[group] = now + CLOSER_S
-            self._test(group)
+        return gather(self._board, group, paths, relayed, self._clock.now())
 
     def _well_relay(self) -> Relay | None:
         """The first that is well and whose address is known."""
-        for relay in self._relays:
-            if relay.targets and not all(self._board.is_last(path) for path in relay.paths()):
-                return relay
-        return None
+        return next((relay for relay in self._relays if self.is_well(relay.name)), None)
+
+    def is_well(self, name: str) -> bool:
+        """Whether a relay can take mail now, as far as is known."""
+        relay = self._relays[name]
+        if relay is None or not relay.targets:
+            return False
+        return not all(self._board.is_last(path) for path in relay.paths())
 
     async def _act(self, group: str, remedy: Remedy, relay: str, evidence: Evidence) -> None:
         try:

@@ -13,7 +13,7 @@ from postern.routing.control.controller import Controller
 from postern.routing.control.deeds import Deeds
 from postern.routing.control.standings import Standings
 from postern.routing.paths import groups
-from postern.routing.paths.groups import GroupState, Standing
+from postern.routing.paths.groups import GroupState, Knobs, Standing
 from postern.routing.routes.route import GroupPolicy, PinnedRoute, Policy, RouteMatch
 from postern.routing.routes.table import RouteTable
 from postern.runtime.clock import Clock
@@ -36,6 +36,8 @@ class Reconciling:
         table: the routes that hold.
         refresh: reads what people changed.
         group_of: the MX group of a domain, if it is known without asking.
+        test: has a group's direct addresses tested soon, in the background.
+        knobs: how often.
         clock: for what is old.
     """
 
@@ -47,6 +49,8 @@ class Reconciling:
         table: RouteTable,
         refresh: Callable[[], object],
         group_of: Callable[[str], str | None],
+        test: Callable[[str], None],
+        knobs: Knobs,
         clock: Clock,
     ) -> None:
         self._controller = controller
@@ -55,9 +59,16 @@ class Reconciling:
         self._table = table
         self._refresh = refresh
         self._group_of = group_of
+        self._test = test
+        self._knobs = knobs
+        self._asked_at: dict[str, float] = {}
         self._clock = clock
         self._known_routes: set[str] = set()
         self._swept_at = clock.monotonic()
+
+    def serve(self, group_of: Callable[[str], str | None], knobs: Knobs) -> None:
+        """After a reload: another router, other care."""
+        self._group_of, self._knobs = group_of, knobs
 
     async def keep_going(self) -> None:
         """Look twice a second until cancelled."""
@@ -81,6 +92,8 @@ class Reconciling:
             await self._check(standing)
         for route in self._table.automatic():
             await self._check_route(route)
+        relayed = {one.group for one in self._standings if one.state.is_relayed}
+        self._asked_at = {k: v for k, v in self._asked_at.items() if k in relayed}
         if self._clock.monotonic() - self._swept_at >= SWEEP_S:
             self._swept_at = self._clock.monotonic()
             await self._standings.sweep()
@@ -93,11 +106,22 @@ class Reconciling:
                 await self._deeds.let_go(standing)
             elif policy is not None and policy.policy is Policy.NEVER:
                 await self._deeds.withdraw(standing, f"{policy.author} set the policy to never")
+            elif standing.state is GroupState.RELAYED:
+                self._test_again(standing)
             return
         if policy is not None and _asks_again(policy, standing):
             await self._standings.change(standing.group, groups.asked_again)
         if standing.state is GroupState.DEGRADED:
             self._controller.suspect(standing.group)
+
+    def _test_again(self, standing: Standing) -> None:
+        """Test the direct path of a relayed group at its interval, well as it may seem."""
+        last = max((one.at for one in standing.tests), default=standing.since)
+        last = max(last, self._asked_at.get(standing.group, 0.0))
+        now = self._clock.now()
+        if now - last >= standing.interval_s(self._knobs):
+            self._asked_at[standing.group] = now
+            self._test(standing.group)
 
     async def _check_route(self, route: PinnedRoute) -> None:
         standing = self._standings.of(route.value)
