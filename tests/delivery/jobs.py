@@ -9,6 +9,7 @@ from postern.delivery.settings import DeliverySettings
 from postern.mail.address import Address
 from postern.mail.content import BytesContent, Content
 from postern.mail.envelope import Recipient, Sender
+from postern.mail.paths import Observation, Path, Sign
 from postern.mail.route import Egress, SmtpRoute, Target, TlsDemand, TlsPolicy, Way
 from postern.runtime.clock import FakeClock
 
@@ -64,6 +65,25 @@ def route(
 def settings(**changes: object) -> DeliverySettings:
     values: dict[str, object] = {"helo": "us.test", "tick_s": 0.02, "quit_timeout_s": 1.0}
     return DeliverySettings(**(values | changes))  # type: ignore[arg-type]  # a test's shorthand
+
+
+class Watch:
+    """Remembers what it is told of paths."""
+
+    def __init__(self) -> None:
+        self.seen: list[Observation] = []
+        self.losers: list[Path] = []
+
+    def saw(self, observation: Observation) -> None:
+        self.seen.append(observation)
+
+    def lost(self, path: Path) -> None:
+        self.losers.append(path)
+
+    def signs(self, target: Target | None = None) -> list[tuple[Sign, bool]]:
+        """What was seen, of one target or of all, and whether it was final."""
+        port = None if target is None else target.port
+        return [(o.sign, o.is_final) for o in self.seen if port in {None, o.path.port}]
 
 
 async def until(condition: object, within_s: float = 10.0) -> None:

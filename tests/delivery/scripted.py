@@ -19,6 +19,8 @@ class Act(Enum):
     STALL = "stall"  # keeps the line, reads nothing
     RESET = "reset"
     SILENCE = "silence"
+    IGNORE = "ignore"  # says nothing, reads on
+    TRICKLE = "trickle"  # an octet of a reply that never ends, at each look at the connection
     FLOOD = "flood"
 
 
@@ -31,6 +33,7 @@ class Script:
     """What it says. ``answers`` are by verb, or by whole line, which goes first.
 
     ``once`` is used up. ``DOT`` answers the end of the message and ``MIDDLE`` its first octets.
+    ``hold``: it greets only once this is set.
     """
 
     greeting: Answer = "220 peer.test ESMTP"
@@ -39,6 +42,7 @@ class Script:
     once: dict[str, Answer] = field(default_factory=dict)
     tls: ssl.SSLContext | None = None
     after_starttls: bytes | Act | None = None
+    hold: asyncio.Event | None = None
 
 
 @dataclass
@@ -71,6 +75,8 @@ class Peer:
         self.writers.append(writer)
         self.is_secure = False
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            if self.script.hold is not None:
+                await self.script.hold.wait()
             if await self.say(self.script.greeting, reader, writer):
                 await self.converse(reader, writer)
         writer.close()
@@ -171,13 +177,31 @@ class Peer:
             case Act.SILENCE:
                 await reader.read()
                 return False
+            case Act.IGNORE:
+                return True
+            case Act.TRICKLE:
+                return await trickle(writer)
             case Act.STALL:
                 await asyncio.Event().wait()
                 return False
             case Act.FLOOD:
-                while True:
-                    writer.write(b"250-" + b"x" * 500 + b"\r\n")
-                    await writer.drain()
+                return await flood(writer)
+
+
+async def flood(writer: asyncio.StreamWriter) -> bool:
+    """A reply of very many lines."""
+    while True:
+        writer.write(b"250-" + b"x" * 500 + b"\r\n")
+        await writer.drain()
+
+
+async def trickle(writer: asyncio.StreamWriter) -> bool:
+    """A reply of one line that never ends, octet by octet."""
+    writer.write(b"250-")
+    while not writer.is_closing():
+        writer.write(b"x")
+        await asyncio.sleep(0.005)
+    return False
 
 
 def reset(writer: asyncio.StreamWriter) -> None:

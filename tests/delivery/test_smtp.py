@@ -221,9 +221,9 @@ async def test_address_that_swallows_connections_is_no_answer() -> None:
     (Script(answers={"RCPT": "421 4.3.2 no"}), Cause.REPLY),
     (Script(answers={"RCPT": "whatever"}), Cause.PROTOCOL),
     (Script(answers={"DATA": Act.FLOOD}), Cause.PROTOCOL),
-    (Script(answers={"DOT": Act.CLOSE}), Cause.CLOSED),
-    (Script(answers={"DOT": Act.RESET}), Cause.RESET),
-    (Script(answers={"DOT": Act.SILENCE}), Cause.SILENT),
+    (Script(answers={"DOT": Act.CLOSE}), Cause.LOST_AFTER_DOT),
+    (Script(answers={"DOT": Act.RESET}), Cause.LOST_AFTER_DOT),
+    (Script(answers={"DOT": Act.SILENCE}), Cause.LOST_AFTER_DOT),
     (Script(answers={"DOT": "421 4.3.2 no"}), Cause.REPLY),
 ])  # fmt: skip
 async def test_misbehaving_peer_defers_with_its_cause(script: Script, expected: Cause) -> None:

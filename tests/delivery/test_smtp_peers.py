@@ -43,7 +43,7 @@ def to(port: int) -> Target:
     (("-q", "MAIL"), Deferred, None),
     (("-q", "RCPT"), Deferred, None),
     (("-q", "DATA"), Deferred, None),
-    (("-q", "."), Deferred, Cause.CLOSED),
+    (("-q", "."), Deferred, Cause.LOST_AFTER_DOT),
     (("-Q", "EHLO"), Deferred, Cause.REPLY),
     (("-Q", "RCPT"), Deferred, Cause.REPLY),
     (("-Q", "."), Deferred, Cause.REPLY),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from postern.queue.retry import JITTER, next_attempt, retry_delay_s
+from postern.queue.retry import AFTER_DOT_S, JITTER, next_attempt, retry_delay_s
 from postern.queue.settings import QueueSettings
 
 PLAIN = QueueSettings()
@@ -40,6 +40,14 @@ def test_any_growth_gives_a_finite_delay_under_the_longest(growth: float) -> Non
 )
 def test_what_a_peer_asks_for_is_taken_within_bounds(asked_s: float | None, delay_s: float) -> None:
     assert next_attempt(0.0, 5 * DAY_S, 1, PLAIN, MIDDLE, asked_s) == pytest.approx(delay_s)
+
+
+@pytest.mark.parametrize(("tries", "delay_s"), [(1, 900), (2, 900), (3, 1200), (7, 14_400)])
+def test_mail_that_may_have_arrived_waits_a_quarter_of_an_hour_at_least(
+    tries: int, delay_s: float
+) -> None:
+    due = next_attempt(0.0, 5 * DAY_S, tries, PLAIN, MIDDLE, least_s=AFTER_DOT_S)
+    assert due == pytest.approx(delay_s)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,13 @@ def test_each_recipient_ends_by_its_own_outcome() -> None:
     assert settled.last == {}
 
 
+def test_mail_that_may_have_arrived_waits_a_quarter_of_an_hour_at_least() -> None:
+    made = message(1, "a@x.test")
+    lost = Deferred(reply(451, "4.4.2", "cut off"), Cause.LOST_AFTER_DOT, "", Whose.BETWEEN)
+    settle(made, made.deliveries, JobResult((lost,), ()), NOW, PLAIN, 0.5)
+    assert made.deliveries[0].due == NOW + 900
+
+
 def test_attempts_go_to_the_recipients_they_were_made_for() -> None:
     made = message(1, "a@x.test", "b@x.test")
     wild = attempt(0, 7, -1)

@@ -174,6 +174,9 @@ def delivery_settings(config: Config) -> DeliverySettings:
         helo=config.hostname,
         connect_timeout_s=delivery.connect_timeout_s,
         session_budget_s=delivery.session_budget_s,
+        hedge_s=delivery.hedge_s,
+        relay_after_s=delivery.relay_after_s,
+        slow_after_s=delivery.slow_after_s,
         final_dot_timeout_s=delivery.final_dot_timeout_s,
         reuse_idle_s=delivery.reuse_idle_s,
     )

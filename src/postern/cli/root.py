@@ -52,6 +52,7 @@ COMMANDS = {
     "why": Command("why", "what happened to a message, and whose side it is"),
     "trace": Command("trace", "everything on file for one trace code"),
     "queue": Command("queue", "what waits and why; hold, release, retry, cancel, reroute"),
+    "paths": Command("paths", "MX groups, and how well each way to them does"),
     "sendmail": Command("sendmail", "take a message on stdin, as sendmail(8) does", True),
     "mailq": Command("mailq", "what waits, as mailq(1) prints it", True),
 }

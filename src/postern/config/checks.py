@@ -26,7 +26,7 @@ _PAGE = re.compile(r"https?://[!-~]{1,200}")
 def doubts(config: Config) -> list[Doubt]:
     """Everything that does not fit, errors and warnings, in the order of the file's tables."""
     every: list[Callable[[Config], Iterator[Doubt]]] = [
-        _top, _listeners, _certificates, _resolvers, _egresses, _delivery, _queue, _notices,
+        _top, _listeners, _certificates, _resolvers, _egresses, _delivery, _paths, _queue, _notices,
         _blocklists, _checks, _greylist, _content, _quarantine, _console, scanner_doubts,
         provider_doubts,
     ]  # fmt: skip
@@ -201,6 +201,11 @@ def _queue(config: Config) -> Iterator[Doubt]:
         yield Doubt(("queue", "max_retry_s"), "expected no less than first_retry_s")
     if queue.expire_s <= queue.first_retry_s:
         yield Doubt(("queue", "expire_s"), "expected more than first_retry_s")
+
+
+def _paths(config: Config) -> Iterator[Doubt]:
+    if config.paths.retest_s < config.paths.first_retest_s:
+        yield Doubt(("paths", "retest_s"), "expected no less than first_retest_s")
 
 
 def _greylist(config: Config) -> Iterator[Doubt]:

@@ -164,6 +164,17 @@ class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
     session_budget_s: Annotated[
         Seconds, Meta(description="for a whole attempt until DATA is answered 354")
     ] = 300.0
+    hedge_s: Annotated[
+        Seconds,
+        Meta(description="for an address to greet, before the next one is tried beside it"),
+    ] = 3.0
+    relay_after_s: Annotated[
+        Seconds,
+        Meta(description="for any address to greet, before a relay is tried that may step in"),
+    ] = 6.0
+    slow_after_s: Annotated[
+        Seconds, Meta(description="an attempt older than this is a slow one")
+    ] = 15.0
     final_dot_timeout_s: Annotated[
         Seconds, Meta(description="for the reply after the message (RFC 5321 §4.5.3.2.6)")
     ] = 600.0
@@ -174,6 +185,19 @@ class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
     reuse_idle_s: Annotated[
         float, Meta(ge=0, description="how long an idle connection is kept for more mail; 0: not")
     ] = 2.0
+
+
+class Paths(Struct, frozen=True, forbid_unknown_fields=True):
+    """How blocked paths are tested, without mail (`docs/paths.md`)."""
+
+    first_retest_s: Annotated[
+        Seconds, Meta(description="first test of a blocked path after this; then more seldom")
+    ] = 15.0
+    retest_s: Annotated[Seconds, Meta(description="longest time between two tests of a path")] = (
+        1800.0
+    )
+    probes: Annotated[Count, Meta(description="tests at a time, in all")] = 20
+    probes_per_minute: Annotated[Count, Meta(description="tests a minute, in all")] = 300
 
 
 class Queue(Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,7 +10,7 @@ from postern.delivery.settings import DeliverySettings
 from postern.delivery.smtp_connection import SmtpConnection
 from postern.mail.finding import Whose
 from postern.mail.outcome import Cause, Deferred, Outcome, Refused
-from postern.mail.route import LmtpRoute, TlsPolicy
+from postern.mail.route import IN_CLEAR, LmtpRoute, TlsPolicy
 from postern.mail.smtp.client_opening import ClientConfig
 from postern.mail.smtp.client_outcomes import own_words
 from postern.runtime.clock import Clock
@@ -60,7 +60,7 @@ class LmtpDelivery:
         )
         connection = self._opener.begin(config)
         self._pool.watch(connection)
-        not_opened = await self._opener.open(connection, place, TlsPolicy.NEVER)
+        not_opened = await self._opener.open(connection, place, IN_CLEAR)
         if not_opened is not None:
             return (not_opened.failure,) * len(job.recipients)
         return await self._send(route, job, connection)

@@ -9,7 +9,7 @@ from postern.delivery.smtp_connection import SmtpConnection
 from postern.delivery.tls import TlsContexts, server_name
 from postern.mail.finding import Whose
 from postern.mail.outcome import Cause, Deferred
-from postern.mail.route import TlsPolicy
+from postern.mail.route import TlsDemand, TlsPolicy
 from postern.mail.smtp.client import ClientMachine
 from postern.mail.smtp.client_opening import ClientConfig
 from postern.mail.smtp.client_outcomes import own_words
@@ -59,7 +59,7 @@ class Opener:
         return SmtpConnection(ClientMachine(config), config.remote, self._settings, self._clock)
 
     async def open(
-        self, connection: SmtpConnection, place: Place, tls: TlsPolicy
+        self, connection: SmtpConnection, place: Place, tls: TlsDemand
     ) -> NotOpened | None:
         """Connect and go through greeting, EHLO, STARTTLS and AUTH; None when it can carry mail."""
         try:
@@ -67,7 +67,8 @@ class Opener:
             if failure is not None:
                 connection.abandon()
                 return NotOpened(failure)
-            context = None if tls is TlsPolicy.NEVER else self._contexts.context(tls)
+            is_clear = tls.policy is TlsPolicy.NEVER
+            context = None if is_clear else self._contexts.context(tls.policy)
             if await connection.wait_ready(context, server_name(place.host)):
                 return None
         except OSError as error:  # the authorities' file cannot be read
@@ -85,7 +86,7 @@ class Opener:
     async def _connect(self, connection: SmtpConnection, place: Place) -> Deferred | None:
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(self._settings.connect_timeout_s):
+            async with connection.limit(self._settings.connect_timeout_s):
                 if place.path:
                     await loop.create_unix_connection(lambda: connection, place.path)
                 else:
@@ -93,5 +94,8 @@ class Opener:
                         lambda: connection, place.ip, place.port, local_addr=place.local
                     )
         except OSError as error:
-            return not_connected(error, connection.remote)
+            # Given up by us, it has its reason already.
+            return connection.machine.failure or not_connected(error, connection.remote)
+        finally:
+            connection.limit_is_over()
         return None

@@ -1,11 +1,12 @@
 """Open connections: those at work, those that rest until there is more mail, and their time limits.
 
-One coarse timer serves them all; it runs only while a connection is open.
+One coarse timer serves them all, and the attempts they are made for; it runs only while there are
+any.
 """
 
 import asyncio
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from postern.delivery.settings import DeliverySettings
 from postern.delivery.smtp_connection import SmtpConnection
@@ -14,8 +15,19 @@ from postern.runtime.clock import Clock
 Key = TypeVar("Key", bound=Hashable)
 
 
+class Timed(Protocol):
+    """Wants to know how time goes by."""
+
+    def look(self, now: float, /) -> None:
+        """Act on what is due at the monotonic second ``now``."""
+        ...
+
+
 class Pool(Generic[Key]):
-    """Connections by key: what two transactions must share to use one connection."""
+    """Connections by key: what two transactions must share to use one connection.
+
+    ``is_over``: it has been closed, and nothing new is to be opened.
+    """
 
     def __init__(self, settings: DeliverySettings, clock: Clock) -> None:
         self._settings = settings
@@ -23,9 +35,11 @@ class Pool(Generic[Key]):
         self._open: set[SmtpConnection] = set()
         self._resting: dict[Key, list[SmtpConnection]] = {}
         self._keys: dict[SmtpConnection, Key] = {}
+        self._attempts: set[Timed] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._empty: asyncio.Future[None] | None = None
         self._is_closing = False
+        self.is_over = False
 
     @property
     def open_count(self) -> int:
@@ -43,6 +57,16 @@ class Pool(Generic[Key]):
         connection.on_lost = self._forget
         if self._timer is None:
             self._arm()
+
+    def attend(self, attempt: Timed) -> None:
+        """Let it look at the time until ``leave``."""
+        self._attempts.add(attempt)
+        if self._timer is None:
+            self._arm()
+
+    def leave(self, attempt: Timed) -> None:
+        """It is over."""
+        self._attempts.discard(attempt)
 
     def take(self, key: Key) -> SmtpConnection | None:
         """The connection that rested last and can send at once, or None."""
@@ -76,6 +100,7 @@ class Pool(Generic[Key]):
         for connection in list(self._keys):
             connection.close()
         await self._wait_empty(grace_s)
+        self.is_over = True
         for connection in list(self._open):
             connection.abort()
         await self._wait_empty(1.0)
@@ -104,9 +129,12 @@ class Pool(Generic[Key]):
         self._timer = loop.call_later(self._settings.tick_s, self._look)
 
     def _look(self) -> None:
+        self._timer = None
+        if not self._open and not self._attempts:
+            return
+        self._arm()
         now = self._clock.monotonic()
         for connection in list(self._open):
             connection.look(now)
-        self._timer = None
-        if self._open:
-            self._arm()
+        for attempt in list(self._attempts):
+            attempt.look(now)

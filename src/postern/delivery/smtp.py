@@ -1,48 +1,89 @@
-"""One attempt by SMTP: an open connection if there is one, else its ways in order.
+"""One attempt by SMTP: an open connection if there is one, else its ways, racing.
 
 An address that cannot be reached, greets with 4xx or 5xx, or breaks off before it answered MAIL is
-passed over for the next (RFC 5321 §5.1); the first that answers MAIL decides. Where TLS is only
-opportunistic and a handshake was all that failed, one last try goes out in clear (RFC 7435): never
-with a password, and on record as a try of its own.
+passed over for the next (RFC 5321 §5.1), as ``delivery.race`` has it; the first that answers MAIL
+decides. Where TLS is only opportunistic and TLS was all that failed, everywhere, one last try goes
+out in clear (RFC 7435): never with a password, and on record as a try of its own. A message that
+was sent whole to a host that never answered for it goes to no other host (RFC 1047).
 
 Asking whether a server has a mailbox goes the same way, with an envelope and no message.
 """
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from postern.delivery.attempt import mail_of, name_of, records
 from postern.delivery.job import Job, JobResult
-from postern.delivery.opener import NotOpened, Opener, Place
 from postern.delivery.pool import Pool
+from postern.delivery.race import Race, Runner
 from postern.delivery.settings import DeliverySettings
+from postern.delivery.sightings import Sightings
+from postern.delivery.signs import sign_of_transaction
 from postern.delivery.smtp_connection import SmtpConnection
-from postern.delivery.tls import is_loopback
-from postern.journal.record import AttemptRecord
+from postern.delivery.tries import Tries
+from postern.delivery.way_opener import Key, WayOpener, key_of
 from postern.mail.content import BytesContent
 from postern.mail.envelope import Recipient, Sender
 from postern.mail.outcome import Cause, Deferred, Outcome
-from postern.mail.paths import UNWATCHED, PathWatch
-from postern.mail.route import TlsDemand, TlsPolicy, Way
-from postern.mail.smtp.client_auth import Login
-from postern.mail.smtp.client_opening import ClientConfig
+from postern.mail.paths import UNWATCHED, PathWatch, Sign
+from postern.mail.route import IN_CLEAR, Way
+from postern.mail.smtp.client import Want
 from postern.mail.smtp.client_outcomes import own_words
 from postern.runtime.clock import Clock
 
-IN_CLEAR = TlsDemand(TlsPolicy.NEVER)
 
+class _Attempt:
+    """An attempt as the pool's timer looks at it: begins what is due, tells when it is a slow one.
 
-@dataclass(slots=True)
-class _Tries:
-    """What has been tried so far for one job, since the monotonic second ``began``."""
+    ``slow`` is called once, when the attempt is older than ``slow_after_s``. A peer that owes one
+    and the same reply at two looks so far apart is told of as slow; the last reply is left out,
+    because a scanner behind it takes its time.
+    """
 
-    ways: Sequence[Way]
-    job: Job
-    began: float
-    only_asks: bool = False
-    records: list[AttemptRecord] = field(default_factory=list)
-    failures: list[tuple[Way, Deferred]] = field(default_factory=list)
+    def __init__(
+        self,
+        tries: Tries,
+        sightings: Sightings,
+        slow_after_s: float,
+        slow: Callable[[], None] | None = None,
+    ) -> None:
+        self.tries = tries
+        self.race: Race | None = None
+        self._sightings = sightings
+        self._slow_after_s = slow_after_s
+        self._slow = slow
+        self._look_at = tries.began + slow_after_s
+        self._sending: tuple[Way, SmtpConnection, float] | None = None
+        self._owed = ""
+
+    def sends(self, way: Way, connection: SmtpConnection, began: float) -> None:
+        """A transaction begins."""
+        self._sending = way, connection, began
+
+    def look(self, now: float) -> None:
+        """What the time makes due."""
+        if self.race is not None:
+            self.race.look(now)
+        if now < self._look_at:
+            return
+        self._look_at = now + self._slow_after_s
+        self._look_at_peer()
+        slow, self._slow = self._slow, None
+        if slow is not None:
+            slow()
+
+    def _look_at_peer(self) -> None:
+        if self._sending is None:
+            return
+        way, connection, began = self._sending
+        machine = connection.machine
+        owed = machine.stage if machine.want is Want.REPLY and not machine.content_sent else ""
+        if owed and owed == self._owed:
+            text = f"takes its time to answer {owed}"
+            self._sightings.tell(way, connection, Sign.SLOW, began, text, is_final=False)
+            self._sending = None  # once is enough
+        self._owed = owed
 
 
 class SmtpDelivery:
@@ -59,26 +100,33 @@ class SmtpDelivery:
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._opener = Opener(settings, clock)
+        self._opener = WayOpener(settings, clock)
         # A silent target must leave time to ask the others.
         connect_s = min(settings.connect_timeout_s, settings.verify_timeout_s / 4)
-        self._asking_opener = Opener(replace(settings, connect_timeout_s=connect_s), clock)
-        self._watch = watch
-        self._pool: Pool[Way] = Pool(settings, clock)
+        self._asking_opener = WayOpener(replace(settings, connect_timeout_s=connect_s), clock)
+        self._sightings = Sightings(watch, clock)
+        self._pool: Pool[Key] = Pool(settings, clock)
 
     @property
     def open_connections(self) -> int:
         """Connections that are open now, at work or at rest."""
         return self._pool.open_count
 
-    async def deliver(self, ways: Sequence[Way], job: Job) -> JobResult:
+    async def deliver(
+        self, ways: Sequence[Way], job: Job, slow: Callable[[], None] | None = None
+    ) -> JobResult:
         """Make one attempt; an outcome for each recipient of ``job``, in its order.
 
         Never raises for what a peer or the network does.
+
+        Args:
+            ways: best first.
+            job: what for whom.
+            slow: called once if the attempt gets older than ``slow_after_s``.
         """
         if not job.recipients:
             return JobResult((), ())
-        return await self._attempt(_Tries(ways, job, self._clock.monotonic()))
+        return await self._attempt(Tries(ways, job, self._clock.monotonic()), slow)
 
     async def verify(self, ways: Sequence[Way], recipient: Recipient) -> Outcome:
         """Ask whether mail for ``recipient`` would be taken: MAIL FROM:<>, RCPT, RSET, no message.
@@ -89,114 +137,103 @@ class SmtpDelivery:
         """
         limit_s = self._settings.verify_timeout_s
         job = Job("", Sender(None), (recipient,), BytesContent(b""))
-        tries = _Tries(ways, job, self._clock.monotonic(), only_asks=True)
+        tries = Tries(ways, job, self._clock.monotonic(), only_asks=True)
         try:
             async with asyncio.timeout(limit_s):
-                result = await self._attempt(tries)
+                result = await self._attempt(tries, None)
         except TimeoutError:
             asked = ways[0].target.host or ways[0].target.ip
             return own_words(Cause.SILENT, f"{asked} could not be asked within {limit_s:.0f} s")
         return result.outcomes[0]
 
-    async def _attempt(self, tries: _Tries) -> JobResult:
-        """An open connection if there is one, else the ways in order."""
-        for way in tries.ways:
-            connection = self._pool.take(way)
-            if connection is not None:
-                # One that turns out dead before it answered MAIL was closed while it rested; that
-                # is no failure of the peer's, so it leaves no record and a fresh one is opened.
-                result = await self._send(tries, way, connection, is_reused=True)
-                if result is not None:
-                    return result
-                break
-        return await self._try_ways(tries)
-
     async def close(self, grace_s: float) -> None:
         """Close what rests, let what works finish within ``grace_s``, drop the rest."""
         await self._pool.close(grace_s)
 
-    async def _try_ways(self, tries: _Tries) -> JobResult:
-        settings = self._settings
-        for way in tries.ways[: settings.max_targets]:
-            if self._clock.monotonic() - tries.began >= settings.attempt_budget_s:
-                break
-            result = await self._try(tries, way)
-            if result is not None:
-                return result
-        tls_broken = [way for way, why in tries.failures if _may_go_in_clear(way, why)]
-        if tls_broken:
-            target = replace(tls_broken[0].target, tls=IN_CLEAR)
-            result = await self._try(tries, replace(tls_broken[0], target=target))
-            if result is not None:
-                return result
-        outcome = _most_telling([why for _, why in tries.failures])
+    async def _attempt(self, tries: Tries, slow: Callable[[], None] | None) -> JobResult:
+        attempt = _Attempt(tries, self._sightings, self._settings.slow_after_s, slow)
+        self._pool.attend(attempt)
+        try:
+            result = await self._send_on_open(attempt) or await self._race(attempt, tries.ways)
+            if result is None:
+                in_clear = _in_clear(tries)
+                if in_clear is not None:
+                    result = await self._race(attempt, (in_clear,))
+        finally:
+            self._pool.leave(attempt)
+        if result is not None:
+            return result
+        outcome = tries.most_telling
         return JobResult((outcome,) * len(tries.job.recipients), tuple(tries.records))
 
-    async def _try(self, tries: _Tries, way: Way) -> JobResult | None:
-        """One way; None when nobody answered MAIL there."""
-        egress, target = way.egress, way.target
-        place = Place(target.host, target.ip, target.port, source_ip=egress.source_ip)
-        at, began = self._clock.now(), self._clock.monotonic()
+    async def _send_on_open(self, attempt: _Attempt) -> JobResult | None:
+        """Over a connection that rests, if there is one; None when nobody answered MAIL there.
+
+        Not over another egress than the first way's: what that one is asked for is the network's
+        failure, and nothing has failed yet.
+        """
+        ways = attempt.tries.ways
+        for way in ways:
+            if way.is_fallback or way.egress.name != ways[0].egress.name:
+                break
+            connection = self._pool.take(key_of(way))
+            if connection is not None:
+                # One that turns out dead before it answered MAIL was closed while it rested; that
+                # is no failure of the peer's, so it leaves no record and a fresh one is opened.
+                clock = self._clock
+                runner = Runner(way, connection, clock.now(), clock.monotonic(), 0.0)
+                return await self._send(attempt, runner, is_reused=True)
+        return None
+
+    async def _race(self, attempt: _Attempt, ways: Sequence[Way]) -> JobResult | None:
+        """Over ``ways``; None when nobody answered MAIL on any of them."""
+        settings, clock = self._settings, self._clock
+        tries = attempt.tries
         opener = self._asking_opener if tries.only_asks else self._opener
-        connection = opener.begin(self._config(way))
-        self._pool.watch(connection)
-        not_opened = await opener.open(connection, place, target.tls.policy)
-        if not_opened is not None:
-            self._note(tries, way, at, began, not_opened)
-            return None
-        return await self._send(tries, way, connection, is_reused=False, at=at, began=began)
+        race = Race(tries, ways, opener, self._pool, self._sightings, settings, clock)
+        attempt.race = race
+        try:
+            while (runner := await race.winner()) is not None:
+                result = await self._send(attempt, runner, is_reused=False)
+                if result is not None:
+                    return result
+        finally:
+            race.end()
+            attempt.race = None
+        return None
 
     async def _send(
-        self,
-        tries: _Tries,
-        way: Way,
-        connection: SmtpConnection,
-        *,
-        is_reused: bool,
-        at: float | None = None,
-        began: float | None = None,
+        self, attempt: _Attempt, runner: Runner, *, is_reused: bool
     ) -> JobResult | None:
         """One transaction; None when the peer never answered MAIL."""
-        clock, job = self._clock, tries.job
-        at = clock.now() if at is None else at
-        began = clock.monotonic() if began is None else began
-        await connection.send(mail_of(job, only_asks=tries.only_asks), job.content)
-        outcomes = connection.machine.outcomes
-        answered = connection.machine.answered
-        self._pool.give_back(way, connection)
-        if answered:
-            made = records(name_of(way), at, clock.monotonic() - began, connection.tls, outcomes)
+        tries, way, connection = attempt.tries, runner.way, runner.connection
+        machine = connection.machine
+        attempt.sends(way, connection, runner.began)
+        await connection.send(mail_of(tries.job, only_asks=tries.only_asks), tries.job.content)
+        seconds = self._clock.monotonic() - runner.began
+        outcomes = machine.outcomes
+        sign = sign_of_transaction(connection, outcomes, may_be_stale=is_reused)
+        if sign is not None:
+            self._sightings.tell(way, connection, sign, runner.began, _text(outcomes))
+        is_decided = machine.answered or _may_have_it(outcomes)
+        self._pool.give_back(key_of(way), connection)
+        if is_decided:
+            made = records(name_of(way), runner.at, seconds, connection.tls, outcomes)
             return JobResult(outcomes, (*tries.records, *made))
         why = _why(outcomes)
         if not is_reused or why.cause is Cause.SILENT:
-            self._note(tries, way, at, began, NotOpened(why, connection.tls))
+            tries.note(way, runner.at, seconds, connection.tls, why)
+            (attempt.race or tries).failed(way, why, sign)
         return None
 
-    def _note(self, tries: _Tries, way: Way, at: float, began: float, ended: NotOpened) -> None:
-        """Record a way that came to nothing."""
-        seconds = self._clock.monotonic() - began
-        everyone = (ended.failure,) * len(tries.job.recipients)
-        tries.records.extend(records(name_of(way), at, seconds, ended.tls, everyone))
-        tries.failures.append((way, ended.failure))
 
-    def _config(self, way: Way) -> ClientConfig:
-        settings, egress, target = self._settings, way.egress, way.target
-        login = None
-        if egress.username is not None:
-            login = Login(egress.username, egress.password or "")
-        return ClientConfig(
-            helo=egress.helo or settings.helo,
-            remote=f"{target.host} [{target.ip}]" if target.host else f"[{target.ip}]",
-            tls=target.tls.policy,
-            login=login,
-            clear_auth=settings.clear_auth_on_loopback and is_loopback(target.ip),
-            chunk_limit_bytes=settings.chunk_limit_bytes,
-        )
-
-
-def _may_go_in_clear(way: Way, why: Deferred) -> bool:
-    is_opportunistic = way.target.tls.policy is TlsPolicy.OPPORTUNISTIC
-    return why.cause is Cause.TLS and is_opportunistic and way.egress.username is None
+def _in_clear(tries: Tries) -> Way | None:
+    """The way of the last try: the best of those where TLS was all that failed, in clear."""
+    for failure in tries.failures:
+        if failure.may_go_in_clear:
+            way = failure.way
+            return replace(way, target=replace(way.target, tls=IN_CLEAR))
+    return None
 
 
 def _why(outcomes: tuple[Outcome, ...]) -> Deferred:
@@ -207,9 +244,15 @@ def _why(outcomes: tuple[Outcome, ...]) -> Deferred:
     return own_words(Cause.CLOSED, "The session ended before MAIL was answered")
 
 
-def _most_telling(failures: list[Deferred]) -> Deferred:
-    """What the sender is told when every target failed: a server's own words before ours."""
-    for failure in failures:
-        if failure.remote:
-            return failure
-    return failures[0] if failures else own_words(Cause.NO_MAIL_HOST, "There is no address to try")
+def _may_have_it(outcomes: tuple[Outcome, ...]) -> bool:
+    """Whether the whole message went to a host that did not say a word."""
+    first = outcomes[0]
+    return isinstance(first, Deferred) and first.cause is Cause.LOST_AFTER_DOT
+
+
+def _text(outcomes: tuple[Outcome, ...]) -> str:
+    """What was said, by whoever did not take it."""
+    for outcome in outcomes:
+        if isinstance(outcome, Deferred):
+            return str(outcome.reply) if outcome.remote else outcome.reply.text
+    return ""

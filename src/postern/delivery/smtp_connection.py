@@ -19,19 +19,25 @@ from postern.delivery.tls import session_text
 from postern.mail.content import Content, pour
 from postern.mail.finding import Whose
 from postern.mail.outcome import Cause
+from postern.mail.paths import Sign
 from postern.mail.smtp.client import ClientMachine, Want
 from postern.mail.smtp.client_mail import Mail, Octets, OctetScan, must_scan
+from postern.mail.smtp.client_opening import Stage
 from postern.runtime.clock import Clock
 
 PIECE_BYTES = 65536
 """Content is handed to the transport in such pieces, so that its copies stay small."""
+_MAY_QUIT = frozenset({Stage.EHLO, Stage.HELO, Stage.OPEN})
+"""Where QUIT is taken for one: not in the middle of STARTTLS or AUTH."""
 
 
 class SmtpConnection(asyncio.Protocol):
     """Carries octets between the machine and the network until ``is_closed``.
 
     One coroutine at a time may wait on it. ``remote`` names the peer in texts; ``tls`` is the
-    session in words, empty without TLS; ``on_lost`` is called once, at the end.
+    session in words, empty without TLS; ``tls_trouble``: why there is none where one was begun;
+    ``has_heard``: the peer sent something. ``on_greeting`` is called when it has greeted with 2xx,
+    ``on_lost`` at the end, each once.
     """
 
     def __init__(
@@ -40,7 +46,10 @@ class SmtpConnection(asyncio.Protocol):
         self.machine = machine
         self.remote = remote
         self.tls = ""
+        self.tls_trouble: Sign | None = None
+        self.has_heard = False
         self.is_closed = False
+        self.on_greeting: Callable[[], None] | None = None
         self.on_lost: Callable[[SmtpConnection], None] | None = None
         self.opened_at = clock.monotonic()
         self._settings = settings
@@ -50,9 +59,13 @@ class SmtpConnection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._paused = False
         self._begun_at = self.opened_at
-        self._deadline = self.opened_at + settings.session_budget_s
+        self._session_ends_at = self.opened_at + settings.session_budget_s
+        self._deadline = self._session_ends_at
+        self._step: asyncio.Timeout | None = None
         self._end_allowance_s = 0.0
+        self._is_ending = False
         self._is_resting = False
+        self._is_leaving = False
 
     # What the event loop calls
 
@@ -63,9 +76,15 @@ class SmtpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Octets from the peer, straight into the machine."""
         machine = self.machine
+        self.has_heard = True
         self._write(machine.receive(data))
+        if self.on_greeting is not None and machine.is_greeted:
+            greeted, self.on_greeting = self.on_greeting, None
+            greeted()
         if machine.want is Want.REPLY:
-            if machine.content_sent and machine.answered:
+            if machine.content_sent and machine.answered and not self._is_ending:
+                # Once: a last reply that trickles in does not earn itself more time.
+                self._is_ending = True
                 self._deadline = self._clock.monotonic() + self._end_allowance_s
             return
         self._wake()
@@ -89,7 +108,7 @@ class SmtpConnection(asyncio.Protocol):
         machine = self.machine
         if machine.want is not Want.CLOSE:
             cause, words = cause_of_loss(exc)
-            if machine.want is Want.TLS:
+            if machine.want is Want.TLS or machine.opened_to is Stage.STARTTLS:
                 cause = Cause.TLS
             whose = Whose.RECIPIENT if cause is Cause.CLOSED else Whose.BETWEEN
             machine.lost(cause, f"{self.remote} {words} {self._when}", whose)
@@ -98,6 +117,21 @@ class SmtpConnection(asyncio.Protocol):
             self.on_lost(self)
 
     # What delivery calls
+
+    def limit(self, seconds: float) -> asyncio.Timeout:
+        """A context for a step that only the event loop can break off: it ends it in time."""
+        self._deadline = min(self._clock.monotonic() + seconds, self._session_ends_at)
+        self._step = asyncio.timeout(None)
+        return self._step
+
+    def limit_is_over(self) -> None:
+        """The context of ``limit`` was left."""
+        self._step = None
+        self._deadline = self._session_ends_at
+
+    def hurry(self, until: float) -> None:
+        """What it does now must be done by the monotonic second ``until``."""
+        self._deadline = min(self._deadline, until)
 
     async def wait_ready(self, context: ssl.SSLContext | None, server_name: str | None) -> bool:
         """Go through greeting, EHLO, STARTTLS and AUTH; False when the session came to nothing.
@@ -122,9 +156,12 @@ class SmtpConnection(asyncio.Protocol):
         machine, settings = self.machine, self._settings
         if must_scan(mail, machine.extensions):
             mail = replace(mail, octets=await _scan(content))
-        self._is_resting = False
-        self._begun_at = self._clock.monotonic()
-        self._deadline = self._begun_at + settings.session_budget_s
+        if self._is_resting:
+            self._is_resting = False
+            self._begun_at = self._clock.monotonic()
+            self._session_ends_at = self._begun_at + settings.session_budget_s
+        self._deadline = self._session_ends_at
+        self._is_ending = False
         self._end_allowance_s = settings.final_dot_timeout_s + settings.body_timeout_s(
             mail.size_bytes
         )
@@ -158,15 +195,32 @@ class SmtpConnection(asyncio.Protocol):
         if self._is_resting and self.machine.want is Want.MAIL:
             self.close()
             return
-        if self.machine.want is not Want.CLOSE:
+        if self._break_step():
+            return
+        machine = self.machine
+        if machine.want is not Want.CLOSE:
             seconds = now - self._begun_at
-            what = "take the message" if self.machine.want is Want.CONTENT else f"send {self._due}"
+            what = "take the message" if machine.want is Want.CONTENT else f"send {self._due}"
             words = f"{self.remote} did not {what} within {seconds:.0f} s"
-            self.machine.lost(Cause.SILENT, words)
+            cause = Cause.SILENT
+            if machine.opened_to is Stage.STARTTLS:
+                cause, self.tls_trouble = Cause.TLS, Sign.TLS_STALLED
+            machine.lost(cause, words)
         self.abort()
+
+    def give_way(self) -> None:
+        """Another goes on in its place: it says QUIT where a greeting allows it, and ends."""
+        if self.machine.is_greeted and self.machine.opened_to in _MAY_QUIT:
+            self.close()
+            self._wake()
+        else:
+            self.abort()
 
     def close(self) -> None:
         """Say QUIT and close, at the latest after ``quit_timeout_s``; returns at once."""
+        if self._is_leaving:
+            return
+        self._is_leaving = True
         self._deadline = self._clock.monotonic() + self._settings.quit_timeout_s
         self._is_resting = True
         goodbye = self.machine.quit()
@@ -180,12 +234,16 @@ class SmtpConnection(asyncio.Protocol):
         if self.machine.want is not Want.CLOSE:
             self.machine.lost(Cause.LOCAL, "the attempt was broken off here", Whose.US)
         self._wake()
+        if self._break_step():
+            return
         if self._transport is not None and not self.is_closed:
             self._transport.abort()
 
     def abandon(self) -> None:
         """It never came to be open: nobody need watch it any more."""
         self.machine.lost(Cause.LOCAL, "the connection was never opened", Whose.US)
+        if self._transport is not None:
+            self._transport.abort()  # it opened at the very moment it was given up
         self.connection_lost(None)
 
     # Within
@@ -201,6 +259,16 @@ class SmtpConnection(asyncio.Protocol):
     def _due(self) -> str:
         stage = self.machine.stage
         return stage if stage.startswith("the greeting") else f"the answer to {stage}"
+
+    def _break_step(self) -> bool:
+        """True where a step was under way; it ends as if its time were up."""
+        step = self._step
+        if step is None:
+            return False
+        self._step = None
+        self._deadline = math.inf  # until whoever is in the step has left it
+        step.reschedule(self._loop.time())
+        return True
 
     def _write(self, octets: bytes) -> None:
         if octets and self._transport is not None and not self._transport.is_closing():
@@ -224,33 +292,45 @@ class SmtpConnection(asyncio.Protocol):
 
     async def _start_tls(self, context: ssl.SSLContext, server_name: str | None) -> None:
         """Shake hands; a failure or a stall ends the session with cause TLS."""
-        assert self._transport is not None
         limit_s = self._settings.tls_timeout_s
         try:
-            async with asyncio.timeout(limit_s):
-                transport = await self._loop.start_tls(
+            transport = await self._shake_hands(limit_s, context, server_name)
+        except TimeoutError:
+            words = f"did not finish the TLS handshake in {limit_s:.0f} s"
+            self._tls_failed(Sign.TLS_STALLED, words)
+        except ssl.SSLCertVerificationError as error:
+            words = f"has a certificate we cannot accept: {error.verify_message}"
+            self._tls_failed(Sign.UNTRUSTED, words)
+        except (OSError, ValueError) as error:
+            self._tls_failed(Sign.TLS_BROKEN, f"broke the TLS handshake: {_reason(error)}")
+        else:
+            if transport is None or self.is_closed:
+                words = "closed the connection in the TLS handshake"
+                self._tls_failed(Sign.TLS_BROKEN, words)
+                return
+            self._transport = transport
+            self.tls = session_text(transport.get_extra_info("ssl_object"))
+            self._write(self.machine.tls_started())
+
+    async def _shake_hands(
+        self, limit_s: float, context: ssl.SSLContext, server_name: str | None
+    ) -> asyncio.Transport | None:
+        assert self._transport is not None
+        try:
+            async with self.limit(limit_s):
+                return await self._loop.start_tls(
                     self._transport,
                     self,
                     context,
                     server_hostname=server_name,
                     ssl_handshake_timeout=2 * limit_s,  # ours comes first, and says it better
                 )
-        except TimeoutError:
-            self._tls_failed(f"did not finish the TLS handshake in {limit_s:.0f} s")
-        except ssl.SSLCertVerificationError as error:
-            self._tls_failed(f"has a certificate we cannot accept: {error.verify_message}")
-        except (OSError, ValueError) as error:
-            self._tls_failed(f"broke the TLS handshake: {_reason(error)}")
-        else:
-            if transport is None or self.is_closed:
-                self._tls_failed("closed the connection in the TLS handshake")
-                return
-            self._transport = transport
-            self.tls = session_text(transport.get_extra_info("ssl_object"))
-            self._write(self.machine.tls_started())
+        finally:
+            self.limit_is_over()
 
-    def _tls_failed(self, words: str) -> None:
+    def _tls_failed(self, sign: Sign, words: str) -> None:
         if self.machine.want is not Want.CLOSE:
+            self.tls_trouble = sign
             self.machine.lost(Cause.TLS, f"{self.remote} {words}")
         self.abort()
         # The transport below a failed handshake does not always report back to this protocol.
@@ -270,7 +350,7 @@ class SmtpConnection(asyncio.Protocol):
         if machine.want is Want.CONTENT:
             self._write(machine.content_end())
             self._deadline = self._clock.monotonic() + settings.final_dot_timeout_s
-            self._end_allowance_s = settings.final_dot_timeout_s
+            self._is_ending = True
 
     async def _send_chunk(self, chunk: bytes) -> bool:
         """False when the peer has answered before it had everything."""

@@ -37,6 +37,8 @@ _CAUSES = {
     Cause.SILENT: "their server did not answer in time",
     Cause.RESET: "the connection was cut off from the other side, or on the way",
     Cause.CLOSED: "their server hung up without an answer",
+    Cause.LOST_AFTER_DOT: "the line broke after the whole message was sent: it may have arrived,"
+    " so it is not sent again at once",
     Cause.TLS: "no safe encryption could be agreed on",
     Cause.DNS: "the DNS could not tell where to deliver; asked again at the next try",
     Cause.NO_DOMAIN: "that domain does not exist",
@@ -44,6 +46,7 @@ _CAUSES = {
     Cause.LOOP: "the DNS says we are the server for this domain, but we do not know it",
     Cause.NEEDS: "their server lacks something that this message needs",
     Cause.PROTOCOL: "what answered there does not speak SMTP",
+    Cause.LOCKED_OUT: "our relay does not take our login, or mail from us",
     Cause.NO_EGRESS: "the egress it was to leave through is not in postern.toml (any more)",
     Cause.LOCAL: "our own disk or mail store had trouble; the mail is safe in the queue",
     Cause.EXPIRED: "the time for trying was up",

@@ -19,6 +19,7 @@ class Cause(Enum):
     SILENT = "no-answer"  # connect, banner, command or data timed out
     RESET = "connection-reset"
     CLOSED = "closed-early"  # closed without a reply where one was due
+    LOST_AFTER_DOT = "lost-after-dot"  # whether the peer took the message is not known (RFC 1047)
     TLS = "tls"
     DNS = "dns"  # couldn't tell: SERVFAIL or timeout
     NO_DOMAIN = "no-domain"  # NXDOMAIN
@@ -27,6 +28,7 @@ class Cause(Enum):
     LOOP = "loop"  # we are the best MX but the domain is not ours
     NEEDS = "peer-lacks"  # SMTPUTF8, 8BITMIME or SIZE that the peer does not offer
     PROTOCOL = "protocol"  # the peer does not speak SMTP
+    LOCKED_OUT = "locked-out"  # our relay does not take our login, or mail from us
     NO_EGRESS = "no-egress"  # the egress that was asked for is not configured
     LOCAL = "local"  # our own disk or store
     EXPIRED = "expired"

@@ -43,6 +43,7 @@ class TlsDemand:
 
 ANY_TLS = TlsDemand()
 """Encrypted if possible, and nobody asks for more."""
+IN_CLEAR = TlsDemand(TlsPolicy.NEVER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,12 @@ _NO_EGRESS = Words(
     "我们的服务器没有配置指定的外发线路。",
     "您的邮件没有问题，请告知 {support}。",
 )
+_LOCKED_OUT = Words(
+    "The relay that our own server sends mail through does not take it from us.",
+    "Nothing is wrong with your message. Please tell {support}.",
+    "我们的服务器所用的中继服务器不接受我们的邮件。",
+    "您的邮件没有问题，请告知 {support}。",
+)
 _EXPIRED = Words(
     "The mail server of {domain} did not take the message in all the time we tried.",
     "Tell the recipient by another way, and send the message again later.",
@@ -213,6 +219,7 @@ _BY_CAUSE = {
     Cause.SILENT: _SILENT,
     Cause.RESET: _BROKEN_LINE,
     Cause.CLOSED: _BROKEN_LINE,
+    Cause.LOST_AFTER_DOT: _BROKEN_LINE,
     Cause.TLS: _TLS,
     Cause.DNS: _DNS,
     Cause.NO_DOMAIN: _NO_DOMAIN,
@@ -222,6 +229,7 @@ _BY_CAUSE = {
     Cause.NEEDS: _NEEDS,
     Cause.PROTOCOL: _PROTOCOL,
     Cause.LOCAL: _LOCAL,
+    Cause.LOCKED_OUT: _LOCKED_OUT,
     Cause.NO_EGRESS: _NO_EGRESS,
     Cause.EXPIRED: _EXPIRED,
     Cause.CANCELLED: _CANCELLED,

@@ -13,10 +13,12 @@ _WORDS = {
     Cause.SILENT: "{group}: no answer",
     Cause.RESET: "{group}: connection cut off",
     Cause.CLOSED: "{group}: hung up without an answer",
+    Cause.LOST_AFTER_DOT: "{group}: cut off before the last answer; it may have arrived",
     Cause.TLS: "{group}: no safe encryption could be agreed on",
     Cause.DNS: "DNS couldn't tell where mail for {group} goes",
     Cause.NEEDS: "{group}: their server lacks something the message needs",
     Cause.PROTOCOL: "{group}: what answers does not speak SMTP",
+    Cause.LOCKED_OUT: "{group}: our relay does not take our login, or mail from us",
     Cause.LOCAL: "our own mail store had trouble",
     Cause.BUG: "an error of Postern's own",
 }

@@ -10,6 +10,8 @@ from postern.runtime.clock import Instant
 
 JITTER = 0.1
 MAX_STEPS = 1000
+AFTER_DOT_S = 900.0
+"""Least wait where a message may have arrived and its last reply was not heard (RFC 1047)."""
 
 
 def retry_delay_s(tries: int, settings: QueueSettings, chance: float) -> float:
@@ -36,6 +38,7 @@ def next_attempt(
     settings: QueueSettings,
     chance: float,
     asked_s: float | None = None,
+    least_s: float = 0.0,
 ) -> Instant | None:
     """When to try again, or None once the message has expired.
 
@@ -47,10 +50,11 @@ def next_attempt(
         chance: 0 to 1, see ``retry_delay_s``.
         asked_s: what the peer asked for ("try again in 300 seconds"); not less than a minute is
             taken, not more than the longest delay.
+        least_s: not sooner than this, whoever asks.
     """
     if now >= expires_at:
         return None
     delay_s = retry_delay_s(tries, settings, chance)
     if asked_s is not None:
         delay_s = min(max(asked_s, 60.0), settings.max_retry_s)
-    return min(now + delay_s, expires_at)
+    return min(now + max(delay_s, least_s), expires_at)

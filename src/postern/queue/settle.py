@@ -10,7 +10,7 @@ from postern.journal.record import AttemptRecord
 from postern.mail.finding import Whose
 from postern.mail.outcome import Cause, Deferred, Delivered, Outcome, Refused
 from postern.mail.reply import Reply, reply
-from postern.queue.retry import next_attempt
+from postern.queue.retry import AFTER_DOT_S, next_attempt
 from postern.queue.settings import QueueSettings
 from postern.runtime.clock import Instant
 from postern.spool.message import Delivery, DeliveryState, Message
@@ -112,8 +112,9 @@ def _retry_or_expire(
 ) -> Outcome:
     if not isinstance(outcome, Deferred):
         return outcome
+    least_s = AFTER_DOT_S if outcome.cause is Cause.LOST_AFTER_DOT else 0.0
     due = next_attempt(
-        now, message.expires_at, delivery.tries, settings, chance, outcome.retry_after_s
+        now, message.expires_at, delivery.tries, settings, chance, outcome.retry_after_s, least_s
     )
     if due is None:
         return expired(outcome)

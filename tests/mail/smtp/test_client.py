@@ -6,12 +6,13 @@ import pytest
 
 from postern.mail.address import Address
 from postern.mail.envelope import BodyType, Notify, Recipient, Ret, Sender
+from postern.mail.finding import Whose
 from postern.mail.outcome import Cause, Deferred, Delivered, Outcome, Refused
 from postern.mail.route import TlsPolicy
 from postern.mail.smtp.client import ClientMachine, Want
 from postern.mail.smtp.client_auth import Login
 from postern.mail.smtp.client_mail import Mail, Octets
-from postern.mail.smtp.client_opening import ClientConfig
+from postern.mail.smtp.client_opening import ClientConfig, Stage
 
 REMOTE = "mx.test [192.0.2.1]"
 DATA = b"Subject: hello\r\n\r\n.dot\r\nend\r\n"
@@ -241,7 +242,7 @@ def test_lost_connection_defers_whoever_has_no_outcome(answered: int) -> None:
     machine.lost(Cause.RESET, "gone")
     bob, eve = machine.outcomes
     assert isinstance(eve, Deferred)
-    assert eve.cause is Cause.RESET
+    assert eve.cause is (Cause.LOST_AFTER_DOT if answered > 3 else Cause.RESET)
     assert eve.remote == ""
     assert isinstance(bob, Refused if answered > 1 else Deferred)
     assert machine.answered is (answered > 0)
@@ -556,11 +557,27 @@ def test_starttls_forgets_what_was_said_in_clear() -> None:
     assert machine.extensions.pipelining
 
 
-def test_starttls_refused_goes_on_in_clear_when_tls_is_opportunistic() -> None:
-    machine = greeted()
+def test_the_stage_an_opening_came_to_is_remembered() -> None:
+    machine = ClientMachine(config())
+    assert machine.opened_to is Stage.GREETING
+    assert not machine.is_greeted
+    machine.receive(b"220 hi\r\n")
+    assert machine.is_greeted
+    machine.receive(TLS_OFFERED.encode())
+    machine.lost(Cause.CLOSED, "gone")
+    assert machine.opened_to is Stage.STARTTLS
+
+
+@pytest.mark.parametrize("policy", [TlsPolicy.OPPORTUNISTIC, TlsPolicy.ENCRYPT, TlsPolicy.VERIFY])
+def test_starttls_refused_fails_the_session_so_that_another_address_comes_first(
+    policy: TlsPolicy,
+) -> None:
+    machine = greeted(tls=policy)
     machine.receive(TLS_OFFERED.encode())
     machine.receive(b"454 4.7.0 TLS not available\r\n")
-    assert wants(machine) is Want.MAIL
+    assert wants(machine) is Want.CLOSE
+    assert machine.failure is not None
+    assert machine.failure.cause is Cause.TLS
 
 
 @pytest.mark.parametrize("policy", [TlsPolicy.ENCRYPT, TlsPolicy.VERIFY])
@@ -616,8 +633,78 @@ def test_failed_log_in_defers_and_is_our_affair(reply: str) -> None:
     machine.receive(f"{reply}\r\n".encode())
     assert wants(machine) is Want.CLOSE
     assert machine.failure is not None
-    assert machine.failure.cause is Cause.PROTOCOL
+    assert machine.failure.cause is Cause.LOCKED_OUT
+    assert machine.failure.whose is Whose.US
     assert str(machine.failure.reply) == reply
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "554 5.7.1 <bob@x.test>: Relay access denied",
+        "550 5.7.1 Relaying denied. Proper authentication required",
+        "550 relay not permitted",
+        "550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain",
+        "550 5.7.1 mail for x.test is not handled here, and you have not signed in",
+    ],
+)
+def test_relay_that_does_not_relay_for_us_never_bounces(reply: str) -> None:
+    machine = ready(PIPELINED, relay=True)
+    machine.start(mail())
+    replies(machine, "250 ok", reply, "503 no")
+    (outcome,) = machine.outcomes
+    assert isinstance(outcome, Deferred)
+    assert (outcome.cause, outcome.whose) == (Cause.LOCKED_OUT, Whose.US)
+    assert str(outcome.reply) == reply
+
+
+@pytest.mark.parametrize(
+    ("reply", "relay"),
+    [
+        ("554 5.7.1 <bob@x.test>: Relay access denied", False),
+        ("550 5.1.1 no such user", True),
+        ("550 5.1.1 <bob@x.test>: host mx.x.test said: 554 Relay access denied", True),
+    ],
+)
+def test_what_speaks_of_the_recipient_bounces_whoever_says_it(
+    reply: str,
+    relay: bool,  # noqa: FBT001 - a row of the table
+) -> None:
+    machine = ready(PIPELINED, relay=relay)
+    machine.start(mail())
+    replies(machine, "250 ok", reply, "503 no")
+    assert kinds(machine.outcomes) == [Refused]
+
+
+def test_whole_message_sent_to_a_peer_that_never_speaks_may_have_arrived() -> None:
+    machine = ready(CHUNKED)
+    machine.start(mail())
+    machine.lost(Cause.SILENT, "no answer")
+    (outcome,) = machine.outcomes
+    assert isinstance(outcome, Deferred)
+    assert outcome.cause is Cause.LOST_AFTER_DOT
+    assert "it may have been taken" in outcome.reply.text
+
+
+@pytest.mark.parametrize(
+    ("reply", "kept"),
+    [("421 4.3.2 no", True), ("451 4.7.1 slow down", True), ("550 5.7.1 no", False)],
+)
+def test_a_4xx_to_mail_is_kept_for_those_who_watch_the_path(
+    reply: str,
+    kept: bool,  # noqa: FBT001 - a row of the table
+) -> None:
+    machine = ready(PIPELINED)
+    machine.start(mail())
+    replies(machine, reply, "503 no", "503 no")
+    assert (machine.turned_away is not None) is kept
+
+
+def test_421_to_rcpt_speaks_of_no_path() -> None:
+    machine = ready(PIPELINED)
+    machine.start(mail())
+    replies(machine, "250 ok", "421 4.7.0 no")
+    assert machine.turned_away is None
 
 
 def test_relay_that_wants_us_logged_in_at_mail_never_bounces() -> None:

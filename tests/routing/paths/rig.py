@@ -56,7 +56,7 @@ async def worker(folder: File, clock: Clock | None = None) -> AsyncIterator[Rig]
 async def until(is_so: Callable[[], bool], seconds: float = 5.0) -> None:
     """Wait until it is so."""
     async with asyncio.timeout(seconds):
-        while not is_so():
+        while not is_so():  # noqa: ASYNC110 - other threads bring it about
             await asyncio.sleep(0.005)
 
 

@@ -136,7 +136,7 @@ async def test_a_file_that_is_damaged_while_in_use_is_set_aside_too(
                 file.write(b"\xff" * max(size, 40_000))
         await asyncio.sleep(0)
         one.block(TWO)
-        await until(lambda: (tmp_path / f"{FILE_NAME}.damaged").exists())
+        await until((tmp_path / f"{FILE_NAME}.damaged").exists)
         one.block(Path("direct", "192.0.2.3", 25, encrypted=True))
         await until(
             lambda: other.condition(Path("direct", "192.0.2.3", 25, encrypted=True)) is not None
@@ -157,12 +157,12 @@ async def test_a_path_is_granted_to_one_prober_until_its_time(tmp_path: File) ->
     clock = FakeClock()
     async with worker(tmp_path, clock) as one, worker(tmp_path, clock) as other:
         until_then = {ONE: clock.now() + 60, TWO: clock.now() + 90}
-        assert await one.keeper.claim({ONE: clock.now() + 60}) == {ONE}
-        assert await other.keeper.claim(until_then) == {TWO}
+        assert await one.keeper.claim({ONE: clock.now() + 60}) == frozenset({ONE})
+        assert await other.keeper.claim(until_then) == frozenset({TWO})
         clock.advance(59)
         assert await one.keeper.claim({ONE: clock.now() + 60}) == frozenset()
         clock.advance(1)
-        assert await other.keeper.claim({ONE: clock.now() + 60}) == {ONE}
+        assert await other.keeper.claim({ONE: clock.now() + 60}) == frozenset({ONE})
         assert await one.keeper.claim({ONE: clock.now() + 60}) == frozenset()
 
 
@@ -171,7 +171,7 @@ async def test_a_claim_is_answered_soon_while_much_is_written(tmp_path: File) ->
         for number in range(500):
             one.block(Path("direct", f"192.0.{number // 250}.{number % 250}", 25, encrypted=True))
         began = time.monotonic()
-        assert await one.keeper.claim({ONE: one.clock.now() + 60}) == {ONE}
+        assert await one.keeper.claim({ONE: one.clock.now() + 60}) == frozenset({ONE})
         assert time.monotonic() - began < 1.0
     view = PathView.open(tmp_path)
     assert len(view.states()) == 500

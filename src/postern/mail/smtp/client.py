@@ -24,7 +24,7 @@ from postern.mail.reply import Reply
 from postern.mail.smtp.client_extensions import Extensions
 from postern.mail.smtp.client_mail import Mail
 from postern.mail.smtp.client_opening import ClientConfig, Opening, Stage
-from postern.mail.smtp.client_outcomes import own_words
+from postern.mail.smtp.client_outcomes import after_dot, own_words
 from postern.mail.smtp.client_replies import RemoteProtocolError, ReplyReader
 from postern.mail.smtp.client_transaction import Transaction, lost
 
@@ -82,6 +82,27 @@ class ClientMachine:
         False with a lost connection means that no host has had the message: try the next one.
         """
         return self._transaction is not None and self._transaction.answered
+
+    @property
+    def turned_away(self) -> Reply | None:
+        """The 4xx that answered the last MAIL, or came in place of an answer."""
+        return None if self._transaction is None else self._transaction.turned_away
+
+    @property
+    def is_to_relay(self) -> bool:
+        """True where the peer is a relay of ours."""
+        return self._config.relay or self._config.login is not None
+
+    @property
+    def is_greeted(self) -> bool:
+        """True once the peer greeted with 2xx."""
+        return self._opening.greeted
+
+    @property
+    def opened_to(self) -> Stage:
+        """How far the opening came: the stage it is at, or the one it failed at."""
+        stage = self._opening.stage
+        return self._opening.ended_at if stage is Stage.FAILED else stage
 
     @property
     def content_sent(self) -> bool:
@@ -144,7 +165,7 @@ class ClientMachine:
         elif transaction.hangs_up:
             self.want = Want.CLOSE
             self._in_step = False
-            self._opening.stage = Stage.FAILED
+            self._opening.end()
         else:
             self._reset = transaction.spoils
             self.want = Want.MAIL
@@ -224,9 +245,14 @@ class ClientMachine:
 
     def _end(self, failure: Deferred) -> None:
         if self._transaction is not None and not self._transaction.is_over:
+            # Lost before MAIL was answered, nobody read the message that rode behind it. Who was
+            # silent all the time may have.
+            was_read = self._transaction.answered or failure.cause is Cause.SILENT
+            if was_read and self._transaction.content_sent:
+                failure = after_dot(failure)
             lost(self._transaction, failure)
         if self.failure is None and self.want is not Want.CLOSE:
             self.failure = failure
-        self._opening.stage = Stage.FAILED
+        self._opening.end()
         self._in_step = False
         self.want = Want.CLOSE

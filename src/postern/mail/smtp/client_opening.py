@@ -21,9 +21,10 @@ from postern.mail.smtp.client_replies import RemoteProtocolError
 class ClientConfig:
     """How to open a session.
 
-    ``helo`` is our name, ``remote`` how outcomes name the peer. ``login`` is used once TLS is on,
-    or without it only where ``clear_auth`` says so. ``chunk_limit_bytes``: content in memory up
-    to this goes out as one BDAT chunk where CHUNKING is offered.
+    ``helo`` is our name, ``remote`` how outcomes name the peer; ``relay``: it is one of ours.
+    ``login`` is used once TLS is on, or without it only where ``clear_auth`` says so.
+    ``chunk_limit_bytes``: content in memory up to this goes out as one BDAT chunk where CHUNKING
+    is offered.
 
     Raises:
         ValueError: ``helo`` is not one printable ASCII word.
@@ -35,6 +36,7 @@ class ClientConfig:
     lmtp: bool = False
     login: Login | None = None
     clear_auth: bool = False
+    relay: bool = False
     chunk_limit_bytes: int = 65536
 
     def __post_init__(self) -> None:
@@ -58,9 +60,15 @@ class Stage(Enum):
 
 
 class Opening:
-    """The steps before the first MAIL. Only replies move it; ``stage`` says where it stands."""
+    """The steps before the first MAIL. Only replies move it; ``stage`` says where it stands.
 
-    __slots__ = ("_auth", "_config", "_encrypted", "_try_tls", "extensions", "failure", "stage")
+    ``greeted``: the peer said 2xx; ``ended_at``: the stage it failed at, or the one it is at.
+    """
+
+    __slots__ = (
+        "_auth", "_config", "_encrypted", "_try_tls", "ended_at", "extensions", "failure",
+        "greeted", "stage",
+    )  # fmt: skip
 
     def __init__(self, config: ClientConfig) -> None:
         self._config = config
@@ -69,13 +77,16 @@ class Opening:
         self._try_tls = config.tls is not TlsPolicy.NEVER
         self.extensions: Extensions = NO_EXTENSIONS
         self.failure: Deferred | None = None
+        self.greeted = False
         self.stage = Stage.GREETING
+        self.ended_at = Stage.GREETING
 
     @property
     def peer(self) -> Peer:
         """The peer as outcomes see it."""
         config = self._config
-        return Peer(config.remote, config.lmtp, config.login is not None, self._encrypted)
+        logs_in = config.login is not None
+        return Peer(config.remote, config.lmtp, logs_in, self._encrypted, relay=config.relay)
 
     def take(self, answer: Reply) -> bytes:
         """Handle the next reply; what to send for it.
@@ -89,7 +100,7 @@ class Opening:
             raise RemoteProtocolError(f"answered {answer.code} to {self.stage.value}")
         match self.stage:
             case Stage.GREETING:
-                return self._hello() if answer.is_positive else self._fail_with(answer)
+                return self._take_greeting(answer)
             case Stage.EHLO:
                 return self._take_ehlo(answer)
             case Stage.HELO:
@@ -110,13 +121,25 @@ class Opening:
     def fail(self, failure: Deferred) -> bytes:
         """End it."""
         self.failure = failure
-        self.stage = Stage.FAILED
+        self.end()
         return b""
 
+    def end(self) -> None:
+        """No further step is taken."""
+        if self.stage is not Stage.FAILED:
+            self.ended_at = self.stage
+            self.stage = Stage.FAILED
+
     def _fail_with(self, answer: Reply, cause: Cause = Cause.REPLY) -> bytes:
-        ours = cause is Cause.PROTOCOL
+        ours = cause is Cause.LOCKED_OUT
         whose = Whose.US if ours else Whose.RECIPIENT
         return self.fail(Deferred(answer, cause, self._config.remote, whose))
+
+    def _take_greeting(self, answer: Reply) -> bytes:
+        if not answer.is_positive:
+            return self._fail_with(answer)
+        self.greeted = True
+        return self._hello()
 
     def _hello(self) -> bytes:
         self.stage = Stage.EHLO
@@ -150,10 +173,8 @@ class Opening:
             return b""
         if answer.is_positive:
             raise RemoteProtocolError(f"answered {answer.code} to STARTTLS")
-        if self._needs_tls:
-            return self._fail_with(answer, Cause.TLS)
-        self._try_tls = False  # 454 and its kin: RFC 7435 goes on in clear
-        return self._authenticate()
+        # 454 and its kin: another address may do better before anything goes in clear.
+        return self._fail_with(answer, Cause.TLS)
 
     def _authenticate(self) -> bytes:
         login = self._config.login
@@ -162,10 +183,12 @@ class Opening:
             return b""
         if not self._encrypted and not self._config.clear_auth:
             return self._fail(Cause.TLS, "offers no TLS, and the password is not sent in clear")
+        self.stage = Stage.AUTH
         self._auth = choose(login, self.extensions.auth)
         if self._auth is None:
-            return self._fail(Cause.PROTOCOL, "offers no way to log in that we know (auth)")
-        self.stage = Stage.AUTH
+            return self._fail(
+                Cause.LOCKED_OUT, "offers no way to log in that we know (auth)", Whose.US
+            )
         return self._auth.begin()
 
     def _take_auth(self, answer: Reply) -> bytes:
@@ -177,7 +200,7 @@ class Opening:
             return b""
         if answer.code < 400:
             raise RemoteProtocolError(f"answered {answer.code} to AUTH")
-        return self._fail_with(answer, Cause.PROTOCOL)
+        return self._fail_with(answer, Cause.LOCKED_OUT)
 
-    def _fail(self, cause: Cause, words: str) -> bytes:
-        return self.fail(own_words(cause, f"{self._config.remote} {words}", Whose.BETWEEN))
+    def _fail(self, cause: Cause, words: str, whose: Whose = Whose.BETWEEN) -> bytes:
+        return self.fail(own_words(cause, f"{self._config.remote} {words}", whose))

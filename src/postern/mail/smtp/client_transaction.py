@@ -44,12 +44,14 @@ class Transaction:
     ``outcomes`` fill up as replies come. ``is_over``: no reply is owed any more. ``wants_content``:
     354 came and the content is to be streamed. ``answered``: the peer said something to MAIL other
     than 421, so it and no other host has had this message. ``spoils``: RSET must precede the next
-    transaction; ``hangs_up``: there can be no next one.
+    transaction; ``hangs_up``: there can be no next one. ``turned_away``: the 4xx that answered
+    MAIL, or came in place of an answer; None: there was none.
     """
 
     __slots__ = (
         "_accepted", "_at", "_commands", "_mail", "_mail_refused", "_offered", "_peer", "_stuffer",
-        "answered", "content_sent", "hangs_up", "is_over", "outcomes", "spoils", "wants_content",
+        "answered", "content_sent", "hangs_up", "is_over", "outcomes", "spoils", "turned_away",
+        "wants_content",
     )  # fmt: skip
 
     def __init__(self, mail: Mail, offered: Extensions, peer: Peer) -> None:
@@ -67,6 +69,7 @@ class Transaction:
         self.hangs_up = False
         self.is_over = False
         self.spoils = False
+        self.turned_away: Reply | None = None
         self.wants_content = False
 
     @property
@@ -167,6 +170,8 @@ class Transaction:
 
     def _hang_up(self, answer: Reply) -> bytes:
         """421 answers everything that is still open (RFC 5321 §3.8)."""
+        if not self.answered:
+            self.turned_away = answer
         if self._at and self._commands[self._at - 1][0] is not Verb.RSET:
             self.answered = True
         self.settle(from_reply(answer, self._peer))
@@ -183,6 +188,8 @@ class Transaction:
         self.answered = True
         if not answer.is_positive:
             self._mail_refused = True
+            if answer.is_transient:
+                self.turned_away = answer
             outcome = from_reply(answer, self._peer)
             if self._mail.only_asks and isinstance(outcome, Refused):
                 # It speaks of the sender, so of the recipient we still know nothing.

@@ -8,6 +8,8 @@ A path is
   bad was seen for ``DEGRADED_S``;
 - **blocked** after ``FAILURES_TO_BLOCK`` failures in a row: it is tried last. Time alone does not
   heal it: it is tested until it answers, and forgotten when no mail needed it for ``FORGET_S``;
+  Where no test can tell (a certificate that must be there, a relay's login) it is forgotten as if
+  it were degraded, and mail tries it again;
 - **probing** from the first answer of a blocked path until ``GOOD_TO_HEAL`` good ones in a row; one
   failure among them blocks it again, so that one that fails every second time is never healthy.
 
@@ -118,6 +120,7 @@ _STAYS_IN_ORDER = frozenset({Sign.THROTTLED})
 
 
 _SPOKEN = frozenset({Sign.BUSY, Sign.UNWELCOME, Sign.THROTTLED})
+_UNTESTABLE = frozenset({Sign.UNTRUSTED, Sign.TLS_MISSING, Sign.LOCKED_OUT})
 _DOWN = frozenset({PathCondition.BLOCKED, PathCondition.PROBING})
 
 
@@ -129,6 +132,11 @@ def is_good(sign: Sign) -> bool:
 def is_failure(sign: Sign) -> bool:
     """Whether no mail could have passed."""
     return _WEIGHTS[sign] is _Weight.FAILURE
+
+
+def is_testable(sign: Sign) -> bool:
+    """Whether a test can tell if it is over: it has no mail, no login, no demands of TLS."""
+    return sign not in _UNTESTABLE
 
 
 def is_of_tls(sign: Sign) -> bool:
@@ -159,6 +167,8 @@ def as_of(state: PathState, now: Instant) -> PathState | None:
         case PathCondition.HEALTHY:
             return state if state.avoid_until > now else None
         case PathCondition.DEGRADED:
+            return None if now - state.seen_at >= DEGRADED_S else state
+        case PathCondition.BLOCKED | PathCondition.PROBING if not is_testable(state.last_sign):
             return None if now - state.seen_at >= DEGRADED_S else state
         case PathCondition.BLOCKED | PathCondition.PROBING:
             return None if now - state.used_at >= FORGET_S else state

@@ -1,0 +1,58 @@
+"""What has been tried for one job: records for its trace, and what each failure was."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from postern.delivery.attempt import name_of, records
+from postern.delivery.job import Job
+from postern.journal.record import AttemptRecord
+from postern.mail.outcome import Cause, Deferred
+from postern.mail.paths import Sign
+from postern.mail.route import ANY_TLS, Way
+from postern.mail.smtp.client_outcomes import own_words
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A way that came to nothing: what was said, and what it says of the path, if anything."""
+
+    way: Way
+    outcome: Deferred
+    sign: Sign | None
+
+    @property
+    def may_go_in_clear(self) -> bool:
+        """TLS was all that failed, nobody asked for it, and no password would go along."""
+        is_tls = self.sign is not None and self.sign.is_tls
+        return is_tls and self.way.target.tls == ANY_TLS and self.way.egress.username is None
+
+
+@dataclass(slots=True)
+class Tries:
+    """What has been tried so far, since the monotonic second ``began``."""
+
+    ways: Sequence[Way]
+    job: Job
+    began: float
+    only_asks: bool = False
+    records: list[AttemptRecord] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+    def failed(self, way: Way, outcome: Deferred, sign: Sign | None) -> None:
+        """Remember why a way came to nothing."""
+        self.failures.append(Failure(way, outcome, sign))
+
+    def note(self, way: Way, at: float, seconds: float, tls: str, outcome: Deferred) -> None:
+        """Put a way that came to nothing on record: begun ``at``, after so many seconds."""
+        everyone = (outcome,) * len(self.job.recipients)
+        self.records.extend(records(name_of(way), at, seconds, tls, everyone))
+
+    @property
+    def most_telling(self) -> Deferred:
+        """What the sender is told when every way failed: a server's own words before ours."""
+        for failure in self.failures:
+            if failure.outcome.remote:
+                return failure.outcome
+        if self.failures:
+            return self.failures[0].outcome
+        return own_words(Cause.NO_MAIL_HOST, "There is no address to try")

@@ -1,0 +1,178 @@
+"""Groups and their addresses as people see them: what is on file, put together. Pure."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from postern.mail.paths import Path
+from postern.mail.route import RELAY_GROUP
+from postern.routing.paths import health
+from postern.routing.paths.health import PathCondition, PathState
+from postern.routing.paths.store.view import KnownAddress, PathView
+from postern.runtime.clock import Instant
+
+RouteText = Callable[[str], str | None]
+"""The route that a group's mail takes now, in words; None: straight to its hosts."""
+
+_WITHOUT_DOMAINS = (RELAY_GROUP, "gateway:")
+"""Groups that somebody wrote down; of others without a domain nothing is told while all is well."""
+_WORST = (
+    PathCondition.BLOCKED,
+    PathCondition.PROBING,
+    PathCondition.DEGRADED,
+    PathCondition.HEALTHY,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AddressLine:
+    """One address through one egress.
+
+    ``place``: when it is tried, 1 is first; 0: no domain met lately has it. ``state`` is None while
+    nothing bad is known. ``next_test_at``: no sooner than then, if it is tested.
+    """
+
+    host: str
+    ip: str
+    port: int
+    egress: str
+    place: int
+    state: PathState | None
+    next_test_at: Instant | None = None
+
+    @property
+    def condition(self) -> PathCondition:
+        """How well it does."""
+        return PathCondition.HEALTHY if self.state is None else self.state.condition
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLine:
+    """A group: how well it does as a whole, since when, and its addresses in their order."""
+
+    name: str
+    domains: int
+    condition: PathCondition
+    since: Instant | None
+    route: str | None
+    addresses: Sequence[AddressLine] = field(default=())
+
+    @property
+    def down(self) -> int:
+        """Addresses that no egress reaches."""
+        return sum(
+            all(line.condition in _DOWN for line in lines) for lines in self.by_address().values()
+        )
+
+    def by_address(self) -> Mapping[tuple[str, int], Sequence[AddressLine]]:
+        """The lines of each address: one for each egress."""
+        found: dict[tuple[str, int], list[AddressLine]] = defaultdict(list)
+        for line in self.addresses:
+            found[line.ip, line.port].append(line)
+        return found
+
+
+_DOWN = frozenset({PathCondition.BLOCKED, PathCondition.PROBING})
+
+
+def look(
+    view: PathView,
+    now: Instant,
+    *,
+    group: str | None = None,
+    only_bad: bool = False,
+    route_of: RouteText | None = None,
+) -> list[GroupLine]:
+    """The groups on file, worst first.
+
+    Args:
+        view: the file.
+        now: for what time has healed.
+        group: this one alone; also by one of its domains.
+        only_bad: those of which something bad is known, or whose mail takes another route.
+        route_of: what route a group's mail takes.
+
+    Raises:
+        DatabaseTroubleError: the file could not be read.
+    """
+    if group is not None:
+        group = view.group_of(group) or group
+    states: dict[str, list[PathState]] = defaultdict(list)
+    for state in view.states(group):
+        left = health.as_of(state, now)
+        if left is not None and left.condition is not PathCondition.HEALTHY and left.group:
+            states[left.group].append(left)
+    addresses: dict[str, list[KnownAddress]] = defaultdict(list)
+    for one in view.addresses(None if group is None else [group]):
+        addresses[one.group].append(one)
+    counts, tests = view.domain_counts(), view.next_tests()
+    found = []
+    for name in {*addresses, *states}:
+        route = route_of(name) if route_of is not None else None
+        domains = counts.get(name, 0)
+        is_bad = bool(states.get(name)) or route is not None
+        if only_bad and not is_bad:
+            continue
+        if is_bad or domains or group is not None or name.startswith(_WITHOUT_DOMAINS):
+            lines = _lines(addresses.get(name, ()), states.get(name, ()), tests)
+            found.append(_group(name, domains, route, lines))
+    return sorted(found, key=lambda line: (_WORST.index(line.condition), -line.domains, line.name))
+
+
+def _lines(
+    known: Iterable[KnownAddress], states: Iterable[PathState], tests: Mapping[Path, Instant]
+) -> list[AddressLine]:
+    """A line for every address and egress; the encrypted path and that in clear are one."""
+    worst: dict[tuple[str, str, int], PathState] = {}
+    for state in states:
+        key = (state.path.egress, state.path.ip, state.path.port)
+        other = worst.get(key)
+        if other is None or _rank(state) < _rank(other):
+            worst[key] = state
+    lines = []
+    for one in known:
+        bad = worst.pop((one.egress, one.ip, one.port), None)
+        lines.append(_line(one.host, one.ip, one.port, one.egress, one.place, bad, tests))
+    for state in worst.values():
+        path = state.path
+        lines.append(_line(state.host, path.ip, path.port, path.egress, 0, state, tests))
+    return lines
+
+
+def _line(
+    host: str,
+    ip: str,
+    port: int,
+    egress: str,
+    place: int,
+    state: PathState | None,
+    tests: Mapping[Path, Instant],
+) -> AddressLine:
+    next_test_at = None
+    if state is not None and state.condition in _DOWN:
+        next_test_at = tests.get(state.path)
+    return AddressLine(host, ip, port, egress, place, state, next_test_at)
+
+
+def _rank(state: PathState) -> tuple[int, bool]:
+    return _WORST.index(state.condition), not state.path.encrypted
+
+
+def _group(name: str, domains: int, route: str | None, lines: list[AddressLine]) -> GroupLine:
+    """Blocked: no address is reached by any egress. Degraded: some is not, or not well."""
+    line = GroupLine(name, domains, PathCondition.HEALTHY, None, route, lines)
+    bad = [one.state for one in lines if one.state is not None]
+    if not bad:
+        return line
+    conditions = {one.condition for one in lines}
+    if line.down < len(line.by_address()):
+        condition = PathCondition.DEGRADED
+        since = min(state.since for state in bad)
+    elif PathCondition.PROBING in conditions:
+        condition = PathCondition.PROBING
+        since = min(s.since for s in bad if s.condition is PathCondition.PROBING)
+    else:
+        # It is blocked as a whole since its last address was.
+        condition = PathCondition.BLOCKED
+        since = max(state.since for state in bad)
+    return GroupLine(name, domains, condition, since, route, lines)

@@ -1,0 +1,266 @@
+"""When paths are tested without mail: only those that are blocked, and those that mail waits for.
+
+- A path that is **blocked** is tested until it answers: a while after it was blocked, then whenever
+  a quarter of the time that it has been so has gone by again, up to ``retest_s``. One that answers
+  (**probing**) is tested every ``GOOD_EVERY_S`` until it is healthy.
+- A path that has **failed once** is tested once more at once, so that it is known which it is.
+- When an attempt meets **silence** or another failure of the network, the other addresses of its
+  group are tested at once, side by side: whether the whole group is dead is known after one
+  patience, and not after as many as it has addresses.
+
+One worker tests a path at a time (a lease in ``paths.db``), at a bounded rate.
+"""
+
+import asyncio
+import math
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Protocol
+
+import structlog
+
+from postern.mail.paths import Path
+from postern.mail.route import Egress, Target, TlsDemand, TlsPolicy, Way
+from postern.routing.paths import health
+from postern.routing.paths.board import Board
+from postern.routing.paths.census import Census
+from postern.routing.paths.health import PathCondition, PathState
+from postern.routing.paths.settings import ProbeSettings
+from postern.runtime.clock import Clock, Instant
+
+log = structlog.get_logger("postern.routing")
+
+Probe = Callable[[Way], Awaitable[None]]
+"""Tests a way, and tells the board itself what showed. Never raises for what a peer does."""
+
+CONFIRM_S = 1.0
+GOOD_EVERY_S = 10.0
+GROWTH = 0.25
+JITTER = 0.2
+FRESH_S = 10.0
+"""An address of which something showed so lately is not tested beside others of its group."""
+LEASED = (1 - JITTER) / (1 + JITTER)
+"""Others leave a tested path alone for so much of the time until its next test, whose own time may
+be shorter by chance.
+"""
+BESIDE_S = 3.0
+"""The same of an address of which nothing is known yet."""
+TURN_S = 0.5
+MAX_DUE = 20_000
+
+
+class Claims(Protocol):
+    """Who may test which path now, over all workers; see ``keeper.PathKeeper``."""
+
+    async def claim(self, until: Mapping[Path, Instant]) -> frozenset[Path] | None:
+        """Those of the paths that are the caller's; None: couldn't tell."""
+        ...
+
+
+class Prober:
+    """For one worker; a reload changes ``settings``, ``probe`` and ``egress_of``.
+
+    Args:
+        board: what is known, and where changes are told.
+        census: the addresses of groups.
+        claims: so that one worker tests a path.
+        clock: for when.
+        chance: for jitter.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        census: Census,
+        claims: Claims,
+        clock: Clock,
+        chance: random.Random | None = None,
+    ) -> None:
+        self.settings = ProbeSettings()
+        self.probe: Probe = _untested
+        self.egress_of: Callable[[str], Egress | None] = Egress
+        self._board = board
+        self._census = census
+        self._claims = claims
+        self._clock = clock
+        self._chance = chance or random.SystemRandom()
+        self._due: dict[Path, float] = {}
+        self._beside: dict[Path, tuple[str, Target]] = {}
+        self._running: dict[Path, asyncio.Task[None]] = {}
+        self._tokens = math.inf
+        self._refilled_at = clock.monotonic()
+        self._wake = asyncio.Event()
+        board.on_change(self._changed)
+
+    async def keep_probing(self) -> None:
+        """Test what is due, for ever."""
+        while True:
+            if not self._due:
+                await self._wake.wait()
+            self._wake.clear()
+            await self.turn()
+            try:
+                async with asyncio.timeout(TURN_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def turn(self) -> None:
+        """Begin the tests that are due now, as many as the rate allows."""
+        now = self._clock.monotonic()
+        due = sorted((at, path.ip, path) for path, at in self._due.items() if at <= now)
+        wanted: dict[Path, Way] = {}
+        for _, _, path in due[: self._allowance(now)]:
+            way = self._way(path)
+            if way is None:
+                self._forget(path)
+            elif path not in self._running:
+                wanted[path] = way
+        if not wanted:
+            return
+        wall = self._clock.now()
+        wait_s = {path: self._wait_s(path) for path in wanted}
+        lease = {path: wall + wait_s[path] * LEASED for path in wanted}
+        granted = await self._claims.claim(lease)
+        for path, way in wanted.items():
+            self._beside.pop(path, None)
+            self._due[path] = self._clock.monotonic() + wait_s[path]
+            # Where the file could not tell, two may test one path: better than nobody.
+            if granted is None or path in granted:
+                self._begin(path, way)
+
+    async def wait_idle(self) -> None:
+        """Until no test is under way."""
+        while self._running:
+            await asyncio.wait(list(self._running.values()))
+
+    async def close(self) -> None:
+        """Break off what is under way."""
+        running = list(self._running.values())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    # --- what is due ------------------------------------------------------------------------------
+
+    def _changed(self, group: str) -> None:
+        """On the loop, for every change of a group: plan its tests."""
+        now, wall = self._clock.monotonic(), self._clock.now()
+        for state in self._board.of_group(group):
+            if not _is_tested(state):
+                continue
+            self._plan(state, now)
+            is_from_mail = state.used_at == state.seen_at
+            if is_from_mail and state.last_sign.is_network and wall - state.seen_at < FRESH_S:
+                self._test_others(state, now, wall)
+
+    def _plan(self, state: PathState, now: float) -> None:
+        path = state.path
+        at = now + self._wait_s(path)
+        # A new state may make it sooner; what others do meanwhile never puts it off.
+        if path not in self._due or at < self._due[path]:
+            self._schedule(path, at)
+
+    def _test_others(self, state: PathState, now: float, wall: Instant) -> None:
+        """The other addresses of its group, at once."""
+        for target in self._census.targets(state.group, state.path.egress):
+            path = replace(state.path, ip=target.ip, port=target.port)
+            if path != state.path and path not in self._due and not self._is_fresh(path, wall):
+                self._beside[path] = (state.group, target)
+                self._schedule(path, now)
+
+    def _is_fresh(self, path: Path, wall: Instant) -> bool:
+        known = self._board.of(path)
+        seen_at = 0.0 if known is None else known.seen_at
+        seen_at = max(seen_at, self._board.last_good_at(path) or 0.0)
+        return wall - seen_at < FRESH_S
+
+    def _schedule(self, path: Path, at: float) -> None:
+        if path in self._due or len(self._due) < MAX_DUE:
+            self._due[path] = at
+            self._wake.set()
+
+    def _forget(self, path: Path) -> None:
+        self._due.pop(path, None)
+        self._beside.pop(path, None)
+
+    def _wait_s(self, path: Path) -> float:
+        """How long until a path is tested, or tested again."""
+        state = self._board.of(path)
+        if state is None:
+            return BESIDE_S
+        now, settings = self._clock.now(), self.settings
+        if state.condition is PathCondition.DEGRADED:
+            return CONFIRM_S
+        if state.condition is PathCondition.PROBING and health.is_good(state.last_sign):
+            wait_s = min(GOOD_EVERY_S, settings.retest_s)
+        else:
+            age_s = (now - state.since) * GROWTH
+            wait_s = min(max(age_s, settings.first_retest_s), settings.retest_s)
+        return wait_s * self._chance.uniform(1 - JITTER, 1 + JITTER)
+
+    def _way(self, path: Path) -> Way | None:
+        """The way to test; None: it need not be tested any more."""
+        state = self._board.of(path)
+        egress = self.egress_of(path.egress)
+        if egress is None or (state is not None and not _is_tested(state)):
+            return None
+        if state is not None:
+            group, target = state.group, Target(state.host, path.ip, path.port)
+        elif path in self._beside:
+            group, target = self._beside[path]
+        else:
+            return None
+        policy = TlsPolicy.OPPORTUNISTIC if path.encrypted else TlsPolicy.NEVER
+        # No login: a test that fails at a relay's must not look like somebody who guesses.
+        egress = replace(egress, username=None, password=None)
+        return Way(egress, replace(target, tls=TlsDemand(policy)), group=group)
+
+    # --- tests ------------------------------------------------------------------------------------
+
+    def _allowance(self, now: float) -> int:
+        """How many tests may begin now: a bucket, filled as time goes by."""
+        settings = self.settings
+        workers = max(settings.workers, 1)
+        most = max(settings.at_a_time // workers, 1)
+        rate = settings.per_minute / 60.0 / workers
+        self._tokens = min(self._tokens + (now - self._refilled_at) * rate, float(most))
+        self._refilled_at = now
+        return min(int(self._tokens), most - len(self._running))
+
+    def _begin(self, path: Path, way: Way) -> None:
+        self._tokens -= 1
+        task = asyncio.get_running_loop().create_task(self._test(path, way))
+        self._running[path] = task
+
+    async def _test(self, path: Path, way: Way) -> None:
+        try:
+            await self.probe(way)
+        except Exception:
+            log.exception("paths.probe_bug", address=path.ip)
+        finally:
+            self._running.pop(path, None)
+            state = self._board.of(path)
+            if state is None or not _is_tested(state):
+                self._forget(path)
+            else:
+                self._due[path] = self._clock.monotonic() + self._wait_s(path)
+
+
+def _is_tested(state: PathState) -> bool:
+    """Whether a test can tell more about it."""
+    if not state.group or not health.is_testable(state.last_sign):
+        return False
+    match state.condition:
+        case PathCondition.BLOCKED | PathCondition.PROBING:
+            return True
+        case PathCondition.DEGRADED:
+            return health.is_failure(state.last_sign)
+        case PathCondition.HEALTHY:
+            return False
+
+
+async def _untested(way: Way) -> None:
+    """Nobody tests yet."""
+    del way
