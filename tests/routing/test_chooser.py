@@ -219,9 +219,7 @@ def test_what_a_person_pinned_takes_unsigned_mail_too(stand: Stand) -> None:
     ],
     ids=["dane", "mta-sts", "requiretls", "encrypt"],
 )
-def test_protected_mail_takes_only_a_relay_that_enforces_it(
-    tls: TlsDemand, wish: TlsWish
-) -> None:
+def test_protected_mail_takes_only_a_relay_that_enforces_it(tls: TlsDemand, wish: TlsWish) -> None:
     facts = replace(SIGNED, tls_wish=wish)
     plain = Stand()
     plain.pin(is_automatic=False)
@@ -237,7 +235,11 @@ def test_mail_that_has_been_through_a_relay_is_not_given_to_it_again() -> None:
     stand = Stand(EgressSettings("direct"), US1, DE1)
     assert stand.ways(replace(SIGNED, hops=("us1",)))[3:] == ["de1 .6?"]
     stand.pin()
-    assert stand.ways(replace(SIGNED, hops=("us1", "de1"))) == ["direct .1", "direct .2", "direct .3"]
+    assert stand.ways(replace(SIGNED, hops=("us1", "de1"))) == [
+        "direct .1",
+        "direct .2",
+        "direct .3",
+    ]
 
 
 @pytest.mark.parametrize("policy", [Policy.PROPOSE, Policy.NEVER], ids=["propose", "never"])

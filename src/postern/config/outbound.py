@@ -8,7 +8,20 @@ from postern.config.values import Count, Seconds
 
 
 class Paths(Struct, frozen=True, forbid_unknown_fields=True):
-    """What is done when the mail hosts of a group cannot be reached."""
+    """How blocked paths are tested (`docs/paths.md`), and what is done meanwhile (`docs/relay.md`)."""
+
+    first_retest_s: Annotated[
+        Seconds, Meta(description="first test of a blocked path after this; then more seldom")
+    ] = 15.0
+    retest_s: Annotated[
+        Seconds,
+        Meta(
+            description="longest time between two tests of a path; and from one test of a relayed"
+            " group's direct path to the next"
+        ),
+    ] = 1800.0
+    probes: Annotated[Count, Meta(description="tests at a time, in all")] = 20
+    probes_per_minute: Annotated[Count, Meta(description="tests a minute, in all")] = 300
 
     relay: Annotated[
         Literal["automatic", "propose", "never"],
@@ -18,9 +31,6 @@ class Paths(Struct, frozen=True, forbid_unknown_fields=True):
             " `postern route policy` says otherwise for one group"
         ),
     ] = "automatic"
-    retest_s: Annotated[
-        Seconds, Meta(description="from one test of a relayed group's direct path to the next")
-    ] = 1800.0
     good_tests: Annotated[
         Count, Meta(description="good tests in a row before single messages go direct again")
     ] = 3

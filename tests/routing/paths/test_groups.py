@@ -26,7 +26,7 @@ def run_tests(standing: Standing, start: float, results: str, step_s: float = 18
 
 
 @pytest.mark.parametrize(
-    ("evidence", "is_enough"),
+    ("evidence", "is_much"),
     [
         (Evidence(2, 2, 5, 0.0), False),
         (Evidence(3, 1, 5, 0.0), False),
@@ -38,9 +38,20 @@ def run_tests(standing: Standing, start: float, results: str, step_s: float = 18
     ids=["two", "one-of-five", "two-of-five", "all-it-has", "not-known", "another-answers"],
 )
 def test_a_group_is_blocked_by_three_failures_at_two_addresses_or_all_it_has(
-    evidence: Evidence, is_enough: object
+    evidence: Evidence, is_much: object
 ) -> None:
-    assert evidence.is_enough is is_enough
+    assert evidence.is_much is is_much
+
+
+def test_addresses_that_nobody_has_asked_are_given_the_time_to_answer() -> None:
+    some = Evidence(3, 3, 5, 100.0)
+    assert not some.is_enough(103.0)
+    assert some.is_enough(103.5)
+    with_relay = replace(some, relayed=True)
+    assert not with_relay.is_enough(100.5)
+    assert with_relay.is_enough(101.0)
+    assert Evidence(5, 5, 5, 100.0).is_enough(100.0), "there are no others"
+    assert not replace(some, answers=True).is_enough(200.0)
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,7 @@ class Controller:
         self._knobs = knobs
         self._canaries = Canaries(standings, clock)
         self._relayed: dict[str, int] = {}
+        self._suspects: dict[str, None] = {}
         self._alarm_at: dict[str, float] = {}
         self._deciding: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -162,10 +163,13 @@ class Controller:
         """Look whether the group is blocked, and what may be done."""
         if group in self._deciding or self._table.of_group(group) is not None:
             return
-        evidence = self.evidence(group)
-        if not evidence.is_enough:
-            return
         now = self._clock.now()
+        evidence = self.evidence(group)
+        if evidence.is_much and len(self._suspects) < MAX_RELAYED:
+            self._suspects[group] = None
+        if not evidence.is_enough(now):
+            return
+        self._suspects.pop(group, None)
         standing = self._standings.of(group) or Standing(group)
         relay = self._well_relay()
         policy = self._table.policy_of(group)
@@ -174,6 +178,12 @@ class Controller:
         if remedy is not Remedy.NOTHING:
             self._deciding.add(group)
             self._begin(self._act(group, remedy, name, evidence))
+
+    def look_again(self) -> None:
+        """Decide on groups whose other addresses have had the time to answer."""
+        suspects, self._suspects = self._suspects, {}
+        for group in suspects:
+            self.suspect(group)
 
     def evidence(self, group: str) -> Evidence:
         """What speaks against its direct paths now."""

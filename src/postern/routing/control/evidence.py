@@ -47,6 +47,7 @@ def gather(
         since,
         ips,
         answers=answers,
+        relayed=relayed > 0,
         words=words,
     )
 

@@ -88,6 +88,7 @@ class Reconciling:
             else:
                 self._deeds.tell_mood(standing)
         self._open_new_ways()
+        self._controller.look_again()
         for standing in self._standings:
             await self._check(standing)
         for route in self._table.automatic():

@@ -21,6 +21,10 @@ from postern.runtime.clock import Instant
 
 ENOUGH_FAILURES = 3
 ENOUGH_ADDRESSES = 2
+PATIENCE_S = 3.5
+"""So long the addresses that nobody had asked may take to show whether they answer."""
+SHORT_PATIENCE_S = 1.0
+"""The same where a relay has answered, and no direct address."""
 RELAPSE_S = 6 * 3600.0
 """Blocked again so soon after the relay was taken back, it has not been well at all."""
 FORGET_S = 7 * 86_400.0
@@ -68,6 +72,7 @@ class Evidence:
         since: the first of these failures.
         ips: the addresses that fail.
         answers: another address of it has answered since.
+        relayed: a relay has answered since, where no direct address had.
         words: what most of them show, such as ``do not answer``.
     """
 
@@ -77,14 +82,22 @@ class Evidence:
     since: Instant
     ips: tuple[str, ...] = ()
     answers: bool = False
+    relayed: bool = False
     words: str = "do not answer"
 
     @property
-    def is_enough(self) -> bool:
+    def is_much(self) -> bool:
         """Three failures at two addresses, or at all it has, and none that answers."""
         if self.answers or self.failures < ENOUGH_FAILURES:
             return False
         return self.failing >= ENOUGH_ADDRESSES or 0 < self.known <= self.failing
+
+    def is_enough(self, now: Instant) -> bool:
+        """The same, and the others have been asked, or had the time to answer: they are tested."""
+        if not self.is_much or not self.known:
+            return self.is_much
+        patience_s = SHORT_PATIENCE_S if self.relayed else PATIENCE_S
+        return self.failing >= self.known or now - self.since >= patience_s
 
     def text(self) -> str:
         """``3 of 5 MX addresses do not answer``."""
