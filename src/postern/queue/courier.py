@@ -6,6 +6,7 @@ from typing import Protocol
 
 from postern.delivery.job import Job, JobResult
 from postern.delivery.maildir_store import Folder
+from postern.journal.record import AttemptRecord
 from postern.mail.content import PrefixedContent
 from postern.mail.route import LmtpRoute, MaildirRoute, NoRoute, SmtpRoute, Way
 from postern.queue.groups import Work
@@ -42,6 +43,10 @@ class Choice(Protocol):
 
     def ways(self, route: SmtpRoute, facts: MessageFacts) -> Sequence[Way]:
         """The ways to try, best first."""
+        ...
+
+    def ended(self, route: SmtpRoute, attempts: Sequence[AttemptRecord]) -> None:
+        """How the attempt went."""
         ...
 
 
@@ -81,8 +86,7 @@ class Courier:
         job = Job(message.trace, message.sender, recipients, content)
         match work.route:
             case SmtpRoute() as route:
-                ways = self._chooser.ways(route, facts_of(message))
-                return await self._smtp.deliver(ways, _marked(job) if is_junk else job)
+                return await self._send(route, first.via, message, _marked(job) if is_junk else job)
             case MaildirRoute() as route:
                 folder = Folder.JUNK if is_junk else Folder.INBOX
                 return await self._maildir.deliver(route, job, folder)
@@ -91,16 +95,22 @@ class Courier:
             case NoRoute(outcome=outcome):
                 return JobResult((outcome,) * len(job.recipients), ())
 
+    async def _send(self, route: SmtpRoute, via: str, message: Message, job: Job) -> JobResult:
+        ways = self._chooser.ways(route, facts_of(message, via))
+        result = await self._smtp.deliver(ways, job)
+        self._chooser.ended(route, result.attempts)
+        return result
 
-def facts_of(message: Message) -> MessageFacts:
-    """What of a message matters for its way."""
+
+def facts_of(message: Message, via: str = "") -> MessageFacts:
+    """What of a message matters for its way; ``via``: the egress that a person asked for."""
     address = message.sender.address
     if address is None:
         kind = MailClass.BOUNCE
     else:
         kind = MailClass.USER if message.origin is Origin.OURS else MailClass.FORWARDED
     domain = "" if address is None else address.domain
-    return MessageFacts(kind, domain, message.aligned, message.tls_wish)
+    return MessageFacts(kind, domain, message.aligned, message.tls_wish, message.hops, via)
 
 
 def _marked(job: Job) -> Job:

@@ -162,7 +162,7 @@ def _key(route: Route, delivery: Delivery) -> object:
     """
     if isinstance(route, SmtpRoute):
         hosts = frozenset(route.targets)
-        marks = (delivery.is_junk, delivery.released)
+        marks = (delivery.is_junk, delivery.released, delivery.via)
         return (route.group, route.egress.name, hosts, marks)
     if isinstance(route, LmtpRoute):
         return (route.group, route.endpoint, delivery.is_junk, delivery.released)
