@@ -29,6 +29,7 @@ PROGRAMS = {
     "openssl": "openssl",
     "exim4": "exim4-daemon-light, which scripts/peers unpacks beside Postfix",
     "clamd": "clamav-daemon",
+    "opendkim": "opendkim",
     "rspamd": "rspamd",
     "spamd": "spamd",
 }

@@ -1,10 +1,12 @@
 """Mail leaves for a real Postfix that a real DNS server names as MX, and comes back if refused."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import Message
+from pathlib import Path
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -13,6 +15,7 @@ from tests.journeys.clients import SUBJECT, submit
 from tests.journeys.told import Attempt, code_in, queue, traced, wait_state, wait_told, why
 from tests.peers.certificates import Authority
 from tests.peers.dns import NsdServer
+from tests.peers.opendkim import opendkim_results
 from tests.peers.postern_server import Listening, PosternServer, PosternSettings, postern
 from tests.peers.postfix import Postfix, PostfixSettings, postfix
 from tests.peers.process import free_port, wait_until
@@ -121,6 +124,29 @@ def test_mail_reaches_the_mx_under_tls_and_why_names_host_and_cipher(world: Worl
     assert attempt.reply.startswith("250 2.0.0")
 
 
+@pytest.mark.peers("opendkim")
+def test_opendkim_verifies_what_our_users_send_by_both_kinds_of_key(
+    world: World, tmp_path: Path
+) -> None:
+    world.postern.cli("dkim", "add", "here.test", "--ed25519", "--selector", "fast")
+    keys = json.loads(world.postern.cli("dkim", "list", "here.test", "--json"))["keys"]
+    for key in keys:
+        world.postern.cli("dkim", "activate", "here.test", key["selector"])
+    world.submit("signed@far.test")
+    for key in keys:
+        world.postern.cli("dkim", "retire", "here.test", key["selector"])
+    (raw,) = world.peer.wait_for_messages("signed@far.test")
+    records = {key["record"]["name"]: key["record"]["value"] for key in keys}
+    assert opendkim_results(raw, records, tmp_path) == [
+        f"pass here.test rsa-sha256 {keys[1]['selector']}",
+        "pass here.test ed25519-sha256 fast",
+    ]
+    assert not any(
+        one.startswith("pass")
+        for one in opendkim_results(raw.replace(b"hello", b"Hello"), records, tmp_path)
+    )
+
+
 def test_recipients_of_one_domain_share_a_transaction(world: World) -> None:
     to = [f"many{n}@far.test" for n in range(5)]
     code = world.submit(*to)
@@ -141,7 +167,14 @@ def test_an_alias_sends_on_to_an_address_elsewhere(world: World) -> None:
     exchange = swaks(world.postern.port(), sender="li@client.test", to="sales@here.test")
     assert exchange.accepted, exchange.transcript
     (raw,) = world.peer.wait_for_messages("desk@far.test")
-    assert b"Return-Path: <li@client.test>" in raw
+    assert b"Delivered-To: sales@here.test" in raw
+    (back,) = re.findall(rb"Return-Path: <(SRS0=\w{8}=\w\w=client\.test=li@here\.test)>", raw)
+    ask = ("--quit-after", "RCPT")
+    returned = swaks(world.postern.port(), sender="<>", to=back.decode(), options=ask)
+    assert not returned.refused_at
+    forged = back.decode().replace("=li@", "=eve@")
+    refused = swaks(world.postern.port(), sender="<>", to=forged, options=ask)
+    assert any(reply.startswith("550 5.1.1") for reply in refused.replies("550"))
     world.postern.wait_for_messages("bob@here.test")
     told = wait_state(world.postern, code_in(exchange.reply_to(".")), sales="delivered")
     assert sorted(attempt.mx for attempt in told.attempts) == ["local", "mx.far.test"]

@@ -43,7 +43,9 @@ class ScriptedRouter:
     asked: list[str] = field(default_factory=list)
     dies: set[str] = field(default_factory=set)
 
-    def cached_route(self, address: Address) -> Route | None:
+    def cached_route(self, address: Address, via: str | None = None) -> Route | None:
+        if via:
+            return None
         return self._known(address) if self.cached and address.domain not in self.slow else None
 
     async def route(self, address: Address, via: str | None = None) -> Route:

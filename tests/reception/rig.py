@@ -17,6 +17,7 @@ from postern.directory.credentials import Authenticator
 from postern.directory.model import DomainPatch, HostPort, MailboxPatch
 from postern.directory.passwords import hash_password
 from postern.directory.reader import Directory
+from postern.directory.signers import Signers
 from postern.directory.store.correspondents import CorrespondentStore
 from postern.directory.store.site import FILE_NAME, SiteStore
 from postern.directory.trace import TraceCounter
@@ -287,11 +288,17 @@ class Rig:
             Numbers(1, TraceCounter(self.site.reserve_counters), TraceCodes(b"k" * 16)),
             self.clock,
             policy=self._policy(rates, greylist) if examines or scanners else None,
+            signers=self._signers(),
         )
         self.rules = RuleStore(self.site.database, self.clock, "test")
         self.reception = Reception(self.services, certificates, Headcount(1))
         self.ports: list[int] = []
         self._clients: list[Client] = []
+
+    def _signers(self) -> Signers:
+        signers = Signers(self._database)
+        self.directory.on_change(signers.forget)
+        return signers
 
     def _policy(self, rates: RateSettings | None, greylist: GreylistSettings | None) -> Policy:
         books = Books(self._database, self.clock)

@@ -21,6 +21,8 @@ from postern.delivery.maildir_usage import MaildirUsage
 from postern.delivery.quota_status import QuotaStatus
 from postern.delivery.smtp import SmtpDelivery
 from postern.directory.reader import Directory
+from postern.directory.return_addresses import ReturnAddresses
+from postern.directory.signers import Signers
 from postern.queue.courier import Courier
 from postern.queue.settings import QueueSettings
 from postern.queue.suggestions import Suggestions
@@ -72,6 +74,8 @@ def outward(
     clock: Clock,
     suggestions: Suggestions,
     holdings: Holdings,
+    signers: Signers,
+    returns: ReturnAddresses,
 ) -> Outward:
     """The set that ``config`` describes; ``ports`` are the real ones, by listener index."""
     resolver = Resolver(resolver_settings(config), clock)
@@ -94,7 +98,7 @@ def outward(
         lmtp,
         maildir,
         router,
-        Courier(smtp, lmtp, maildir, Chooser()),
+        Courier(smtp, lmtp, maildir, Chooser(), returns),
         NoticeTidings(
             notice_settings(config),
             expire_s,
@@ -103,8 +107,9 @@ def outward(
             directory,
             holdings,
             suggestions,
+            signers,
         ),
-        Recipients(directory, CallAhead(router, smtp, clock), measure),
+        Recipients(directory, CallAhead(router, smtp, clock), measure, returns),
         queue_settings(config, workers),
         asked,
         functools.partial(is_this_host, config.hostname, machine.owns),

@@ -28,6 +28,7 @@ from postern.queue.digests import DigestSettings
 from postern.queue.settings import QueueSettings
 from postern.reception.settings import Kind, ListenerSettings, ReceptionSettings
 from postern.reception.tls import CertificateFiles
+from postern.routing.chooser import MailClass
 from postern.routing.paths.groups import Knobs
 from postern.routing.settings import EgressSettings, HostPort, RoutingSettings
 from postern.runtime.resolver.settings import ResolverSettings, Server, Transport
@@ -103,7 +104,17 @@ def queue_settings(config: Config, workers: int) -> QueueSettings:
         slots=config.delivery.slots,
         group_share=config.delivery.group_share,
         workers=workers,
+        egresses=_egresses_of_classes(config),
     )
+
+
+def _egresses_of_classes(config: Config) -> dict[MailClass, str]:
+    delivery = config.delivery
+    named = {
+        MailClass.FORWARDED: delivery.forwarded_egress,
+        MailClass.BOUNCE: delivery.bounce_egress,
+    }
+    return {kind: name for kind, name in named.items() if name}
 
 
 def journal_settings(config: Config, workers: int) -> JournalSettings:

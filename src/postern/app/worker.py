@@ -30,7 +30,11 @@ from postern.config.load import load
 from postern.config.problems import ConfigError
 from postern.config.settings import Config
 from postern.directory.credentials import Authenticator
+from postern.directory.publication import Publication
 from postern.directory.reader import Directory
+from postern.directory.return_addresses import ReturnAddresses
+from postern.directory.signers import Signers
+from postern.directory.store.dkim import DkimStore
 from postern.directory.store.site import FILE_NAME, SiteStore
 from postern.directory.trace import TraceCounter
 from postern.journal.retention import sweep
@@ -64,6 +68,7 @@ RETENTION_S = 3600.0
 RESERVE_CHECK_S = 0.2
 CERTIFICATE_CHECK_S = 60.0
 BLOCKLIST_CHECK_S = 60.0
+DKIM_KEYS_S = 30.0
 USES_S = 300.0
 """How often rules' uses are written down: each time all workers read their rules anew."""
 OLD_WAYS_S = 3600.0
@@ -115,6 +120,9 @@ class Worker:
         )
         self._authenticator = Authenticator(self._directory, self._clock)
         self._acquaintances = Acquaintances(data_dir, self._clock, sweeps=setup.number == 0)
+        self._signers = Signers(self._site.database)
+        self._returns = ReturnAddresses(self._site.srs_key(), self._clock)
+        self._directory.on_change(self._signers.forget)
         self._sent = SentMail(self._directory, self._acquaintances.notebook)
         self._outward = out = self._outward_of(config)
         zones = ForwardZoneStore(self._site.database, self._clock, f"worker-{setup.number}")
@@ -166,6 +174,7 @@ class Worker:
             self._numbers,
             self._clock,
             policy=self._judging.policy,
+            signers=self._signers,
         )
 
     def _judging_of(self, config: Config, out: Outward) -> Judging:
@@ -188,6 +197,8 @@ class Worker:
             self._clock,
             suggestions,
             self._spool.holdings,
+            self._signers,
+            self._returns,
         )
 
     async def live(self) -> int:
@@ -236,6 +247,7 @@ class Worker:
         }
         if self._setup.number == 0:
             jobs["journal"] = self._keep_sweeping
+            jobs["DKIM keys"] = self._keep_looking_for_keys
             jobs["notices of what is held"] = self._holding.keep_writing
         for name, job in jobs.items():
             self._jobs.begin(name, job)
@@ -258,6 +270,17 @@ class Worker:
                 async with asyncio.timeout(BLOCKLIST_CHECK_S):
                     await self._reloaded.wait()
             self._reloaded.clear()
+
+    async def _keep_looking_for_keys(self) -> None:
+        """New DKIM keys sign once their records are seen."""
+        store = DkimStore(self._site.database, self._clock, "postern")
+        publication = Publication(store, lambda: self._outward.resolver, self._clock)
+        while True:
+            try:
+                await publication.look()
+            except Exception:
+                log.exception("worker.dkim_keys")
+            await asyncio.sleep(DKIM_KEYS_S)
 
     async def _keep_counting_uses(self) -> None:
         """How often each rule was of use, and when last."""

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from postern.cli import dkim_record
 from postern.cli.output import (
     ExitCode,
     JsonFlag,
@@ -16,14 +17,17 @@ from postern.cli.output import (
     print_table,
     say,
 )
-from postern.cli.site import address_of, granted, open_site
+from postern.cli.site import address_of, author, granted, open_site
 from postern.cli.sizes import quota_patch, size_text
 from postern.cli.usage import note_elsewhere
+from postern.directory.dkim import DkimKey, new_rsa_key
 from postern.directory.model import KEEP, Domain, DomainPatch, DomainSummary, HostPort, Keep
 from postern.directory.names import read_host_port
+from postern.directory.store.dkim import DkimStore
+from postern.directory.store.site import SiteStore
 from postern.directory.wording import contents
 from postern.policy.store import end_rules_of
-from postern.runtime.clock import rfc3339
+from postern.runtime.clock import SystemClock, rfc3339
 
 app = typer.Typer(
     help="Domains we take mail for, kept here or passed on to a customer's own server.",
@@ -50,12 +54,23 @@ def add(name: Name, to: To = None, as_json: JsonFlag = False) -> None:
     gateway = None if to is None else _host_port(to)
     with open_site() as site:
         domain = granted(site.add_domain(name, gateway))
+        key = None if domain.is_gateway else _key_for(site, domain)
     if as_json:
-        print_json({"action": "added", "domain": _fields(domain)})
-    elif domain.is_gateway:
+        made = {} if key is None else {"dkim": dkim_record.fields(key)}
+        print_json({"action": "added", "domain": _fields(domain), **made})
+        return
+    if key is None:
         say(f"Added {domain.name}; its mail goes on to {_to_text(domain)}.")
-    else:
-        say(f"Added {domain.name}; next: postern mailbox add NAME@{domain.name} --password-stdin")
+        return
+    say(f"Added {domain.name}; next: postern mailbox add NAME@{domain.name} --password-stdin")
+    say("Its mail is signed (DKIM) once this record is seen in DNS:")
+    dkim_record.print_record(key)
+
+
+def _key_for(site: SiteStore, domain: Domain) -> DkimKey:
+    """A first key: nothing has to be remembered later, and it harms nobody until it is seen."""
+    store = DkimStore(site.database, SystemClock(), author())
+    return granted(store.add(domain.name, new_rsa_key()))
 
 
 @app.command("list")

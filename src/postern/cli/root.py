@@ -44,6 +44,7 @@ COMMANDS = {
     "domain": Command("domain", "domains we serve: add, list, show, set, remove"),
     "mailbox": Command("mailbox", "mailboxes: add, list, show, set, remove"),
     "alias": Command("alias", "aliases: add, list, show, set, remove"),
+    "dkim": Command("dkim", "keys that mail is signed with: add, list, show, activate, retire"),
     "rule": Command("rule", "what becomes of mail: allow, block, hold, junk, system, explain"),
     "temporary": Command("temporary", "every exception, and whether it is still needed"),
     "quarantine": Command("quarantine", "mail held by rules: list, show, release, delete"),

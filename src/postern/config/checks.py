@@ -179,9 +179,16 @@ def _egress_login(egress: Egress, key: Key) -> Iterator[Doubt]:
 
 
 def _delivery(config: Config) -> Iterator[Doubt]:
-    name = config.delivery.egress
-    if name and name not in {egress.name for egress in config.egresses} | {"direct"}:
-        yield Doubt(("delivery", "egress"), f"there is no [[egress]] named {name!r}")
+    delivery = config.delivery
+    named = {
+        "egress": delivery.egress,
+        "forwarded_egress": delivery.forwarded_egress,
+        "bounce_egress": delivery.bounce_egress,
+    }
+    known = {egress.name for egress in config.egresses} | {"direct", ""}
+    for setting, name in named.items():
+        if name not in known:
+            yield Doubt(("delivery", setting), f"there is no [[egress]] named {name!r}")
     lmtp = config.delivery.lmtp
     if lmtp and not lmtp.startswith("unix:/"):
         yield from host_port_doubts(("delivery", "lmtp"), lmtp)

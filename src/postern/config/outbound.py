@@ -8,7 +8,7 @@ from postern.config.values import Count, Seconds
 
 
 class Paths(Struct, frozen=True, forbid_unknown_fields=True):
-    """How blocked paths are tested (`docs/paths.md`), and what is done meanwhile (`docs/relay.md`)."""
+    """How blocked paths are tested (`docs/paths.md`), and what relays do then (`docs/relay.md`)."""
 
     first_retest_s: Annotated[
         Seconds, Meta(description="first test of a blocked path after this; then more seldom")

@@ -136,6 +136,20 @@ class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
     egress: Annotated[
         str, Meta(description="name of the `[[egress]]` that takes all mail; empty: the first")
     ] = ""
+    forwarded_egress: Annotated[
+        str,
+        Meta(
+            description="name of the `[[egress]]` that takes what aliases send on to addresses"
+            " outside; empty: the usual one. What others complain of then has an address of its own"
+        ),
+    ] = ""
+    bounce_egress: Annotated[
+        str,
+        Meta(
+            description="the same for notices and other mail with the null sender; empty: the"
+            " usual one"
+        ),
+    ] = ""
     lmtp: Annotated[
         str,
         Meta(

@@ -37,7 +37,7 @@ def name_of(way: Way) -> WayName:
 
 
 def content_through(way: Way, job: Job) -> Content:
-    """The message as it leaves this way: marked where that is a relay, see ``postern.mail.hops``."""
+    """The message as it leaves this way: marked where that is a relay (``postern.mail.hops``)."""
     key = way.egress.hop_key
     if not key or not job.trace:
         return job.content

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from postern.diagnosis.doctor_certificates import examine_certificates
 from postern.diagnosis.doctor_data import examine_data, examine_user, examine_workers
+from postern.diagnosis.doctor_dkim import examine_dkim
 from postern.diagnosis.doctor_machine import examine_clock, examine_disk, examine_limits
 from postern.diagnosis.doctor_network import examine_ports, examine_resolvers
 from postern.diagnosis.doctor_quarantine import examine_quarantine
@@ -24,6 +25,7 @@ def examine(site: Site, clock: Clock) -> list[Result]:
         ("disk", lambda: examine_disk(site)),
         ("data", lambda: examine_data(site)),
         ("quarantine", lambda: examine_quarantine(site)),
+        ("dkim", lambda: examine_dkim(site, clock.now())),
         ("limits", lambda: examine_limits(site)),
         ("clock", lambda: examine_clock(clock.now())),
         ("certificate", lambda: examine_certificates(site, clock.now())),

@@ -227,9 +227,10 @@ class Walk:
                 self._box(box)
             case NoSuchMailbox():
                 self.missing.append(target)
-            case Gateway() | NotOurs():
+            case (Gateway() | NotOurs()) as elsewhere:
                 # Outside, only the owner of the domain may fold the case of a local part.
-                self._reach(target, Destination(target, local=False))
+                is_outside = isinstance(elsewhere, NotOurs)
+                self._reach(target, Destination(target, local=False, outside=is_outside))
 
     def _box(self, box: Box) -> None:
         if box.enabled:

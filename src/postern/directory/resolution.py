@@ -20,12 +20,15 @@ class Via(Enum):
 class Destination:
     """One place the mail goes. ``local``: a mailbox here, else routing looks for its way.
 
+    ``outside``: in a domain that is none of ours, so that whoever is sent on there is forwarded.
+
     A local address keeps its tag (``wang+shop@…``), for Delivered-To; ``Directory.home_of`` finds
     the folder.
     """
 
     address: Address
     local: bool
+    outside: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from unicodedata import normalize
 
 import idna
 
-MAX_LOCAL_BYTES = 64
-"""RFC 5321 §4.5.3.1.1."""
+MAX_LOCAL_BYTES = 200
+"""RFC 5321 §4.5.3.1.1 has 64, and §4.5.3.1 asks for no limit where that can be: return addresses of
+mailing lists and forwarders (VERP, SRS) are longer, and every large server takes them."""
 MAX_DOMAIN_BYTES = 255
 """RFC 5321 §4.5.3.1.2; measured on the A-labels, which is what DNS and older peers see."""
 MAX_MAILBOX_BYTES = 254

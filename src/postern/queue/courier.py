@@ -6,12 +6,14 @@ from typing import Protocol
 
 from postern.delivery.job import Job, JobResult
 from postern.delivery.maildir_store import Folder
+from postern.directory.return_addresses import ReturnAddresses
 from postern.journal.record import AttemptRecord
 from postern.mail.content import PrefixedContent
+from postern.mail.envelope import Sender
 from postern.mail.route import LmtpRoute, MaildirRoute, NoRoute, SmtpRoute, Way
+from postern.queue.facts import facts_of
 from postern.queue.groups import Work
-from postern.routing.chooser import MailClass, MessageFacts
-from postern.spool.message import Message, Origin
+from postern.routing.chooser import MessageFacts
 
 
 class SmtpCourier(Protocol):
@@ -60,6 +62,8 @@ class Attempts(Protocol):
 
 JUNK_FIELD = b"X-Postern-Junk: yes\r\n"
 """How a server that files mail itself is told that its owner's rules want it in Junk."""
+FORWARDED_FIELD = b"Delivered-To: %s\r\n"
+"""By which we know mail that an alias sends round in a circle."""
 RELEASED_FIELD = b"X-Postern-Released: %s\r\n"
 """How whoever reads a message learns that it was held, what for, and who let it go."""
 
@@ -68,9 +72,15 @@ class Courier:
     """Knows the three ways a message leaves."""
 
     def __init__(
-        self, smtp: SmtpCourier, lmtp: LmtpCourier, maildir: MaildirCourier, chooser: Choice
+        self,
+        smtp: SmtpCourier,
+        lmtp: LmtpCourier,
+        maildir: MaildirCourier,
+        chooser: Choice,
+        returns: ReturnAddresses | None = None,
     ) -> None:
         self._chooser = chooser
+        self._returns = returns
         self._smtp = smtp
         self._lmtp = lmtp
         self._maildir = maildir
@@ -83,10 +93,15 @@ class Courier:
         if first.released:
             content = PrefixedContent(RELEASED_FIELD % first.released.encode(), content)
         recipients = tuple(d.recipient for d in work.deliveries)
-        job = Job(message.trace, message.sender, recipients, content)
+        sender = message.sender
+        if first.forwarder:
+            if first.original.isascii():
+                content = PrefixedContent(FORWARDED_FIELD % first.original.encode(), content)
+            sender = self._forwarded(sender, first.forwarder)
+        job = Job(message.trace, sender, recipients, content)
         match work.route:
             case SmtpRoute() as route:
-                return await self._send(route, first.via, message, _marked(job) if is_junk else job)
+                return await self._send(route, work, _marked(job) if is_junk else job)
             case MaildirRoute() as route:
                 folder = Folder.JUNK if is_junk else Folder.INBOX
                 return await self._maildir.deliver(route, job, folder)
@@ -95,22 +110,17 @@ class Courier:
             case NoRoute(outcome=outcome):
                 return JobResult((outcome,) * len(job.recipients), ())
 
-    async def _send(self, route: SmtpRoute, via: str, message: Message, job: Job) -> JobResult:
-        ways = self._chooser.ways(route, facts_of(message, via))
+    async def _send(self, route: SmtpRoute, work: Work, job: Job) -> JobResult:
+        ways = self._chooser.ways(route, facts_of(work.message, work.deliveries[0]))
         result = await self._smtp.deliver(ways, job)
         self._chooser.ended(route, result.attempts)
         return result
 
-
-def facts_of(message: Message, via: str = "") -> MessageFacts:
-    """What of a message matters for its way; ``via``: the egress that a person asked for."""
-    address = message.sender.address
-    if address is None:
-        kind = MailClass.BOUNCE
-    else:
-        kind = MailClass.USER if message.origin is Origin.OURS else MailClass.FORWARDED
-    domain = "" if address is None else address.domain
-    return MessageFacts(kind, domain, message.aligned, message.tls_wish, message.hops, via)
+    def _forwarded(self, sender: Sender, forwarder: str) -> Sender:
+        """Who bounces go to: back through us, so that our own SPF speaks for the message."""
+        if sender.address is None or self._returns is None:
+            return sender
+        return replace(sender, address=self._returns.rewrite(sender.address, forwarder))
 
 
 def _marked(job: Job) -> Job:

@@ -1,11 +1,17 @@
 """What can be set about the queue."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from postern.routing.chooser import MailClass
 
 
 @dataclass(frozen=True, slots=True)
 class QueueSettings:
-    """Retry times and slots. Totals are for the whole host; each worker takes its part."""
+    """Retry times and slots. Totals are for the whole host; each worker takes its part.
+
+    ``egresses``: by whose mail it is, the way out of classes that have one of their own.
+    """
 
     first_retry_s: float = 300.0
     max_retry_s: float = 14_400.0
@@ -17,6 +23,7 @@ class QueueSettings:
     recipients_per_transaction: int = 100
     fresh_bytes: int = 64 * 1024 * 1024
     workers: int = 1
+    egresses: Mapping[MailClass, str] = field(default_factory=dict)
 
     @property
     def worker_slots(self) -> int:

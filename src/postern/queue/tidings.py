@@ -9,6 +9,7 @@ from typing import Protocol
 
 import structlog
 
+from postern.directory.signers import Signers
 from postern.journal.record import Conversation, RecipientRecord, Step
 from postern.mail.address import Address, parse_address
 from postern.mail.content import BytesContent, Content
@@ -95,6 +96,7 @@ class NoticeTidings:
         homes: Homes,
         holdings: Holdings,
         suggestions: Suggests | None = None,
+        signers: Signers | None = None,
     ) -> None:
         self._settings = settings
         self._expire_s = expire_s
@@ -102,6 +104,7 @@ class NoticeTidings:
         self._clock = clock
         self._homes = homes
         self._suggestions = suggestions
+        self._signers = signers
         self._holdings = holdings
         self._rate = RateGuard(settings)
 
@@ -242,6 +245,8 @@ class NoticeTidings:
         number, trace = self._numbers.next()
         now = self._clock.now()
         address = str(notice.recipient)
+        signature = b"" if self._signers is None else self._signers.sign(notice.content, now)
+        content = signature + notice.content
         conversation = Conversation(
             number,
             now,
@@ -250,7 +255,7 @@ class NoticeTidings:
             mail_from="",
             from_header=f"MAILER-DAEMON@{self._settings.hostname}",
             subject=notice.subject,
-            size=len(notice.content),
+            size=len(content),
             accepted=True,
             recipients=[RecipientRecord(address, "waiting")],
             steps=[Step("notice", Result.PASS.value, 0.0, PLACE, f"about {about.trace}")],
@@ -265,9 +270,10 @@ class NoticeTidings:
             now + self._expire_s,
             notice.sender,
             Origin.OURS,
-            BytesContent(notice.content),
+            BytesContent(content),
             conversation,
             [delivery],
+            aligned=signature != b"",
         )
 
 

@@ -1,21 +1,24 @@
 """From deliveries to pieces of work: where each goes, and which go together."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
 
 from postern.mail.address import Address
 from postern.mail.route import LmtpRoute, NoRoute, Route, SmtpRoute
+from postern.queue.facts import class_of
 from postern.queue.groups import Work
 from postern.queue.settle import bug_outcome
+from postern.routing.chooser import MailClass
 from postern.spool.message import Delivery, Message
 
 log = structlog.get_logger("postern.queue")
 
 TOGETHER_S = 1.0
 """How long recipients wait for each other's route, to share a transaction."""
+NO_EGRESSES: Mapping[MailClass, str] = {}
 SORT_S = 5.0
 """How long DNS may take to say which groups a message's deliveries are to wait in."""
 
@@ -25,7 +28,7 @@ Routed = tuple[Delivery, Route]
 class Router(Protocol):
     """Says where a recipient's mail goes."""
 
-    def cached_route(self, address: Address) -> Route | None:
+    def cached_route(self, address: Address, via: str | None = None) -> Route | None:
         """The route when it is known without asking anyone."""
         ...
 
@@ -37,15 +40,22 @@ class Router(Protocol):
 class Ways:
     """Asks the router, and puts together what goes the same way."""
 
-    def __init__(self, router: Router, recipients_per_transaction: int) -> None:
+    def __init__(
+        self,
+        router: Router,
+        recipients_per_transaction: int,
+        egresses: Mapping[MailClass, str] = NO_EGRESSES,
+    ) -> None:
+        """``egresses``: the way out of mail of some classes; of all other mail the usual one."""
         self._router = router
         self._most = recipients_per_transaction
+        self._egresses = egresses
 
     def known(self, message: Message, deliveries: Sequence[Delivery]) -> list[Work] | None:
         """The work, when every route is known without asking anyone; else None."""
         routed: list[Routed] = []
         for delivery in deliveries:
-            route = self._cached(delivery)
+            route = self._cached(message, delivery)
             if route is None:
                 return None
             routed.append((delivery, route))
@@ -98,8 +108,16 @@ class Ways:
                 task.cancel()
         return [found.get(d.n, d.recipient.address.domain) or "?" for d in deliveries]
 
-    def _cached(self, delivery: Delivery) -> Route | None:
-        return None if delivery.via else self._router.cached_route(delivery.recipient.address)
+    def _cached(self, message: Message, delivery: Delivery) -> Route | None:
+        if delivery.via:
+            return None
+        return self._router.cached_route(delivery.recipient.address, self._via(message, delivery))
+
+    def _via(self, message: Message, delivery: Delivery) -> str | None:
+        """The egress that a person pinned, or that of the mail's class; None: the usual one."""
+        if delivery.via or not self._egresses:
+            return delivery.via or None
+        return self._egresses.get(class_of(message, delivery))
 
     async def _ask(self, message: Message, deliveries: Iterable[Delivery]) -> list[Routed]:
         """Routes of one domain's recipients: the first is asked for, the others are then known."""
@@ -107,9 +125,9 @@ class Ways:
 
     async def _route(self, message: Message, delivery: Delivery) -> Route:
         try:
-            route = self._cached(delivery)
+            route = self._cached(message, delivery)
             return route or await self._router.route(
-                delivery.recipient.address, delivery.via or None
+                delivery.recipient.address, self._via(message, delivery)
             )
         except Exception:
             log.exception("queue.route_bug", trace=message.trace)
@@ -162,7 +180,12 @@ def _key(route: Route, delivery: Delivery) -> object:
     """
     if isinstance(route, SmtpRoute):
         hosts = frozenset(route.targets)
-        marks = (delivery.is_junk, delivery.released, delivery.via)
+        marks = (
+            delivery.is_junk,
+            delivery.released,
+            delivery.forwarder and delivery.original,
+            delivery.via,
+        )
         return (route.group, route.egress.name, hosts, marks)
     if isinstance(route, LmtpRoute):
         return (route.group, route.endpoint, delivery.is_junk, delivery.released)

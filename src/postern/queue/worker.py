@@ -56,7 +56,7 @@ class QueueWorker:
     ) -> None:
         self._contacts = contacts
         self._spool = spool
-        self._ways = Ways(router, settings.recipients_per_transaction)
+        self._ways = Ways(router, settings.recipients_per_transaction, settings.egresses)
         self._courier = courier
         self._tidings = tidings
         self._settings = settings
@@ -80,7 +80,7 @@ class QueueWorker:
         self, router: Router, courier: Attempts, tidings: Tidings, settings: QueueSettings
     ) -> None:
         """What begins from now on goes by these; what is under way ends as it began."""
-        self._ways = Ways(router, settings.recipients_per_transaction)
+        self._ways = Ways(router, settings.recipients_per_transaction, settings.egresses)
         self._courier, self._tidings, self._settings = courier, tidings, settings
         self.groups.resize(settings.worker_slots, settings.group_slots)
 

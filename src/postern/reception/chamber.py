@@ -2,13 +2,14 @@
 
 import functools
 from collections.abc import Hashable, Iterable
+from dataclasses import replace
 
 from postern.directory.names import key_of
 from postern.directory.reader import Directory
 from postern.mail.address import Address
 from postern.mail.finding import Finding
 from postern.policy.docket import Docket
-from postern.policy.judge import Judgement
+from postern.policy.judge import Gravity, Judgement
 from postern.policy.known import HasWritten, has_written_to_nobody
 from postern.policy.panel import Known
 from postern.policy.policy import Memory
@@ -61,9 +62,16 @@ class Chamber:
         domain = named.domain or owner.domain
         book = self._memory.books.of(owner, domain)
         judgement = judge_for(named, findings, facts, book, has_written)
+        if judgement.gravity is Gravity.JUNK and self._is_outside(destination):
+            judgement = replace(judgement, gravity=Gravity.HOLD)
         if not trial:
             self.docket.note(named, owner, domain, facts, findings, judgement)
         return judgement
+
+    def _is_outside(self, destination: Address) -> bool:
+        """Junk has no folder there: it is held, and never sent on in our name."""
+        domain = destination.domain
+        return self._directory.domain(domain) is None and not self._directory.is_this_host(domain)
 
     def heeds(self, check: str, named: Address, places: Iterable[Address]) -> bool:
         """Whether a fail of that check would make a difference to this recipient."""

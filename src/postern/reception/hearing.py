@@ -11,7 +11,6 @@ from dataclasses import replace
 
 from postern.directory.reader import Directory
 from postern.mail.address import Address
-from postern.mail.authres.build import field
 from postern.mail.authres.results import AuthenticationResults
 from postern.mail.envelope import Sender
 from postern.mail.finding import Effect, Finding, Result, Verdict, Whose
@@ -343,14 +342,16 @@ class Hearing:
         sender = self._facts.mail_from
         return sender is None or is_proven(sender, self._known.proven)
 
-    def header_field(self, *, utf8: bool) -> bytes:
-        """What was found, as Authentication-Results (RFC 8601), to be put in front.
-
-        Below it a mark for mail that was taken although DNS did not tell.
-        """
+    @property
+    def results(self) -> AuthenticationResults:
+        """What was found, as others are told it (RFC 8601)."""
         assert self._known is not None
-        results = field(AuthenticationResults(self._hostname, self._known.results), utf8=utf8)
-        return results + untold_field(self._judged.findings)
+        return AuthenticationResults(self._hostname, self._known.results)
+
+    @property
+    def untold_field(self) -> bytes:
+        """A mark for mail that was taken although DNS did not tell; empty for other mail."""
+        return untold_field(self._judged.findings)
 
     def settle(
         self, transaction: Transaction, letter: Letter, size_bytes: int, holdings: Holdings

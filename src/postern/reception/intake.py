@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from postern.journal.record import Because
+from postern.mail.authres.build import field
 from postern.mail.content import BytesContent, Content, PrefixedContent
 from postern.mail.finding import Finding, Result, Whose
 from postern.mail.hops import relays_of
@@ -12,10 +13,12 @@ from postern.mail.message.summary import Summary
 from postern.mail.received import received_header, with_keyword
 from postern.mail.reply import Reply, reply
 from postern.mail.smtp.server import ServerMachine
+from postern.policy.checks.letter import Letter
 from postern.policy.scanners.scanners import Scanners
 from postern.reception import replies
 from postern.reception.admission import Refusal, author_refusal
 from postern.reception.client import Client
+from postern.reception.forwarding import SEALED_FORM, goes_round, is_aligned, sealed
 from postern.reception.hearing import Hearing
 from postern.reception.limits import parse_ip
 from postern.reception.record import Record
@@ -50,6 +53,7 @@ class Intake:
         "_apart",
         "_client",
         "_hearing",
+        "_is_aligned",
         "_opened",
         "_prefix",
         "_record",
@@ -78,6 +82,7 @@ class Intake:
         self._opened = services.clock.monotonic()
         self._answered: Answered | None = None
         self._prefix = b""
+        self._is_aligned = False
         self._apart: tuple[Refusal | None, ...] = ()
         self._screening: Screening | None = None
         self.is_committing = False
@@ -112,9 +117,10 @@ class Intake:
         """What is done with the header on its way: a program on this machine gets it as it is."""
         client, hostname = self._client, self._services.settings.hostname
         if client.is_trusted:
-            return Mending(hostname, now)
+            return Mending(hostname, now, self._services.signers)
         if self._hearing is not None:
-            return Inspection((hostname,), now, self._hearing.depth)
+            forms = frozenset({SEALED_FORM} if self._transaction.forwarded else ())
+            return Inspection((hostname,), now, self._hearing.depth, forms)
         ip = parse_ip(client.ip)
         if ip is None or ip.is_loopback:
             return None
@@ -145,7 +151,14 @@ class Intake:
         elif scanners is not None and scanners.look_at_everybody:
             spawn(self._screen(scanners, summary))
         else:
+            self._sign()
             self._store(summary)
+
+    def _sign(self) -> None:
+        """Put our signature on top: what our own users send is signed, and nothing else."""
+        signature = self._transaction.signature(self._services.clock.now())
+        self._prefix = signature + self._prefix
+        self._is_aligned = signature != b""
 
     async def _hear(self, hearing: Hearing, summary: Summary) -> None:
         """Have the whole message looked at and judged before it is taken."""
@@ -168,7 +181,7 @@ class Intake:
             settled = hearing.settle(self._transaction, letter, self.size_bytes, holdings)
             if not self._is_taken(settled):
                 return
-            self._prefix = hearing.header_field(utf8=self._transaction.sender.smtputf8)
+            self._prefix = self._fields_of(hearing, letter)
             if screening is not None:
                 self._prefix += screening.fields
             self._store(summary)
@@ -176,6 +189,18 @@ class Intake:
             self._not_looked_at(error)
         finally:
             self._end_screening()
+
+    def _fields_of(self, hearing: Hearing, letter: Letter) -> bytes:
+        """What was found, to be put on top; and our seal, where the message is sent on."""
+        transaction, results = self._transaction, hearing.results
+        authors = letter.authors or ()
+        self._is_aligned = len(authors) == 1 and is_aligned(results, authors[0].domain)
+        fields = field(results, utf8=transaction.sender.smtputf8) + hearing.untold_field
+        signers, forwarded = self._services.signers, transaction.forwarded
+        if not forwarded or signers is None:
+            return fields
+        now = self._services.clock.now()
+        return sealed(signers, forwarded[0].forwarder, results, letter, now) + fields
 
     async def _screen(self, scanners: Scanners, summary: Summary) -> None:
         """Have a message that nobody else looks at shown to the scanners before it is taken."""
@@ -187,6 +212,7 @@ class Intake:
             if not self._is_taken(screening.settle(findings, self.size_bytes)):
                 return
             self._prefix = screening.fields
+            self._sign()
             self._store(summary)
         except Exception as error:  # noqa: BLE001 - answered 451 and journaled
             self._not_looked_at(error)
@@ -241,6 +267,10 @@ class Intake:
             text = f"the message went through {summary.received_count} servers: it is in a loop"
             finding = Finding("loop.detected", Result.FAIL, text, Whose.BETWEEN)
             return Refusal(finding, reply(554, "5.4.6", f"Not accepted: {text}"))
+        if goes_round(self._transaction):
+            text = "an alias sent it out from here before, and it came back"
+            finding = Finding("loop.detected", Result.FAIL, text, Whose.BETWEEN)
+            return Refusal(finding, reply(554, "5.4.6", f"Not accepted: {text}"))
         account = self._client.account
         if account is not None:
             return author_refusal(self._services.directory, account, self._transaction.head)
@@ -292,6 +322,8 @@ class Intake:
         transaction, services = self._transaction, self._services
         now = services.clock.now()
         elapsed = services.clock.monotonic()
+        if self._client.is_trusted:
+            transaction.nothing_is_forwarded()
         self._record.step("data", Result.PASS, elapsed - self._opened, f"{self.size_bytes} bytes")
         conversation = self._record.conversation(
             transaction.number,
@@ -315,6 +347,7 @@ class Intake:
             content,
             conversation,
             transaction.deliveries,
+            self._is_aligned,
             hops=relays_of(summary.marks, services.hop_key) if summary.marks else (),
         )
 

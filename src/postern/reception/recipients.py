@@ -14,9 +14,11 @@ from postern.directory.resolution import (
     Resolution,
     Resolved,
 )
+from postern.directory.return_addresses import ReturnAddresses
 from postern.mail.address import Address
 from postern.mail.finding import Effect, Finding, Result, Verdict, Whose
 from postern.mail.reply import reply
+from postern.mail.srs import SrsFlaw, is_srs
 from postern.reception.quota import ACCEPTED, weigh_room
 
 
@@ -57,8 +59,13 @@ class Recipients:
     """Decides about recipients, one at a time."""
 
     def __init__(
-        self, directory: Directory, verifier: Verifier, measure: Measure | None = None
+        self,
+        directory: Directory,
+        verifier: Verifier,
+        measure: Measure | None = None,
+        returns: ReturnAddresses | None = None,
     ) -> None:
+        self._returns = returns
         self._directory = directory
         self._verifier = verifier
         self._measure = measure
@@ -74,6 +81,13 @@ class Recipients:
             trusted: the client may send to anyone (authenticated, ``relay_from``, this machine).
         """
         resolution = self._directory.resolve(address)
+        if is_srs(address.local) and not isinstance(resolution, NotOurs | Gateway):
+            return self._returned(address)
+        return self._decide(resolution, address, size_bytes, trusted=trusted)
+
+    def _decide(
+        self, resolution: Resolution, address: Address, size_bytes: int, *, trusted: bool
+    ) -> Decision | Awaitable[Decision]:
         match resolution:
             case Resolved(destinations=destinations):
                 measure = self._measure
@@ -98,6 +112,15 @@ class Recipients:
             case Disabled():
                 text = f"the mailbox {address} is switched off"
                 return Decision(_refused("5.2.1", "rcpt.unknown", text))
+
+    def _returned(self, address: Address) -> Decision:
+        """A return address of mail that we forwarded: who sent it gets what comes back."""
+        flaw = SrsFlaw("nothing is forwarded from here")
+        found = flaw if self._returns is None else self._returns.read(address.local)
+        if isinstance(found, SrsFlaw):
+            text = f"{address} is no return address of ours: {found.text}"
+            return Decision(_refused("5.1.1", "rcpt.unknown", text))
+        return Decision(ACCEPTED, (Destination(found, local=False, outside=True),))
 
     async def _ask(self, gateway: Gateway, address: Address) -> Decision:
         return _at_gateway(await self._verifier.ask(gateway, address), address)

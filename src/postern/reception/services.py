@@ -5,6 +5,7 @@ from typing import Protocol
 
 from postern.directory.credentials import Authenticator
 from postern.directory.reader import Directory
+from postern.directory.signers import Signers
 from postern.policy.policy import Policy
 from postern.reception.codes import Numbers
 from postern.reception.greeting import PatientClients
@@ -32,7 +33,8 @@ class Outgoing(Protocol):
 class Services:
     """The rooms that a session leans on.
 
-    ``policy`` None: nobody is examined. ``hop_key``: of the marks on mail that left through relays.
+    ``policy`` None: nobody is examined. ``signers`` None: nothing is signed. ``hop_key``: of the
+    marks on mail that left through relays of ours.
     """
 
     settings: ReceptionSettings
@@ -45,5 +47,6 @@ class Services:
     clock: Clock
     tally: Tally = field(default_factory=Tally)
     policy: Policy | None = None
+    signers: Signers | None = None
     patient: PatientClients = field(default_factory=PatientClients)
     hop_key: bytes = field(default=b"", repr=False)

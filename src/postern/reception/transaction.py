@@ -3,9 +3,12 @@
 from dataclasses import dataclass, field
 
 from postern.directory.resolution import Destination
+from postern.directory.signers import Signers
 from postern.journal.record import Because, RecipientRecord
 from postern.mail.address import Address
 from postern.mail.authres.forged import forged_fields
+from postern.mail.dkim.body import BodyForm
+from postern.mail.dkim.signing import Signing
 from postern.mail.envelope import Recipient, Sender
 from postern.mail.finding import Effect, Finding, Verdict
 from postern.mail.message.header import HeadCollector, HeaderScan, without
@@ -32,10 +35,11 @@ off. The first recipient's alone are fewer (``postern.directory.expand``)."""
 
 @dataclass(frozen=True, slots=True)
 class Mending:
-    """How a submitted message's header is made fit to travel (RFC 6409 §8)."""
+    """How a submitted message's header is made fit to travel (RFC 6409 §8), and who signs it."""
 
     hostname: str
     now: float
+    signers: Signers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +47,14 @@ class Inspection:
     """How mail from outside is looked at while it comes in.
 
     ``authserv_ids``: names of ours; a result that claims to be from one of them is taken out.
-    ``depth``: how far its parts are looked into; None: no check looks at it.
+    ``depth``: how far its parts are looked into; None: no check looks at it. ``forms``: in which
+    its body is hashed, whatever signatures it bears.
     """
 
     authserv_ids: tuple[str, ...]
     now: float
     depth: Depth | None = field(default_factory=Depth)
+    forms: frozenset[BodyForm] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,7 @@ class Transaction:
         "_mending",
         "_reader",
         "_received",
+        "_signing",
         "_summary",
         "body",
         "number",
@@ -101,6 +108,7 @@ class Transaction:
         self._head = HeadCollector()
         self._received = b""
         self._mending: Mending | None = None
+        self._signing: Signing | None = None
         self._inspection: Inspection | None = None
         self._reader: LetterReader | None = None
         self._summary: Summary | None = None
@@ -178,7 +186,20 @@ class Transaction:
         # An address that an alias put in keeps what the sender named (RFC 3461 §5.2.7.1, RFC 6533).
         kind = "rfc822" if original.isascii() else "utf-8"
         named = Recipient(address, recipient.notify, recipient.orcpt or f"{kind};{original}")
-        self._deliveries.append(Delivery(len(self._deliveries), named, original, index))
+        delivery = Delivery(len(self._deliveries), named, original, index)
+        if destination.outside:
+            delivery.forwarder = recipient.address.domain
+        self._deliveries.append(delivery)
+
+    @property
+    def forwarded(self) -> list[Delivery]:
+        """Deliveries to addresses outside that an alias of ours leads to."""
+        return [delivery for delivery in self._deliveries if delivery.forwarder]
+
+    def nothing_is_forwarded(self) -> None:
+        """It is our own users' mail: an alias sends it on in their name, from the same server."""
+        for delivery in self._deliveries:
+            delivery.forwarder = ""
 
     @property
     def because(self) -> Because | None:
@@ -221,6 +242,10 @@ class Transaction:
         if work is None:
             body.write(received)
 
+    def signature(self, now: float) -> bytes:
+        """The fields that sign it, once it has come whole; empty where nobody signs."""
+        return b"" if self._signing is None else self._signing.finish(now)
+
     def letter(self) -> Letter | None:
         """The message as checks look at it, once it has come whole; None: nobody looks at it."""
         return None if self._reader is None else self._reader.finish()
@@ -234,6 +259,8 @@ class Transaction:
                 head.feed(data)
             elif self._reader is not None:
                 self._reader.feed(data)
+            elif self._signing is not None:
+                self._signing.feed(data)
             self.body.write(data)
         elif not head.is_done and head.feed(data):
             self._work_on_header()
@@ -261,7 +288,12 @@ class Transaction:
         work = self._inspection
         if work.depth is not None:
             self._reader = LetterReader(
-                head, summary.header_end, work.now, work.depth, is_utf8=self.sender.smtputf8
+                head,
+                summary.header_end,
+                work.now,
+                work.depth,
+                is_utf8=self.sender.smtputf8,
+                forms=work.forms,
             )
         forged = forged_fields(HeaderScan(head), work.authserv_ids)
         self._inspection = None
@@ -285,6 +317,10 @@ class Transaction:
             )
             self._head.head = head = fixes.apply(head)
             self._summary = None
+        signers = self._mending.signers
+        if signers is not None:
+            header_end = (self._summary or summarise(head)).header_end
+            self._signing = signers.begin(head, header_end, self.sender.address)
         self._mending = None
         self.body.write(self._received)
         self.body.write(head)

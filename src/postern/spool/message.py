@@ -37,7 +37,8 @@ class Delivery:
     holds it, empty when a person does, or nobody; while it does, ``due`` is when that ends.
     ``is_suspect``: either was so once, and its sender may be forged. ``owner``: the mailbox (its
     key) that it is, or was, held for; ``released``: when, by whom and what for it was let go.
-    ``busy`` is memory only: who works on it now.
+    ``forwarder``: the domain of ours that sends a stranger's mail on to an address outside; empty
+    for all other mail. ``busy`` is memory only: who works on it now.
     """
 
     n: int
@@ -61,6 +62,7 @@ class Delivery:
     held_for: str = ""
     owner: str = ""
     released: str = ""
+    forwarder: str = ""
     busy: bool = False
 
     @property

@@ -59,6 +59,7 @@ class _DeliveryRow(msgspec.Struct, array_like=True):
     is_suspect: bool = False
     owner: str = ""
     released: str = ""
+    forwarder: str = ""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -127,6 +128,7 @@ def delivery_row(message_id: int, d: Delivery) -> tuple[int, int, int, float, st
         d.is_suspect,
         d.owner,
         d.released,
+        d.forwarder,
     )
     return (message_id, d.n, int(d.state), d.due, d.group, d.tries, _encode(row))
 
@@ -231,6 +233,7 @@ def read_delivery(n: int, state: int, due: float, group: str, tries: int, blob: 
             row.held_for,
             row.owner,
             row.released,
+            row.forwarder,
         )
     except (msgspec.MsgspecError, ValueError, TypeError) as error:
         raise DamagedRowError(f"delivery {n}: {error}") from error

@@ -82,7 +82,7 @@ def test_a_path_of_256_bytes_is_the_longest() -> None:
         (b"<li\x7f@tea.example>", "control"),
         (b'<"li\t"@tea.example>', "control"),
         (b"<li\xff@tea.example>", "UTF-8"),
-        (b"<" + b"l" * 65 + b"@tea.example>", "64"),
+        (b"<" + b"l" * 201 + b"@tea.example>", "200"),
         (b"<@" + b"a." * 120 + b"example:li@tea.example>", "256"),
     ],
 )

@@ -165,6 +165,7 @@ def remove(
             if table is tables.mailbox:
                 leaving(writing, gone.key)
         connection.execute(table.delete().where(inside))
+    connection.execute(tables.dkim_key.delete().where(tables.dkim_key.c.domain_id == domain.id))
     connection.execute(tables.domain.delete().where(tables.domain.c.id == domain.id))
     writing.log("domain", domain.id, "remove", name=domain.name)
     leaving(writing, domain.name)

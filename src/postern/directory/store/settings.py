@@ -10,6 +10,7 @@ from postern.mail.address import Address
 from postern.mail.tracecode import COUNTER_BITS
 
 TRACE_KEY = "trace.key"
+SRS_KEY = "srs.key"
 TRACE_COUNTER = "trace.counter"
 POSTMASTER = "postmaster"
 
@@ -41,10 +42,19 @@ def remove_setting(connection: sa.Connection, key: str) -> None:
 
 def ensure_trace_key(connection: sa.Connection) -> bytes:
     """The key of the trace codes, made on first use and never changed: old codes must decode."""
-    found = read_setting(connection, TRACE_KEY)
+    return _ensure_key(connection, TRACE_KEY)
+
+
+def ensure_srs_key(connection: sa.Connection) -> bytes:
+    """The key of rewritten return addresses; bounces come back to them for weeks."""
+    return _ensure_key(connection, SRS_KEY)
+
+
+def _ensure_key(connection: sa.Connection, name: str) -> bytes:
+    found = read_setting(connection, name)
     if found is None:
         found = secrets.token_hex(KEY_BYTES)
-        write_setting(connection, TRACE_KEY, found)
+        write_setting(connection, name, found)
     return bytes.fromhex(found)
 
 

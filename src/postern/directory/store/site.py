@@ -173,6 +173,11 @@ class SiteStore:
         with self.database.write() as connection:
             return settings.ensure_trace_key(connection)
 
+    def srs_key(self) -> bytes:
+        """The key of rewritten return addresses, made on first use."""
+        with self.database.write() as connection:
+            return settings.ensure_srs_key(connection)
+
     def reserve_counters(self) -> range:
         """A block of trace counters that nobody was given before; durable when it returns."""
         with self.database.write() as connection:

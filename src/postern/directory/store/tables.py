@@ -58,6 +58,21 @@ alias_target = sa.Table(
     sa.Index("alias_target_target", "target"),
 )
 
+dkim_key = sa.Table(
+    "dkim_key",
+    metadata,
+    sa.Column("id", sa.String(26), primary_key=True),
+    sa.Column("domain_id", sa.String(26), sa.ForeignKey("domain.id"), nullable=False),
+    sa.Column("selector", sa.String(255), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("bits", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("since", sa.Double, nullable=False),
+    sa.Column("pem", sa.Text, nullable=False),
+    sa.UniqueConstraint("domain_id", "selector"),
+)
+
 change = sa.Table(
     "change",
     metadata,

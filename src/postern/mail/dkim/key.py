@@ -15,7 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+)
 
 from postern.mail.dkim.result import Cause, DkimResult, Flaw
 from postern.mail.dkim.tags import TagFlaw, read_base64, read_tags, without_blanks
@@ -39,6 +43,12 @@ class PublicKey:
     kind: str
     bits: int
     handle: RSAPublicKey | Ed25519PublicKey
+
+    def octets(self) -> bytes:
+        """What p= holds of it, before base64, in the one form that we write."""
+        if isinstance(self.handle, RSAPublicKey):
+            return self.handle.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return self.handle.public_bytes(Encoding.Raw, PublicFormat.Raw)
 
     def verifies(self, signature: bytes, digest: bytes) -> bool:
         """True when ``signature`` was made over this SHA-256 digest (RFC 8463 §3)."""

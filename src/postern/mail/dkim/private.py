@@ -58,10 +58,16 @@ class PrivateKey:
         return public.public_bytes(Encoding.Raw, PublicFormat.Raw)
 
 
-def read_private_key(pem: bytes) -> PrivateKey | KeyFlaw:
-    """An RSA or Ed25519 key in PEM, PKCS #8 or what OpenSSL calls traditional, not encrypted."""
+def read_private_key(pem: bytes, *, is_checked: bool = False) -> PrivateKey | KeyFlaw:
+    """An RSA or Ed25519 key in PEM, PKCS #8 or what OpenSSL calls traditional, not encrypted.
+
+    Args:
+        pem: the text.
+        is_checked: it went through this before, so that its numbers need no second proof: that
+            takes as long as a hundred signatures.
+    """
     try:
-        key = load_pem_private_key(pem, password=None)
+        key = load_pem_private_key(pem, password=None, unsafe_skip_rsa_key_validation=is_checked)
     except TypeError:
         return KeyFlaw("the private key is encrypted")
     except (ValueError, UnsupportedAlgorithm):

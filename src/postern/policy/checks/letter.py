@@ -9,7 +9,7 @@ from functools import cached_property
 
 from postern.mail.address import Address
 from postern.mail.arc.verify import ArcPlan, plan_arc
-from postern.mail.dkim.body import BodyHasher, BodyHashes
+from postern.mail.dkim.body import BodyForm, BodyHasher, BodyHashes
 from postern.mail.dkim.fields import HeaderFields
 from postern.mail.dkim.verify import DkimPlan, plan_dkim
 from postern.mail.message.header import HeaderScan
@@ -80,6 +80,7 @@ class LetterReader:
         now: seconds since 1970: signatures expire.
         depth: how far its parts are looked into.
         is_utf8: its client said SMTPUTF8.
+        forms: in which its body is to be hashed besides.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class LetterReader:
         depth: Depth | None = None,
         *,
         is_utf8: bool = False,
+        forms: frozenset[BodyForm] = frozenset(),
     ) -> None:
         fields = HeaderFields(head)
         self._head = head[:header_end]
@@ -98,7 +100,7 @@ class LetterReader:
         self._scan = HeaderScan(head)
         self._dkim = plan_dkim(fields, now)
         self._arc = plan_arc(fields, now)
-        self._hasher = BodyHasher(self._dkim.forms | self._arc.forms)
+        self._hasher = BodyHasher(self._dkim.forms | self._arc.forms | forms)
         body = head[header_end:]
         self._hasher.feed(body)
         self._is_utf8 = is_utf8

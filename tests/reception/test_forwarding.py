@@ -1,0 +1,123 @@
+"""Mail that an alias sends on to an address outside: sealed, never junk, never round and round."""
+
+import dkim  # type: ignore[import-untyped]  # it has no types
+import pytest
+from tests.mail.dkim.stand import pem, rsa_key, signed
+from tests.reception.rig import Client, Make, Rig
+from tests.reception.test_hearing import LI, MESSAGE, SENDER, connect, examined, rule
+
+from postern.directory.dkim import DkimKey, KeyState
+from postern.directory.model import Alias
+from postern.directory.return_addresses import ReturnAddresses
+from postern.directory.store.dkim import DkimStore
+from postern.mail.address import Address
+from postern.mail.dkim.record import record_name, record_text
+from postern.mail.dkim.sign import Signer
+from postern.policy.rules.rule import Action
+from postern.spool.message import DeliveryState, Message
+
+SALES = "offers@harbour.example"
+OUT = "desk@far.example"
+THEIRS = Signer("tea.example", "s1", rsa_key(nth=1))
+OURS = Signer("harbour.example", "p1", rsa_key())
+
+
+def prepare(rig: Rig, *, with_key: bool = True) -> None:
+    assert isinstance(rig.site.add_alias(SALES, [OUT, LI]), Alias)
+    for signer in (THEIRS, OURS):
+        name = record_name(signer.selector, signer.domain)
+        rig.resolver.add(name, "TXT", record_text(signer.key))
+    if with_key:
+        store = DkimStore(rig.site.database, rig.clock, "test")
+        made = store.add(OURS.domain, pem(OURS.key), OURS.selector, KeyState.ACTIVE)
+        assert isinstance(made, DkimKey)
+
+
+async def send(rig: Rig, data: bytes = MESSAGE, *to: str) -> str:
+    client: Client = await connect(rig)
+    return await client.deliver(data, SENDER, *(to or (SALES,)))
+
+
+def content(message: Message) -> bytes:
+    octets = message.content.in_memory
+    assert octets is not None
+    return octets
+
+
+async def test_forwarded_mail_is_sealed_and_dkimpy_finds_the_seal_good(make: Make) -> None:
+    async with examined(make) as rig:
+        prepare(rig)
+        assert (await send(rig, signed(MESSAGE, THEIRS, now=rig.clock.now()))).startswith("250")
+        (message,) = rig.accepted
+        octets = content(message)
+        assert octets.startswith(b"ARC-Seal: i=1; a=rsa-sha256; cv=none; d=harbour.example;")
+        assert b"ARC-Authentication-Results: i=1; mx.harbour.example" in octets
+        keys = {
+            f"{record_name(signer.selector, signer.domain)}.".encode(): record_text(signer.key)
+            for signer in (THEIRS, OURS)
+        }
+        verdict, _, reason = dkim.arc_verify(
+            octets, dnsfunc=lambda name, **_: keys.get(name, "").encode() or None
+        )
+        assert (verdict, reason) == (dkim.CV_Pass, "success")
+        forwarders = {d.recipient.address.local: d.forwarder for d in message.deliveries}
+        assert forwarders == {"desk": "harbour.example", "li": ""}
+
+
+@pytest.mark.parametrize(("with_key", "to"), [(False, SALES), (True, LI)], ids=["key", "alias"])
+async def test_without_a_key_or_without_forwarding_there_is_no_seal(
+    make: Make, *, with_key: bool, to: str
+) -> None:
+    async with examined(make) as rig:
+        prepare(rig, with_key=with_key)
+        await send(rig, MESSAGE, to)
+        assert b"ARC-" not in content(rig.accepted[0])
+
+
+async def test_junk_is_held_and_not_sent_on(make: Make) -> None:
+    async with examined(make) as rig:
+        prepare(rig)
+        rule(rig, Action.JUNK, SENDER, "harbour.example", unproven=True)
+        assert (await send(rig)).startswith("250")
+        (message,) = rig.accepted
+        states = {d.recipient.address.local: (d.state, d.is_junk) for d in message.deliveries}
+        assert states["desk"] == (DeliveryState.HELD, False)
+        assert states["li"] == (DeliveryState.FRESH, True)
+
+
+async def test_mail_that_came_back_to_its_alias_is_refused_as_a_loop(make: Make) -> None:
+    async with examined(make) as rig:
+        prepare(rig)
+        back = b"Delivered-To: Offers@Harbour.example\r\n" + MESSAGE
+        answer = await send(rig, back)
+        assert answer.startswith("554 5.4.6")
+        assert (await send(rig, back, LI)).startswith("250")
+        assert rig.told[-1].because is not None
+        assert rig.told[-1].because.check == "loop.detected"
+
+
+async def test_bounce_of_forwarded_mail_goes_to_its_sender_and_nobody_else_may(make: Make) -> None:
+    async with examined(make) as rig:
+        prepare(rig)
+        returns = ReturnAddresses(b"k" * 32, rig.clock)
+        rig.services.recipients._returns = returns
+        back = returns.rewrite(Address("li", "far.example"), "harbour.example")
+        client = await connect(rig)
+        assert (await client.deliver(MESSAGE, "", str(back))).startswith("250")
+        (message,) = rig.accepted
+        assert [str(d.recipient.address) for d in message.deliveries] == ["li@far.example"]
+        said = await client.say("MAIL FROM:<>", f"RCPT TO:<SRS0=AAAAAAAA{str(back)[13:]}>")
+        assert said.startswith("550 5.1.1")
+        assert "no return address of ours" in said
+
+
+@pytest.mark.parametrize("with_dkim", [True, False])
+async def test_mail_with_its_authors_own_signature_may_leave_through_any_server(
+    make: Make, *, with_dkim: bool
+) -> None:
+    async with examined(make) as rig:
+        prepare(rig)
+        rig.resolver.add("_dmarc.tea.example", "TXT", "v=DMARC1; p=reject")
+        letter = signed(MESSAGE, THEIRS, now=rig.clock.now()) if with_dkim else MESSAGE
+        await send(rig, letter)
+        assert rig.accepted[0].aligned is with_dkim
