@@ -11,8 +11,9 @@ from postern.cli import paths as paths_module
 from postern.cli.root import postern_main
 from postern.mail.paths import Path, Sign
 from postern.mail.route import Target
+from postern.routing.paths.census import Met
 from postern.routing.paths.health import PathCondition, PathState
-from postern.routing.paths.store.file import Claim, Met, PathStore, Written
+from postern.routing.paths.store.file import Claim, PathStore, Written
 from postern.routing.paths.store.schema import FILE_NAME
 
 NINE = "2026-05-20 09:02"

@@ -5,10 +5,12 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from postern.app.paths import Paths
 from postern.app.settings import (
     delivery_settings,
     maildir_root,
     notice_settings,
+    probe_settings,
     queue_settings,
     resolver_settings,
     routing_settings,
@@ -18,6 +20,7 @@ from postern.delivery.lmtp import LmtpDelivery
 from postern.delivery.maildir import MaildirDelivery
 from postern.delivery.maildir_quota import MaildirQuota
 from postern.delivery.maildir_usage import MaildirUsage
+from postern.delivery.probe import WayProbe
 from postern.delivery.quota_status import QuotaStatus
 from postern.delivery.smtp import SmtpDelivery
 from postern.directory.reader import Directory
@@ -32,8 +35,10 @@ from postern.reception.codes import Numbers
 from postern.reception.recipients import Recipients
 from postern.routing.chooser import Chooser
 from postern.routing.machine import this_machine
+from postern.routing.paths.settings import ProbeSettings
 from postern.routing.places import DirectoryPlaces
 from postern.routing.router import Router
+from postern.routing.settings import RoutingSettings
 from postern.runtime.clock import Clock
 from postern.runtime.resolver.resolver import Resolver
 from postern.spool.holdings import Holdings
@@ -45,9 +50,12 @@ class Outward:
 
     resolver: Resolver
     smtp: SmtpDelivery
+    probe: WayProbe
     lmtp: LmtpDelivery
     maildir: MaildirDelivery
     router: Router
+    routing: RoutingSettings
+    probe_settings: ProbeSettings
     courier: Courier
     tidings: NoticeTidings
     recipients: Recipients
@@ -58,7 +66,10 @@ class Outward:
     async def close(self, grace_s: float) -> None:
         """Let what is under way end within ``grace_s``, then cut it."""
         await asyncio.gather(
-            self.smtp.close(grace_s), self.lmtp.close(grace_s), self.maildir.close(grace_s)
+            self.smtp.close(grace_s),
+            self.lmtp.close(grace_s),
+            self.maildir.close(grace_s),
+            self.probe.close(),
         )
         if self.quota_status is not None:
             self.quota_status.close()
@@ -76,17 +87,19 @@ def outward(
     holdings: Holdings,
     signers: Signers,
     returns: ReturnAddresses,
+    paths: Paths,
 ) -> Outward:
     """The set that ``config`` describes; ``ports`` are the real ones, by listener index."""
     resolver = Resolver(resolver_settings(config), clock)
-    smtp = SmtpDelivery(delivery_settings(config), clock)
+    smtp = SmtpDelivery(delivery_settings(config), clock, paths.board)
     lmtp = LmtpDelivery(delivery_settings(config), clock)
     root = maildir_root(config)
     quota = MaildirQuota(MaildirUsage(root, clock), clock)
     maildir = MaildirDelivery(root, config.hostname, clock, filled=quota.forget)
     machine = this_machine()
     places = DirectoryPlaces(directory)
-    router = Router(places, resolver, routing_settings(config, ports), clock, machine)
+    routing = routing_settings(config, ports)
+    router = Router(places, resolver, routing, clock, machine, census=paths.census)
     expire_s = config.queue.expire_s
     stored_by = config.delivery
     asked = QuotaStatus(stored_by.quota_status, clock) if stored_by.quota_status else None
@@ -95,9 +108,12 @@ def outward(
     return Outward(
         resolver,
         smtp,
+        WayProbe(delivery_settings(config), clock, paths.board),
         lmtp,
         maildir,
         router,
+        routing,
+        probe_settings(config, workers),
         Courier(smtp, lmtp, maildir, Chooser(), returns),
         NoticeTidings(
             notice_settings(config),

@@ -30,6 +30,7 @@ from postern.reception.settings import Kind, ListenerSettings, ReceptionSettings
 from postern.reception.tls import CertificateFiles
 from postern.routing.chooser import MailClass
 from postern.routing.paths.groups import Knobs
+from postern.routing.paths.settings import ProbeSettings
 from postern.routing.settings import EgressSettings, HostPort, RoutingSettings
 from postern.runtime.resolver.settings import ResolverSettings, Server, Transport
 from postern.spool.settings import HoldSettings, SpoolSettings
@@ -215,6 +216,14 @@ def knobs(config: Config) -> Knobs:
     """How carefully relays are engaged and taken back, as ``[paths]`` says."""
     paths = config.paths
     return Knobs(paths.retest_s, paths.good_tests, paths.canaries)
+
+
+def probe_settings(config: Config, workers: int) -> ProbeSettings:
+    """``[paths]``."""
+    paths = config.paths
+    return ProbeSettings(
+        paths.first_retest_s, paths.retest_s, paths.probes, paths.probes_per_minute, workers
+    )
 
 
 def _egress(egress: Egress) -> EgressSettings:

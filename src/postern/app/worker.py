@@ -15,6 +15,7 @@ from postern.app.forwarding import Forwarding
 from postern.app.holding import Holding
 from postern.app.judging import Judging
 from postern.app.outward import Outward, outward
+from postern.app.paths import Paths
 from postern.app.settings import (
     certificate_files,
     hold_settings,
@@ -124,6 +125,7 @@ class Worker:
         self._returns = ReturnAddresses(self._site.srs_key(), self._clock)
         self._directory.on_change(self._signers.forget)
         self._sent = SentMail(self._directory, self._acquaintances.notebook)
+        self._paths = Paths(data_dir, self._clock)
         self._outward = out = self._outward_of(config)
         zones = ForwardZoneStore(self._site.database, self._clock, f"worker-{setup.number}")
         self._forwarding = Forwarding(zones, out)
@@ -177,6 +179,9 @@ class Worker:
             signers=self._signers,
         )
 
+    def _serve_paths(self, out: Outward) -> None:
+        self._paths.serve(out.probe, out.routing, out.probe_settings)
+
     def _judging_of(self, config: Config, out: Outward) -> Judging:
         settings = policy_settings(config, self._setup.number, self._setup.of)
         return Judging(settings, out.resolver, self._memory, self._clock)
@@ -199,6 +204,7 @@ class Worker:
             self._spool.holdings,
             self._signers,
             self._returns,
+            self._paths,
         )
 
     async def live(self) -> int:
@@ -223,6 +229,8 @@ class Worker:
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload, reception)
+        self._paths.begin()
+        self._serve_paths(self._outward)
         self._queue.start(await self._spool.open())
         listeners = listener_settings(self._config)
         await reception.open([(listeners[index], sock) for index, sock in self._setup.listeners])
@@ -244,6 +252,8 @@ class Worker:
             "uses": self._keep_counting_uses,
             "acquaintances": self._acquaintances.keep_writing,
             "what is held": self._holding.keep_going_round,
+            "tests of paths": self._paths.keep_testing,
+            "what is known of paths": self._paths.keep_sweeping,
         }
         if self._setup.number == 0:
             jobs["journal"] = self._keep_sweeping
@@ -327,6 +337,7 @@ class Worker:
         old, self._outward, self._config = self._outward, fresh, config
         self._directory.answer_for_host(fresh.is_this_host)
         self._forwarding.serve(fresh)
+        self._serve_paths(fresh)
         self._certificate_files = watch
         before, self._judging = self._judging, judging
         judging.take_over(before)
@@ -365,6 +376,7 @@ class Worker:
         await self._acquaintances.close()
         await self._greylist.close()
         await self._outward.close(END_S)
+        await self._paths.close()
         await self._spool.close()
         self._authenticator.close()
         if self._memory.patience is not None:

@@ -15,11 +15,15 @@ ALARM_EVERY_S = 600.0
 
 
 class Sightings:
-    """Tells a watch; an alarm of its own where a relay of ours takes nothing from us."""
+    """Tells a watch; an alarm of its own where a relay of ours takes nothing from us.
 
-    def __init__(self, watch: PathWatch, clock: Clock) -> None:
+    ``is_probe``: no mail goes the ways that are told of.
+    """
+
+    def __init__(self, watch: PathWatch, clock: Clock, *, is_probe: bool = False) -> None:
         self._watch = watch
         self._clock = clock
+        self._is_probe = is_probe
         self._alarmed: dict[str, float] = {}
 
     def tell(
@@ -45,7 +49,8 @@ class Sightings:
                 clock.now(),
                 clock.monotonic() - began,
                 text,
-                is_final=is_final,
+                self._is_probe,
+                is_final,
             )
         )
 

@@ -27,6 +27,7 @@ from postern.routing.hosts import find_addresses
 from postern.routing.loops import Ourselves
 from postern.routing.machine import Machine
 from postern.routing.mx import MxSearch
+from postern.routing.paths.census import Census
 from postern.routing.places import (
     GatewayDomain,
     LocalDomainUnknown,
@@ -91,6 +92,7 @@ class Router:
         clock: for what is kept.
         machine: facts of this machine, see ``machine.this_machine``.
         chance: what shuffles equal hosts.
+        census: is told which domain is in which group.
     """
 
     def __init__(
@@ -101,12 +103,14 @@ class Router:
         clock: Clock,
         machine: Machine,
         chance: random.Random | None = None,
+        census: Census | None = None,
     ) -> None:
         self._places = places
         self._lookup = lookup
         self._settings = settings
         self._clock = clock
         self._chance = chance or random.SystemRandom()
+        self._census = census
         self._want_ipv6 = settings.ipv6 is not Ipv6Policy.NEVER
         self._ipv6_last = settings.ipv6 is Ipv6Policy.LAST or not machine.has_ipv6
         self._ourselves = Ourselves(settings.hostname, settings.listeners, machine.owns)
@@ -249,6 +253,8 @@ class Router:
 
     def _keep(self, way: _Way, found: Found) -> Route:
         route = self._follow(way, found)
+        if self._census is not None and isinstance(route, SmtpRoute):
+            self._census.met(route)
         if found.ttl_s > 0:
             now = self._clock.monotonic()
             self._kept[way] = _Kept(found, now + found.ttl_s, route, now + SHUFFLE_S)

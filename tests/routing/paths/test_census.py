@@ -3,8 +3,7 @@ from pathlib import Path as File
 from tests.routing.paths.rig import route, worker
 
 from postern.routing.paths import census as census_module
-from postern.routing.paths.census import Census
-from postern.routing.paths.store.file import Met
+from postern.routing.paths.census import Census, Met
 from postern.routing.paths.store.view import PathView
 from postern.runtime.clock import FakeClock
 

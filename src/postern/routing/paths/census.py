@@ -6,10 +6,10 @@ be written down; a worker remembers the last addresses of a group, so that they 
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from postern.mail.route import SmtpRoute, Target
-from postern.routing.paths.store.file import Met
 from postern.runtime.clock import Clock, Instant
 
 MAX_KEPT = 20_000
@@ -23,6 +23,20 @@ _K = TypeVar("_K")
 _V = TypeVar("_V")
 
 Addresses = tuple[tuple[str, str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A domain's mail hosts, as they were found: through ``egress``, in the order to be tried.
+
+    ``domain`` is empty where a group has none: a relay, a customer's server.
+    """
+
+    group: str
+    egress: str
+    domain: str
+    targets: tuple[Target, ...]
+    at: Instant
 
 
 class Census:

@@ -17,8 +17,9 @@ from typing import TypeVar
 import structlog
 
 from postern.mail.paths import Path
+from postern.routing.paths.census import Met
 from postern.routing.paths.health import PathState
-from postern.routing.paths.store.file import SWEEP_ROWS, Claim, Met, PathStore, Written
+from postern.routing.paths.store.file import SWEEP_ROWS, Claim, PathStore, Written
 from postern.runtime.clock import Clock, Instant
 from postern.runtime.database.trouble import DatabaseTroubleError
 from postern.runtime.database.watch import ChangeWatch

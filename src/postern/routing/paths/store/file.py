@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
 from postern.mail.paths import Path
-from postern.mail.route import Target
+from postern.routing.paths.census import Met
 from postern.routing.paths.health import FORGET_S, PathCondition, PathState
 from postern.routing.paths.store.schema import (
     FILE_NAME,
@@ -32,20 +32,6 @@ HEALED_KEPT_S = 3600.0
 MET_KEPT_S = 60 * 86_400.0
 SWEEP_ROWS = 5000
 """Rows that one transaction deletes at most: other workers wait for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Met:
-    """A domain's mail hosts, as they were found: through ``egress``, in the order to be tried.
-
-    ``domain`` is empty where a group has none: a relay, a customer's server.
-    """
-
-    group: str
-    egress: str
-    domain: str
-    targets: tuple[Target, ...]
-    at: Instant
 
 
 @dataclass(frozen=True, slots=True)
