@@ -5,16 +5,15 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from postern.app.paths import Paths
 from postern.app.settings import (
     delivery_settings,
     maildir_root,
     notice_settings,
-    probe_settings,
     queue_settings,
     resolver_settings,
-    routing_settings,
 )
+from postern.app.steering import Steering, WaysOut
+from postern.app.ways_out import routing_settings
 from postern.config.settings import Config
 from postern.delivery.lmtp import LmtpDelivery
 from postern.delivery.maildir import MaildirDelivery
@@ -33,12 +32,9 @@ from postern.queue.tidings import NoticeTidings
 from postern.reception.callahead import CallAhead
 from postern.reception.codes import Numbers
 from postern.reception.recipients import Recipients
-from postern.routing.chooser import Chooser
 from postern.routing.machine import this_machine
-from postern.routing.paths.settings import ProbeSettings
 from postern.routing.places import DirectoryPlaces
 from postern.routing.router import Router
-from postern.routing.settings import RoutingSettings
 from postern.runtime.clock import Clock
 from postern.runtime.resolver.resolver import Resolver
 from postern.spool.holdings import Holdings
@@ -50,12 +46,10 @@ class Outward:
 
     resolver: Resolver
     smtp: SmtpDelivery
-    probe: WayProbe
     lmtp: LmtpDelivery
     maildir: MaildirDelivery
     router: Router
-    routing: RoutingSettings
-    probe_settings: ProbeSettings
+    ways_out: WaysOut
     courier: Courier
     tidings: NoticeTidings
     recipients: Recipients
@@ -69,7 +63,7 @@ class Outward:
             self.smtp.close(grace_s),
             self.lmtp.close(grace_s),
             self.maildir.close(grace_s),
-            self.probe.close(),
+            self.ways_out.close(),
         )
         if self.quota_status is not None:
             self.quota_status.close()
@@ -87,19 +81,21 @@ def outward(
     holdings: Holdings,
     signers: Signers,
     returns: ReturnAddresses,
-    paths: Paths,
+    steering: Steering,
 ) -> Outward:
     """The set that ``config`` describes; ``ports`` are the real ones, by listener index."""
     resolver = Resolver(resolver_settings(config), clock)
-    smtp = SmtpDelivery(delivery_settings(config), clock, paths.board)
+    smtp = SmtpDelivery(delivery_settings(config), clock, steering.controller)
     lmtp = LmtpDelivery(delivery_settings(config), clock)
     root = maildir_root(config)
     quota = MaildirQuota(MaildirUsage(root, clock), clock)
     maildir = MaildirDelivery(root, config.hostname, clock, filled=quota.forget)
     machine = this_machine()
     places = DirectoryPlaces(directory)
-    routing = routing_settings(config, ports)
-    router = Router(places, resolver, routing, clock, machine, census=paths.census)
+    routing = routing_settings(config, ports, steering.hop_key)
+    router = Router(places, resolver, routing, clock, machine, census=steering.paths.census)
+    probe = WayProbe(delivery_settings(config), clock, steering.controller)
+    ways_out = steering.ways_out(config, workers, routing, resolver, router, probe, machine)
     expire_s = config.queue.expire_s
     stored_by = config.delivery
     asked = QuotaStatus(stored_by.quota_status, clock) if stored_by.quota_status else None
@@ -108,13 +104,11 @@ def outward(
     return Outward(
         resolver,
         smtp,
-        WayProbe(delivery_settings(config), clock, paths.board),
         lmtp,
         maildir,
         router,
-        routing,
-        probe_settings(config, workers),
-        Courier(smtp, lmtp, maildir, Chooser(), returns),
+        ways_out,
+        Courier(smtp, lmtp, maildir, ways_out.chooser, returns),
         NoticeTidings(
             notice_settings(config),
             expire_s,

@@ -6,13 +6,11 @@ from zoneinfo import ZoneInfo
 
 from postern.config.inbound import Blocklist, Scanner
 from postern.config.places import parse_host_port
-from postern.config.provider_checks import providers_of
-from postern.config.settings import Config, Egress, Resolver
+from postern.config.settings import Config, Resolver
 from postern.delivery.settings import DeliverySettings
 from postern.journal.settings import JournalSettings
 from postern.mail.address import normalise_domain, parse_address, to_a_labels
 from postern.mail.mime.part import Limits
-from postern.mail.route import TlsPolicy
 from postern.notices.digest import Language
 from postern.notices.settings import NoticeSettings
 from postern.policy.checks.content import CARRIERS, PROGRAMS, TYPES, ContentSettings
@@ -29,9 +27,6 @@ from postern.queue.settings import QueueSettings
 from postern.reception.settings import Kind, ListenerSettings, ReceptionSettings
 from postern.reception.tls import CertificateFiles
 from postern.routing.chooser import MailClass
-from postern.routing.paths.groups import Knobs
-from postern.routing.paths.settings import ProbeSettings
-from postern.routing.settings import EgressSettings, HostPort, RoutingSettings
 from postern.runtime.resolver.settings import ResolverSettings, Server, Transport
 from postern.spool.settings import HoldSettings, SpoolSettings
 
@@ -191,54 +186,6 @@ def delivery_settings(config: Config) -> DeliverySettings:
         slow_after_s=delivery.slow_after_s,
         final_dot_timeout_s=delivery.final_dot_timeout_s,
         reuse_idle_s=delivery.reuse_idle_s,
-    )
-
-
-def routing_settings(config: Config, ports: dict[int, int]) -> RoutingSettings:
-    """``[[egress]]`` and ``[delivery]``; ``ports`` are the real ones, by listener index."""
-    listeners = tuple(
-        HostPort(listener.bind.host, ports.get(index, listener.bind.port))
-        for index, listener in enumerate(config.listeners)
-        if listener.bind.path is None
-    )
-    return RoutingSettings(
-        config.hostname,
-        listeners,
-        tuple(_egress(egress) for egress in config.egresses),
-        config.delivery.egress,
-        config.delivery.lmtp,
-        config.delivery.port,
-        providers=providers_of(config),
-    )
-
-
-def knobs(config: Config) -> Knobs:
-    """How carefully relays are engaged and taken back, as ``[paths]`` says."""
-    paths = config.paths
-    return Knobs(paths.retest_s, paths.good_tests, paths.canaries)
-
-
-def probe_settings(config: Config, workers: int) -> ProbeSettings:
-    """``[paths]``."""
-    paths = config.paths
-    return ProbeSettings(
-        paths.first_retest_s, paths.retest_s, paths.probes, paths.probes_per_minute, workers
-    )
-
-
-def _egress(egress: Egress) -> EgressSettings:
-    host, _, port = egress.relay.rpartition(":")
-    relay = HostPort(host.strip("[]"), int(port)) if egress.relay else None
-    return EgressSettings(
-        egress.name,
-        relay,
-        egress.source or None,
-        egress.helo or None,
-        egress.username or None,
-        egress.read_password() or None,
-        TlsPolicy(egress.tls),
-        egress.address,
-        egress.enforces_tls,
     )
 
 

@@ -26,6 +26,7 @@ from postern.app.settings import (
     spool_settings,
 )
 from postern.app.status import StatusWriter
+from postern.app.steering import Steering
 from postern.config.fixed import keep_fixed
 from postern.config.load import load
 from postern.config.problems import ConfigError
@@ -125,7 +126,9 @@ class Worker:
         self._returns = ReturnAddresses(self._site.srs_key(), self._clock)
         self._directory.on_change(self._signers.forget)
         self._sent = SentMail(self._directory, self._acquaintances.notebook)
-        self._paths = Paths(data_dir, self._clock)
+        self._steering = Steering(
+            Paths(data_dir, self._clock), self._site, self._directory, self._spool, self._clock
+        )
         self._outward = out = self._outward_of(config)
         zones = ForwardZoneStore(self._site.database, self._clock, f"worker-{setup.number}")
         self._forwarding = Forwarding(zones, out)
@@ -177,10 +180,8 @@ class Worker:
             self._clock,
             policy=self._judging.policy,
             signers=self._signers,
+            hop_key=self._steering.hop_key,
         )
-
-    def _serve_paths(self, out: Outward) -> None:
-        self._paths.serve(out.probe, out.routing, out.probe_settings)
 
     def _judging_of(self, config: Config, out: Outward) -> Judging:
         settings = policy_settings(config, self._setup.number, self._setup.of)
@@ -204,7 +205,7 @@ class Worker:
             self._spool.holdings,
             self._signers,
             self._returns,
-            self._paths,
+            self._steering,
         )
 
     async def live(self) -> int:
@@ -229,8 +230,8 @@ class Worker:
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload, reception)
-        self._paths.begin()
-        self._serve_paths(self._outward)
+        self._steering.begin()
+        self._steering.serve(self._outward.ways_out)
         self._queue.start(await self._spool.open())
         listeners = listener_settings(self._config)
         await reception.open([(listeners[index], sock) for index, sock in self._setup.listeners])
@@ -252,8 +253,7 @@ class Worker:
             "uses": self._keep_counting_uses,
             "acquaintances": self._acquaintances.keep_writing,
             "what is held": self._holding.keep_going_round,
-            "tests of paths": self._paths.keep_testing,
-            "what is known of paths": self._paths.keep_sweeping,
+            **self._steering.jobs,
         }
         if self._setup.number == 0:
             jobs["journal"] = self._keep_sweeping
@@ -337,7 +337,7 @@ class Worker:
         old, self._outward, self._config = self._outward, fresh, config
         self._directory.answer_for_host(fresh.is_this_host)
         self._forwarding.serve(fresh)
-        self._serve_paths(fresh)
+        self._steering.serve(fresh.ways_out)
         self._certificate_files = watch
         before, self._judging = self._judging, judging
         judging.take_over(before)
@@ -376,7 +376,7 @@ class Worker:
         await self._acquaintances.close()
         await self._greylist.close()
         await self._outward.close(END_S)
-        await self._paths.close()
+        await self._steering.close()
         await self._spool.close()
         self._authenticator.close()
         if self._memory.patience is not None:

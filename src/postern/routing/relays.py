@@ -54,7 +54,7 @@ class Relays:
 
     Args:
         settings: the egresses that are relays.
-        lookup: the resolver.
+        lookup: the resolver; None where there is no relay.
         clock: for what is kept.
         is_us: whether an address and port are this server's: such a relay is never used.
         want_ipv6: whether IPv6 addresses are looked up.
@@ -63,7 +63,7 @@ class Relays:
     def __init__(
         self,
         settings: tuple[EgressSettings, ...],
-        lookup: Lookup,
+        lookup: Lookup | None,
         clock: Clock,
         is_us: Callable[[str, int], bool],
         *,
@@ -106,6 +106,7 @@ class Relays:
 
     async def _ask(self, relay: Relay) -> None:
         host = self._host(relay)
+        assert self._lookup is not None
         found = await find_addresses(self._lookup, host, want_ipv6=self._want_ipv6)
         now = self._clock.monotonic()
         if found.is_empty:
