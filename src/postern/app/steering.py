@@ -87,6 +87,7 @@ class Steering:
         self.hop_key = blake2b(site.trace_key(), person=b"postern hop", digest_size=32).digest()
         """Of the marks on mail that leaves through relays: made from the site's own key."""
         self._clock = clock
+        self._site = site
         self._store = RouteStore(site.database, clock, BY_POSTERN)
         self._directory = directory
         self._news = _News()
@@ -142,7 +143,7 @@ class Steering:
         want_ipv6 = routing.ipv6 is not Ipv6Policy.NEVER
         is_us = ourselves.is_our_address
         relays = Relays(routing.relays, lookup, clock, is_us, want_ipv6=want_ipv6)
-        mandates = Mandates(lookup, clock, routing.hostname)
+        mandates = Mandates(lookup, clock, routing.hostname, self._reconciling.open_through)
         board, controller = self.paths.board, self.controller
         chooser = Chooser(routing, board, self.table, relays, mandates, controller, self.refresh)
         probing, control = probe_settings(config, workers), control_settings(config)
@@ -159,7 +160,7 @@ class Steering:
         if self._looking_up is not None:
             self._looking_up.cancel()
         loop = asyncio.get_running_loop()
-        self._looking_up = loop.create_task(self._keep_looking_up(ways.relays))
+        self._looking_up = loop.create_task(self._keep_looking_up(ways))
 
     @property
     def jobs(self) -> dict[str, Job]:
@@ -196,10 +197,15 @@ class Steering:
         await self._standings.close()
         await self.paths.close()
 
-    async def _keep_looking_up(self, relays: Relays) -> None:
+    async def _keep_looking_up(self, ways: WaysOut) -> None:
+        """Know the relays, and what they may carry, before they are needed."""
+        await ways.relays.look_up()
+        names = self._site.domain_names
         while True:
             try:
-                await relays.keep_looking_up()
+                await asyncio.gather(
+                    ways.relays.keep_looking_up(), ways.mandates.keep_asking(names, ways.relays)
+                )
             except Exception:
                 log.exception("relay.bug")
             await asyncio.sleep(AGAIN_S)

@@ -7,6 +7,7 @@ record. Nobody waits for that: what is not known yet is "not now", and the next 
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ import structlog
 from postern.mail.dns import Inquiry
 from postern.mail.spf.evaluate import check_host
 from postern.mail.spf.result import SpfCode
-from postern.routing.relays import Relay
+from postern.routing.relays import Relay, Relays
 from postern.runtime.clock import Clock
 from postern.runtime.resolver.lookup import Lookup
 
@@ -27,6 +28,9 @@ LIMIT_S = 20.0
 """RFC 7208 §4.6.4: 20 s at the least for all look-ups of one check."""
 MIN_TTL_S = 60.0
 MAX_TTL_S = 3600.0
+KEEP_S = 10.0
+MAX_OWN = 2_000
+"""Domains of ours that are asked about ahead."""
 UNTOLD_S = 30.0
 """How long "couldn't tell" is not asked again."""
 
@@ -48,12 +52,20 @@ class Mandates:
         lookup: the resolver.
         clock: for what is kept.
         hostname: our name, for the macro ``%{r}``.
+        told: called with a relay's name once it is known that it may have more mail.
     """
 
-    def __init__(self, lookup: Lookup, clock: Clock, hostname: str) -> None:
+    def __init__(
+        self,
+        lookup: Lookup,
+        clock: Clock,
+        hostname: str,
+        told: Callable[[str], None] | None = None,
+    ) -> None:
         self._lookup = lookup
         self._clock = clock
         self._hostname = hostname
+        self._told = told
         self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
         self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}
 
@@ -90,10 +102,31 @@ class Mandates:
             told.append(None if not passes and result.unanswered else passes)
         covers = False if False in told else None if None in told else True
         ttl_s = UNTOLD_S if covers is None else min(max(taking.ttl_s, MIN_TTL_S), MAX_TTL_S)
+        before = self._known.get((domain, relay.name))
         self._known[domain, relay.name] = _Known(covers, self._clock.monotonic() + ttl_s)
+        if covers and self._told is not None and (before is None or not before.covers):
+            self._told(relay.name)
         while len(self._known) > MAX_KEPT:
             self._known.popitem(last=False)
         return covers
+
+    async def keep_asking(self, domains: Callable[[int], list[str]], relays: Relays) -> None:
+        """Know it of our own domains before any of their mail needs it; until cancelled.
+
+        Args:
+            domains: at most so many of them; called on a thread.
+            relays: which.
+        """
+        while True:
+            for domain in await asyncio.to_thread(domains, MAX_OWN) if len(relays) else ():
+                for relay in relays:
+                    if relay.targets:
+                        self.covers(domain, relay)
+                    while len(self._asking) >= MAX_ASKING:
+                        await asyncio.wait(
+                            self._asking.values(), return_when=asyncio.FIRST_COMPLETED
+                        )
+            await asyncio.sleep(KEEP_S)
 
     async def close(self) -> None:
         """Ask no more."""

@@ -70,6 +70,12 @@ class Reconciling:
         """After a reload: another router, other care."""
         self._group_of, self._knobs = group_of, knobs
 
+    def open_through(self, relay: str) -> None:
+        """It is known now that a relay may have more mail: what waits for that goes."""
+        for route in self._table.routes():
+            if route.via == relay:
+                self._open(route)
+
     async def keep_going(self) -> None:
         """Look twice a second until cancelled."""
         while True:
@@ -136,12 +142,14 @@ class Reconciling:
         routes = self._table.routes()
         known, self._known_routes = self._known_routes, {route.id for route in routes}
         for route in routes:
-            if route.id in known:
-                continue
-            is_group = route.match is RouteMatch.GROUP
-            group = route.value if is_group else self._group_of(route.value)
-            if group is not None:
-                self._deeds.open(group)
+            if route.id not in known:
+                self._open(route)
+
+    def _open(self, route: PinnedRoute) -> None:
+        is_group = route.match is RouteMatch.GROUP
+        group = route.value if is_group else self._group_of(route.value)
+        if group is not None:
+            self._deeds.open(group)
 
 
 def _asks_again(policy: GroupPolicy, standing: Standing) -> bool:
