@@ -299,9 +299,10 @@ class Worker:
             await self._write_uses()
 
     async def _write_uses(self) -> None:
-        """How often exceptions were of use: rules, and zones with a resolver of their own."""
+        """How often exceptions were of use: rules, routes, zones with a resolver of their own."""
         zones = self._outward.resolver.take_forward_uses()
-        await self._judging.write_uses(self._rules, zones)
+        uses = {**zones, **self._steering.table.take_uses()}
+        await self._judging.write_uses(self._rules, uses)
 
     async def _keep_sweeping(self) -> None:
         """Day files that are too old, or too many, go."""

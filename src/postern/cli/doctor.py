@@ -104,6 +104,7 @@ def site_of(config: Config) -> Site:
         has_ballast=config.spool.ballast_bytes > 0,
         scanners=scanners_of(config, 0, 1),
         largest_bytes=config.limits.max_message_bytes,
+        relays=tuple(egress.name for egress in config.egresses if egress.relay),
         secrets=(
             *(c.key for c in config.certificates),
             *(e.password_file for e in config.egresses if e.password_file is not None),

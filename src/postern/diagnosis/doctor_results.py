@@ -117,3 +117,4 @@ class Site:
     secrets: tuple[Path, ...] = ()
     scanners: tuple[ScannerSettings, ...] = ()
     largest_bytes: int = 0
+    relays: tuple[str, ...] = ()

@@ -137,6 +137,8 @@ class Chooser:
         if pin is not None and pin.is_automatic and self._steering.takes_canary(route.group):
             return self._fitting(self._canary(route, facts, pin), facts, route)
         may = self._may_carry(route, facts, pin)
+        if pin is not None:
+            self._table.used(pin)
         return self._fitting(self._known(route, pin, may), facts, route)
 
     def ended(self, route: SmtpRoute, attempts: Sequence[AttemptRecord]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from postern.routing.routes.route import GroupPolicy, PinnedRoute, Policy, RouteMatch
-from postern.runtime.clock import Clock
+from postern.runtime.clock import Clock, Instant
 
 
 class RouteTable:
@@ -16,6 +16,7 @@ class RouteTable:
         self._groups: dict[str, PinnedRoute] = {}
         self._domains: dict[str, PinnedRoute] = {}
         self._policies: dict[str, GroupPolicy] = {}
+        self._uses: dict[str, tuple[int, Instant]] = {}
         self._loaded: tuple[tuple[PinnedRoute, ...], tuple[GroupPolicy, ...]] | None = None
 
     def load(self, routes: Iterable[PinnedRoute], policies: Iterable[GroupPolicy]) -> bool:
@@ -38,6 +39,16 @@ class RouteTable:
         if found is None or not found.holds(self._clock.now()):
             return None
         return found
+
+    def used(self, route: PinnedRoute) -> None:
+        """Mail went by it."""
+        hits, _ = self._uses.get(route.id, (0, 0.0))
+        self._uses[route.id] = (hits + 1, self._clock.now())
+
+    def take_uses(self) -> dict[str, tuple[int, Instant]]:
+        """How often each was of use since the last call, and when last."""
+        uses, self._uses = self._uses, {}
+        return uses
 
     def of_group(self, group: str) -> PinnedRoute | None:
         """The route for the whole group."""
