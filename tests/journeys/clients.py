@@ -43,7 +43,8 @@ def submit(
         client.starttls(context=unverified())
         client.login(login, password)
         client.ehlo("client.test")
-        client.mail(login, list(mail_options))
+        code, text = client.mail(login, list(mail_options))
+        assert code == 250, text
         for one in to:
             code, text = client.rcpt(one, list(options))
             assert code == 250, text

@@ -13,6 +13,7 @@ from postern.mail.address import normalise_domain, parse_address, to_a_labels
 from postern.mail.mime.part import Limits
 from postern.notices.digest import Language
 from postern.notices.settings import NoticeSettings
+from postern.policy.allowance import AllowanceSettings
 from postern.policy.checks.content import CARRIERS, PROGRAMS, TYPES, ContentSettings
 from postern.policy.checks.dmarc import Believed
 from postern.policy.checks.zones import About, Zone
@@ -52,7 +53,24 @@ def reception_settings(config: Config, worker: int) -> ReceptionSettings:
         accept_bare_newlines=config.submission.accept_bare_newlines,
         expire_s=config.queue.expire_s,
         defers_mixed=config.mixed_verdict == "defer",
+        relay_accounts=relay_accounts(config),
     )
+
+
+def allowance_settings(config: Config) -> AllowanceSettings:
+    """How much accounts may send, as ``[submission]`` says."""
+    submission = config.submission
+    return AllowanceSettings(
+        submission.recipients_per_day,
+        submission.first_recipients_per_day,
+        submission.domain_recipients_per_day,
+        submission.spike_first_recipients,
+    )
+
+
+def relay_accounts(config: Config) -> frozenset[str]:
+    """Accounts of other servers of ours, by their key."""
+    return frozenset(map(_place_key, config.submission.relay_accounts))
 
 
 def listener_settings(config: Config) -> list[ListenerSettings]:

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 from hashlib import blake2b
+from pathlib import Path
 
 import structlog
 
@@ -77,13 +78,13 @@ class Steering:
 
     def __init__(
         self,
-        paths: Paths,
+        data_dir: Path,
         site: SiteStore,
         directory: Directory,
         spool: Spool,
         clock: Clock,
     ) -> None:
-        self.paths = paths
+        self.paths = paths = Paths(data_dir, clock)
         self.hop_key = blake2b(site.trace_key(), person=b"postern hop", digest_size=32).digest()
         """Of the marks on mail that leaves through relays: made from the site's own key."""
         self._clock = clock

@@ -1,7 +1,8 @@
 """From ``postern.toml`` to what routing needs: the ways out, and how carefully they are changed."""
 
+from postern.config.outbound import Egress
 from postern.config.provider_checks import providers_of
-from postern.config.settings import Config, Egress
+from postern.config.settings import Config
 from postern.mail.route import TlsPolicy
 from postern.routing.control.settings import ControlSettings
 from postern.routing.paths.groups import Knobs

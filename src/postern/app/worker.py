@@ -15,7 +15,7 @@ from postern.app.forwarding import Forwarding
 from postern.app.holding import Holding
 from postern.app.judging import Judging
 from postern.app.outward import Outward, outward
-from postern.app.paths import Paths
+from postern.app.rationing import Rationing
 from postern.app.settings import (
     certificate_files,
     hold_settings,
@@ -126,9 +126,7 @@ class Worker:
         self._returns = ReturnAddresses(self._site.srs_key(), self._clock)
         self._directory.on_change(self._signers.forget)
         self._sent = SentMail(self._directory, self._acquaintances.notebook)
-        self._steering = Steering(
-            Paths(data_dir, self._clock), self._site, self._directory, self._spool, self._clock
-        )
+        self._steering = Steering(data_dir, self._site, self._directory, self._spool, self._clock)
         self._outward = out = self._outward_of(config)
         zones = ForwardZoneStore(self._site.database, self._clock, f"worker-{setup.number}")
         self._forwarding = Forwarding(zones, out)
@@ -153,26 +151,28 @@ class Worker:
             self._sent,
         )  # fmt: skip
         self._commands = Commands(
-            self._site.database,
-            ChangeWatch(data_dir / FILE_NAME),
-            setup.number,
-            self._queue,
-            self._spool,
-            self._clock,
-        )
+            self._site.database, ChangeWatch(data_dir / FILE_NAME), setup.number, self._queue,
+            self._spool, self._clock,
+        )  # fmt: skip
         self._holding = Holding(
+            config, self._site.database, self._spool, self._queue, self._directory,
+            self._numbers, self._clock,
+        )  # fmt: skip
+        self._rationing = Rationing(
             config,
             self._site.database,
-            self._spool,
             self._queue,
+            self._spool,
             self._directory,
             self._numbers,
+            self._acquaintances.store.knows,
+            setup.rates,
             self._clock,
         )
         self._services = Services(
             reception_settings(config, setup.number),
             self._spool,
-            self._queue,
+            self._rationing.outgoing,
             self._directory,
             out.recipients,
             self._authenticator,
@@ -181,6 +181,7 @@ class Worker:
             policy=self._judging.policy,
             signers=self._signers,
             hop_key=self._steering.hop_key,
+            frozen=self._rationing.frozen,
         )
 
     def _judging_of(self, config: Config, out: Outward) -> Judging:
@@ -347,6 +348,7 @@ class Worker:
         reception.reload(services, certificates)
         self._spool.holdings.resize(held)
         self._holding.reload(config)
+        self._rationing.reload(config)
         self._queue.reload(fresh.router, fresh.courier, fresh.tidings, fresh.queue_settings)
         self._leaving.add(leaving := asyncio.get_running_loop().create_task(old.close(OLD_WAYS_S)))
         leaving.add_done_callback(self._leaving.discard)

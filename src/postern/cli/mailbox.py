@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from postern.cli.correspondents import known
+from postern.cli.mailbox_freeze import freeze, thaw
 from postern.cli.output import (
     ExitCode,
     JsonFlag,
@@ -170,6 +171,10 @@ def remove(name: Name, as_json: JsonFlag = False) -> None:
         say(f"Removed {mailbox.address}; its mail stays on disk.")
     if dangling:
         note(f"these still lead to it: {', '.join(dangling)}")
+
+
+app.command()(freeze)
+app.command()(thaw)
 
 
 @app.command("known")

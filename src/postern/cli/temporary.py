@@ -8,6 +8,7 @@ import typer
 from postern.cli.output import JsonFlag, JsonObject, print_json_list, print_table
 from postern.cli.site import author, open_site
 from postern.config.load import load
+from postern.directory.store.freezes import FreezeStore
 from postern.directory.store.site import SiteStore
 from postern.journal.days import DAY_S
 from postern.journal.decisions import DecisionReader
@@ -60,7 +61,7 @@ def temporary() -> None:
 def list_(as_json: JsonFlag = False) -> None:
     """All that hold now, with what speaks for ending them."""
     with open_site() as site:
-        lines = [*_rules(site), *_zones(site), *_routes(site)]
+        lines = [*_rules(site), *_zones(site), *_routes(site), *_freezes(site)]
     if as_json:
         print_json_list("temporaries", map(_fields, lines))
         return
@@ -158,6 +159,20 @@ def _routes(site: SiteStore) -> Iterator[_Line]:
             f"not used in {IDLE_DAYS} days" if is_idle else "",
             f"postern route end {route.label}",
         )
+
+
+# --- accounts that may send nothing ---------------------------------------------------------------
+
+
+def _freezes(site: SiteStore) -> Iterator[_Line]:
+    clock = SystemClock()
+    for freeze in FreezeStore(site.database, clock, author()).all():
+        account, made = freeze.account, freeze.temporary
+        undo = f"postern mailbox thaw {account}"
+        what = f"{account} sends nothing"
+        is_idle = made.standing(clock.now()) is Standing.IDLE
+        proposal = f"frozen for {IDLE_DAYS} days" if is_idle else ""
+        yield _Line(freeze.label, what, str(account), made, None, proposal, undo)
 
 
 def _anyway(needed: StillNeeded) -> str:

@@ -10,10 +10,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from postern.config.doubts import Doubt, host_port_doubts, warning
 from postern.config.lines import Key
+from postern.config.outbound import Egress
 from postern.config.places import MAX_SOCKET_PATH_BYTES, Bind
 from postern.config.provider_checks import provider_doubts
 from postern.config.scanner_checks import scanner_doubts
-from postern.config.settings import Config, Egress, Listener
+from postern.config.settings import Config, Listener
 from postern.mail.address import normalise_domain, parse_address, to_a_labels
 
 _LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
@@ -27,8 +28,8 @@ def doubts(config: Config) -> list[Doubt]:
     """Everything that does not fit, errors and warnings, in the order of the file's tables."""
     every: list[Callable[[Config], Iterator[Doubt]]] = [
         _top, _listeners, _certificates, _resolvers, _egresses, _delivery, _paths, _queue, _notices,
-        _blocklists, _checks, _greylist, _content, _quarantine, _console, scanner_doubts,
-        provider_doubts,
+        _blocklists, _checks, _submission, _greylist, _content, _quarantine, _console,
+        scanner_doubts, provider_doubts,
     ]  # fmt: skip
     return [doubt for check in every for doubt in check(config)]
 
@@ -213,6 +214,12 @@ def _queue(config: Config) -> Iterator[Doubt]:
 def _paths(config: Config) -> Iterator[Doubt]:
     if config.paths.retest_s < config.paths.first_retest_s:
         yield Doubt(("paths", "retest_s"), "expected no less than first_retest_s")
+
+
+def _submission(config: Config) -> Iterator[Doubt]:
+    for number, name in enumerate(config.submission.relay_accounts):
+        if parse_address(name) is None:
+            yield Doubt(("submission", "relay_accounts", number), "expected a mailbox's address")
 
 
 def _greylist(config: Config) -> Iterator[Doubt]:

@@ -1,10 +1,52 @@
-"""Tables about the ways out: ``[paths]``."""
+"""Tables about the ways out: ``[[egress]]`` and ``[paths]``."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from postern.config.values import Count, Seconds
+from postern.config.values import Count, Seconds, Text
+
+
+class Egress(Struct, frozen=True, forbid_unknown_fields=True):
+    """A way out: direct, or through a relay."""
+
+    name: Annotated[Text, Meta(description="what routes and results call it")]
+    source: Annotated[str, Meta(description="local address to connect from; empty: any")] = ""
+    helo: Annotated[str, Meta(description="name given in EHLO; empty: `hostname`")] = ""
+    relay: Annotated[
+        str, Meta(description="`HOST:PORT` of the relay; empty: straight to the MX hosts")
+    ] = ""
+    username: Annotated[str, Meta(description="login at the relay; empty: none")] = ""
+    password_file: Annotated[
+        Path | None,
+        Meta(description="file whose first line is the password; nobody else may read it"),
+    ] = None
+    tls: Annotated[
+        Literal["opportunistic", "encrypt", "verify"],
+        Meta(description="TLS towards the relay; a login is only given when the line is encrypted"),
+    ] = "opportunistic"
+
+    address: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="addresses that mail leaves the relay from, for the sender's SPF;"
+            " empty: those of `relay`"
+        ),
+    ] = ()
+    enforces_tls: Annotated[
+        bool,
+        Meta(
+            description="the relay enforces DANE, MTA-STS and REQUIRETLS by itself: you promise it;"
+            " otherwise mail that needs them does not go through it"
+        ),
+    ] = False
+
+    def read_password(self) -> str:
+        """The first line of ``password_file``, or nothing without one; raises OSError."""
+        if self.password_file is None:
+            return ""
+        return (self.password_file.read_text(encoding="utf-8").splitlines() or [""])[0]
 
 
 class Paths(Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from postern.config.content import Content
 from postern.config.inbound import Blocklist, Checks, Greylist, Quarantine, Rate, Scanner
-from postern.config.outbound import Paths
+from postern.config.outbound import Egress, Paths
 from postern.config.places import Bind
 from postern.config.values import MIB, Count, Fraction, Network, Port, Seconds, Text
 
@@ -87,47 +87,6 @@ class Resolver(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["udp", "tcp", "tls"], Meta(description="how to ask; `udp` falls back to TCP")
     ] = "udp"
     timeout_s: Annotated[Seconds, Meta(description="how long one question may take")] = 5.0
-
-
-class Egress(Struct, frozen=True, forbid_unknown_fields=True):
-    """A way out: direct, or through a relay."""
-
-    name: Annotated[Text, Meta(description="what routes and results call it")]
-    source: Annotated[str, Meta(description="local address to connect from; empty: any")] = ""
-    helo: Annotated[str, Meta(description="name given in EHLO; empty: `hostname`")] = ""
-    relay: Annotated[
-        str, Meta(description="`HOST:PORT` of the relay; empty: straight to the MX hosts")
-    ] = ""
-    username: Annotated[str, Meta(description="login at the relay; empty: none")] = ""
-    password_file: Annotated[
-        Path | None,
-        Meta(description="file whose first line is the password; nobody else may read it"),
-    ] = None
-    tls: Annotated[
-        Literal["opportunistic", "encrypt", "verify"],
-        Meta(description="TLS towards the relay; a login is only given when the line is encrypted"),
-    ] = "opportunistic"
-
-    address: Annotated[
-        tuple[str, ...],
-        Meta(
-            description="addresses that mail leaves the relay from, for the sender's SPF;"
-            " empty: those of `relay`"
-        ),
-    ] = ()
-    enforces_tls: Annotated[
-        bool,
-        Meta(
-            description="the relay enforces DANE, MTA-STS and REQUIRETLS by itself: you promise it;"
-            " otherwise mail that needs them does not go through it"
-        ),
-    ] = False
-
-    def read_password(self) -> str:
-        """The first line of ``password_file``, or nothing without one; raises OSError."""
-        if self.password_file is None:
-            return ""
-        return (self.password_file.read_text(encoding="utf-8").splitlines() or [""])[0]
 
 
 class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -283,6 +242,41 @@ class Submission(Struct, frozen=True, forbid_unknown_fields=True):
             " the end of a message is never loosened"
         ),
     ] = False
+    relay_accounts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="accounts of other servers of yours that relay through this one: they may"
+            " send as anybody, and as much as comes (`docs/relay.md`)"
+        ),
+    ] = ()
+    recipients_per_day: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="recipients outside that one account may write to a day; what is over it"
+            " is taken and waits its turn; 0: any number",
+        ),
+    ] = 2000
+    first_recipients_per_day: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="the same of those it never wrote to before, which is what junk goes to;"
+            " 0: any number",
+        ),
+    ] = 500
+    domain_recipients_per_day: Annotated[
+        int, Meta(ge=0, description="the same for all accounts of a domain together; 0: any number")
+    ] = 0
+    spike_first_recipients: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="an account that writes to more for the first time within ten minutes is"
+            " frozen: what waits is held, nothing more is taken, its owner and the postmaster are"
+            " told; 0: never",
+        ),
+    ] = 200
 
 
 class Notices(Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,6 +11,7 @@ from postern.diagnosis.doctor_quarantine import examine_quarantine
 from postern.diagnosis.doctor_relays import examine_relays
 from postern.diagnosis.doctor_results import Result, Site, couldnt_tell
 from postern.diagnosis.doctor_scanners import examine_scanners
+from postern.diagnosis.doctor_sending import examine_sending
 from postern.runtime.clock import Clock
 
 
@@ -32,6 +33,7 @@ def examine(site: Site, clock: Clock) -> list[Result]:
         ("clock", lambda: examine_clock(clock.now())),
         ("certificate", lambda: examine_certificates(site, clock.now())),
         ("scanner", lambda: examine_scanners(site, clock)),
+        ("sending", lambda: examine_sending(site, clock)),
         ("resolver", lambda: examine_resolvers(site, clock)),
     ]
     results: list[Result] = []

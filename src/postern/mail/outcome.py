@@ -28,6 +28,7 @@ class Cause(Enum):
     LOOP = "loop"  # we are the best MX but the domain is not ours
     NEEDS = "peer-lacks"  # SMTPUTF8, 8BITMIME or SIZE that the peer does not offer
     PROTOCOL = "protocol"  # the peer does not speak SMTP
+    LIMIT = "over-limit"  # our own user sends more than he may
     LOCKED_OUT = "locked-out"  # our relay does not take our login, or mail from us
     NO_EGRESS = "no-egress"  # the egress that was asked for is not configured
     LOCAL = "local"  # our own disk or store

@@ -15,6 +15,7 @@ class Kind(Enum):
     RULE = "rule"
     RESOLVER = "resolver"
     ROUTE = "route"
+    FREEZE = "freeze"
 
 
 class Standing(Enum):

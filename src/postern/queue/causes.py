@@ -64,6 +64,8 @@ def words(kind: str, group: str, delivery: Delivery, others: int) -> str:
         return NOT_TRIED
     if kind == "reply.full":
         return f"mailbox full: {delivery.recipient.address}{more}"
+    if kind == Cause.LIMIT.value:
+        return _without_codes(delivery.last_reply)
     if kind == Cause.NO_EGRESS.value:
         return f"{place}: {_without_codes(delivery.last_reply)}"
     if kind in _SAYINGS:

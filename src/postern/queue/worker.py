@@ -103,9 +103,8 @@ class QueueWorker:
         """A message has become durable: make its first attempt, or let it wait its turn."""
         self._contacts.wrote(message)
         fresh = [d for d in message.deliveries if d.state is DeliveryState.FRESH]
-        if not fresh:
-            self._note_waiting(d for d in message.deliveries if d.state is DeliveryState.WAITING)
-        elif not self._stopping:
+        self._note_waiting(d for d in message.deliveries if d.state is DeliveryState.WAITING)
+        if fresh and not self._stopping:
             self._desk.take(message)
             self._dispatch(message, fresh)
 

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from postern.directory.reader import Account, Directory
+from postern.directory.freezes import Freeze
+from postern.directory.reader import Account
 from postern.mail.envelope import Sender
 from postern.mail.finding import Finding, Result, Whose
 from postern.mail.message.header import HeaderScan
@@ -29,8 +30,11 @@ def sender_refusal(services: Services, client: Client, sender: Sender) -> Refusa
     if not services.spool.space.may_accept():
         return Refusal(_by_us("our disk is nearly full"), replies.NO_ROOM)
     address, account = sender.address, client.account
+    freeze = None if account is None else services.frozen.of(account.address)
+    if freeze is not None:
+        return _frozen(freeze)
     # MDNs and other automatic replies of our users come from <> (RFC 8098 §3).
-    if account is None or address is None or services.directory.may_send_as(account, address):
+    if account is None or address is None or services.may_send_as(account, address):
         return None
     text = f"{account.address} may not send as {address}"
     return _mismatch(
@@ -38,12 +42,20 @@ def sender_refusal(services: Services, client: Client, sender: Sender) -> Refusa
     )
 
 
+def _frozen(freeze: Freeze) -> Refusal:
+    text = f"{freeze.account} may send nothing for now"
+    reason = freeze.temporary.reason
+    why = f": {reason}" if reason.isascii() else ""  # a reply is ASCII
+    told = reply(450, "4.7.1", f"Not accepted for now: {text}{why}; ask your postmaster")
+    return Refusal(Finding("rate.exceeded", Result.FAIL, f"{text}: {reason}"), told)
+
+
 def leaving_refusal() -> Refusal:
     """The server stops: no new message."""
     return Refusal(_by_us("this server is restarting"), replies.RESTARTING)
 
 
-def author_refusal(directory: Directory, account: Account, head: bytes) -> Refusal | None:
+def author_refusal(services: Services, account: Account, head: bytes) -> Refusal | None:
     """Why ``account`` may not send what its From header says, or None.
 
     People see the From header and never the envelope, so both are bound. An empty From says
@@ -58,7 +70,7 @@ def author_refusal(directory: Directory, account: Account, head: bytes) -> Refus
         if authors is None:
             return _author_refused("the From header is not a proper list of mail addresses")
         for author in authors:
-            if not directory.may_send_as(account, author):
+            if not services.may_send_as(account, author):
                 text = f"{account.address} may not send as {author}, which the From header names"
                 return _author_refused(text)
     return None

@@ -273,7 +273,7 @@ class Intake:
             return Refusal(finding, reply(554, "5.4.6", f"Not accepted: {text}"))
         account = self._client.account
         if account is not None:
-            return author_refusal(self._services.directory, account, self._transaction.head)
+            return author_refusal(self._services, account, self._transaction.head)
         return None
 
     async def abandon(self) -> None:

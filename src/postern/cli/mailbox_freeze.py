@@ -1,0 +1,84 @@
+"""``postern mailbox freeze`` and ``thaw``: an account that may send nothing for now."""
+
+from typing import Annotated
+
+import typer
+
+from postern.cli.durations import seconds_of
+from postern.cli.output import JsonFlag, JsonObject, print_json, say
+from postern.cli.site import author, granted, open_site
+from postern.directory.freezes import Freeze
+from postern.directory.store.freezes import FreezeStore
+from postern.directory.store.site import SiteStore
+from postern.queue.request import Action, MailFilter, Request
+from postern.queue.store.requests import RequestStore
+from postern.runtime.clock import SystemClock, rfc3339
+
+Name = Annotated[str, typer.Argument(metavar="ADDRESS", help="Such as wang@harbour.example.")]
+
+
+def freeze(
+    name: Name,
+    reason: Annotated[str, typer.Option(help="Why; its owner is told this by his program.")],
+    lasts: Annotated[
+        str | None, typer.Option("--for", metavar="TIME", help="Ends by itself: 24h, 7d.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Take nothing more that an account sends, and hold what waits of it; it goes on receiving.
+
+    postern mailbox freeze wang@harbour.example --reason "ticket 812: password stolen"
+    """
+    lasts_s = None if lasts is None else seconds_of(lasts, "--for")
+    with open_site() as site:
+        made = granted(_store(site).freeze(name, lasts_s=lasts_s, reason=reason.strip()))
+        _ask(site, made, Action.HOLD)
+    if as_json:
+        print_json({"action": "frozen", "freeze": _fields(made)})
+        return
+    say(f"{made.account} sends nothing from now on ({made.label}); what waits of it is held.")
+    say(f"See it: postern queue hold --account {made.account} --dry-run")
+    say(f"Undo: postern mailbox thaw {made.account}")
+
+
+def thaw(
+    name: Name,
+    keep_held: Annotated[
+        bool, typer.Option("--keep-held", help="What was held stays so; look at it first.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Let an account send again, and what was held of it go."""
+    with open_site() as site:
+        ended = granted(_store(site).thaw(name))
+        if not keep_held:
+            _ask(site, ended, Action.RELEASE)
+    if as_json:
+        print_json({"action": "thawed", "freeze": _fields(ended)})
+        return
+    say(f"{ended.account} may send again.")
+    if keep_held:
+        say(f"What is held of it stays: postern queue release --account {ended.account}")
+
+
+def _ask(site: SiteStore, freeze: Freeze, action: Action) -> None:
+    """All workers do it within a second of running; those that do not run have none in memory."""
+    clock = SystemClock()
+    whose = MailFilter(account=str(freeze.account))
+    RequestStore(site.database).add(Request(0, clock.now(), author(), action, whose))
+
+
+def _store(site: SiteStore) -> FreezeStore:
+    return FreezeStore(site.database, SystemClock(), author())
+
+
+def _fields(freeze: Freeze) -> JsonObject:
+    made = freeze.temporary
+    return {
+        "id": freeze.label,
+        "account": str(freeze.account),
+        "reason": made.reason,
+        "author": made.author,
+        "created_at": rfc3339(made.created_at),
+        "until": None if made.until is None else rfc3339(made.until),
+    }

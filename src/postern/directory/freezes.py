@@ -1,0 +1,59 @@
+"""Accounts that may send nothing for now: a stolen password does no more harm."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from postern.mail.address import Address
+from postern.measures.temporary import Temporary
+from postern.runtime.clock import Clock, SystemClock
+from postern.runtime.database.trouble import DatabaseTroubleError
+
+log = structlog.get_logger("postern.directory")
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """One account that is frozen, with its label (``F1``), its reason, author and end."""
+
+    label: str
+    account: Address
+    temporary: Temporary
+
+
+class Frozen:
+    """Which accounts are frozen, as a worker asks it; read anew after each change.
+
+    ``read``: all that hold. ``forget`` belongs to ``Directory.on_change``.
+    """
+
+    def __init__(self, read: Callable[[], list[Freeze]], clock: Clock) -> None:
+        self._read = read
+        self._clock = clock
+        self._known: dict[Address, Freeze] | None = None
+
+    def forget(self) -> None:
+        """Something in the directory changed."""
+        self._known = None
+
+    def of(self, account: Address) -> Freeze | None:
+        """The freeze that holds for an account, or None.
+
+        While the database does not answer nobody is frozen: who may sign in may send.
+        """
+        if self._known is None:
+            try:
+                self._known = {freeze.account: freeze for freeze in self._read()}
+            except DatabaseTroubleError as error:
+                log.warning("directory.no_freezes", error=str(error))
+                return None
+        found = self._known.get(account)
+        if found is None or not found.temporary.is_active(self._clock.now()):
+            return None
+        return found
+
+
+def nobody_frozen() -> Frozen:
+    """For a server without accounts."""
+    return Frozen(list, SystemClock())

@@ -1,0 +1,126 @@
+"""How much one account, and all of one domain, may send to addresses outside.
+
+What is over the limit is accepted and waits: a shop's newsletter goes out, only not at once, and a
+stolen password does little harm before somebody notices. Who has not been written to before counts
+for more: people write to those they know, and whoever sends junk through their account does not.
+"""
+
+from dataclasses import dataclass
+
+from postern.mail.address import Address
+from postern.runtime.clock import Clock
+from postern.runtime.ratetable import RateTable
+
+DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class AllowanceSettings:
+    """Recipients outside, a day; 0: any number.
+
+    ``first_recipients`` were never written to before by the account. ``spike_first_recipients`` of
+    them within ``spike_s`` are taken for a stolen password.
+    """
+
+    recipients: int = 0
+    first_recipients: int = 0
+    domain_recipients: int = 0
+    spike_first_recipients: int = 0
+    spike_s: float = 600.0
+
+    @property
+    def is_off(self) -> bool:
+        """True when nothing is limited."""
+        return not (
+            self.recipients
+            or self.first_recipients
+            or self.domain_recipients
+            or self.spike_first_recipients
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """More than is allowed: how long the mail waits, and why, as a clause without a full stop."""
+
+    wait_s: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    key: str
+    most: int
+    count: int
+    text: str
+
+
+class Allowance:
+    """Counts what leaves, in the table that all workers share."""
+
+    def __init__(self, settings: AllowanceSettings, table: RateTable, clock: Clock) -> None:
+        self._settings = settings
+        self._table = table
+        self._clock = clock
+
+    @property
+    def is_off(self) -> bool:
+        """True when nothing is limited."""
+        return self._settings.is_off
+
+    def take(self, account: Address, recipients: int, first: int) -> Excess | None:
+        """Count one message; what it exceeds, if anything.
+
+        It counts in any case: the next one waits longer, so that in the end no more leaves than is
+        allowed.
+
+        Args:
+            account: who signed in.
+            recipients: addresses outside.
+            first: those among them that the account never wrote to.
+        """
+        now = self._clock.monotonic()
+        worst: Excess | None = None
+        for limit in self._limits(account, recipients, first):
+            wait_s = self._table.wait_s(limit.key, limit.most, DAY_S, now)
+            for _ in range(limit.count):
+                self._table.count(limit.key, limit.most, DAY_S, now)
+            if wait_s and (worst is None or wait_s > worst.wait_s):
+                worst = Excess(wait_s, limit.text)
+        return worst
+
+    def is_spike(self, account: Address, first: int) -> bool:
+        """Count who is written to for the first time; whether it is too many at once."""
+        most, span_s = self._settings.spike_first_recipients, self._settings.spike_s
+        if not most or not first:
+            return False
+        now, key = self._clock.monotonic(), f"out spike {account.key}"
+        is_over = self._table.wait_s(key, most, span_s, now) > 0.0
+        for _ in range(min(first, most)):
+            self._table.count(key, most, span_s, now)
+        return is_over or first > most
+
+    def _limits(self, account: Address, recipients: int, first: int) -> list[_Limit]:
+        most = self._settings
+        limits = [
+            _Limit(
+                f"out {account.key}",
+                most.recipients,
+                recipients,
+                f"{account} sends to more than {most.recipients} recipients a day",
+            ),
+            _Limit(
+                f"out first {account.key}",
+                most.first_recipients,
+                first,
+                f"{account} writes to more than {most.first_recipients} recipients a day for the"
+                " first time",
+            ),
+            _Limit(
+                f"out @{account.domain}",
+                most.domain_recipients,
+                recipients,
+                f"{account.domain} sends to more than {most.domain_recipients} recipients a day",
+            ),
+        ]
+        return [limit for limit in limits if limit.most and limit.count]

@@ -1,0 +1,80 @@
+"""How much an account may send: what is over it waits, and a spike is told from a busy day."""
+
+import pytest
+
+from postern.mail.address import Address
+from postern.policy.allowance import DAY_S, Allowance, AllowanceSettings
+from postern.runtime.clock import FakeClock
+from postern.runtime.ratetable import RateTable
+
+WANG = Address("wang", "harbour.example")
+LI = Address("li", "harbour.example")
+
+
+def allowance(clock: FakeClock, **most: int) -> Allowance:
+    return Allowance(AllowanceSettings(**most), RateTable(), clock)
+
+
+def test_what_is_allowed_passes_and_the_next_waits_its_part_of_a_day() -> None:
+    clock = FakeClock()
+    shop = allowance(clock, recipients=10)
+    assert [shop.take(WANG, 1, 0) for _ in range(10)] == [None] * 10
+    excess = shop.take(WANG, 1, 0)
+    assert excess is not None
+    assert excess.wait_s == pytest.approx(DAY_S / 10)
+    assert excess.text == "wang@harbour.example sends to more than 10 recipients a day"
+    assert shop.take(LI, 1, 0) is None
+
+
+def test_mail_over_the_limit_leaves_evenly_and_in_the_end_no_faster_than_allowed() -> None:
+    clock = FakeClock()
+    shop = allowance(clock, recipients=24)
+    shop.take(WANG, 24, 0)
+    waits = [excess.wait_s for _ in range(5) if (excess := shop.take(WANG, 1, 0))]
+    assert waits == pytest.approx([3600.0 * n for n in range(1, 6)])
+    clock.advance(DAY_S)
+    assert shop.take(WANG, 1, 0) is None
+
+
+def test_strangers_count_for_themselves_and_a_domain_for_all_its_accounts() -> None:
+    clock = FakeClock()
+    first = allowance(clock, first_recipients=3)
+    assert first.take(WANG, 100, 3) is None
+    assert first.take(WANG, 100, 0) is None
+    excess = first.take(WANG, 1, 1)
+    assert excess is not None
+    assert "for the first time" in excess.text
+    together = allowance(clock, domain_recipients=2)
+    assert together.take(WANG, 1, 0) is None
+    assert together.take(LI, 1, 0) is None
+    excess = together.take(WANG, 1, 0)
+    assert excess is not None
+    assert excess.text.startswith("harbour.example sends")
+
+
+def test_the_longest_wait_counts() -> None:
+    both = allowance(FakeClock(), recipients=10, first_recipients=1)
+    both.take(WANG, 10, 1)
+    excess = both.take(WANG, 1, 1)
+    assert excess is not None
+    assert excess.wait_s == pytest.approx(DAY_S)
+
+
+def test_many_strangers_at_once_are_a_spike_and_the_same_number_over_a_day_is_none() -> None:
+    clock = FakeClock()
+    guarded = allowance(clock, spike_first_recipients=20)
+    assert not any(guarded.is_spike(WANG, 5) for _ in range(4))
+    assert guarded.is_spike(WANG, 1)
+    assert not guarded.is_spike(LI, 5)
+    assert guarded.is_spike(LI, 21)
+    calm = allowance(clock, spike_first_recipients=20)
+    for _ in range(50):
+        assert not calm.is_spike(WANG, 5)
+        clock.advance(600.0)
+
+
+def test_nothing_is_limited_unless_it_is_set() -> None:
+    free = allowance(FakeClock())
+    assert free.is_off
+    assert free.take(WANG, 10_000, 10_000) is None
+    assert not free.is_spike(WANG, 10_000)
