@@ -4,6 +4,7 @@ import msgspec
 import pytest
 
 from postern.app import settings as wired
+from postern.app import ways_out
 from postern.config.inbound import Quarantine
 from postern.config.load import load
 from postern.config.settings import Config, Notices
@@ -164,13 +165,13 @@ def test_slots_are_divided_among_workers(config: Config) -> None:
 
 
 def test_ourselves_are_known_by_the_ports_that_were_really_bound(config: Config) -> None:
-    made = wired.routing_settings(config, {0: 40123})
+    made = ways_out.routing_settings(config, {0: 40123})
     assert [str(place) for place in made.listeners] == ["127.0.0.1:40123"]
     assert made.port == 2600
 
 
 def test_an_egress_with_a_relay_has_its_login_and_tls(config: Config) -> None:
-    direct, relay = wired.routing_settings(config, {}).egresses
+    direct, relay = ways_out.routing_settings(config, {}).egresses
     assert direct.relay is None
     assert direct.source_ip == "203.0.113.5"
     assert str(relay.relay) == "us1.host.example:587"

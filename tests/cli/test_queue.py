@@ -14,8 +14,8 @@ from tests.spool.mail import settings, waiting
 
 import postern
 from postern.cli import workers
-from postern.cli.queue import moment, span
 from postern.cli.root import postern_main
+from postern.cli.when import moment, span
 from postern.queue.request import Action, Answer, Request, Tally
 from postern.queue.store.requests import RequestStore
 from postern.runtime.clock import SystemClock

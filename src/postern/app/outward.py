@@ -5,18 +5,16 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from postern.app.exempting import Exempting
-from postern.app.paths import Paths
 from postern.app.settings import (
     delivery_settings,
     maildir_root,
     notice_settings,
-    probe_settings,
     queue_settings,
     resolver_settings,
-    routing_settings,
-    sts_settings,
 )
+from postern.app.steering import Steering, WaysOut
+from postern.app.tls import TlsKnowledge
+from postern.app.ways_out import routing_settings, sts_settings
 from postern.config.settings import Config
 from postern.delivery.lmtp import LmtpDelivery
 from postern.delivery.maildir import MaildirDelivery
@@ -36,13 +34,9 @@ from postern.queue.tidings import NoticeTidings
 from postern.reception.callahead import CallAhead
 from postern.reception.codes import Numbers
 from postern.reception.recipients import Recipients
-from postern.routing.chooser import Chooser
 from postern.routing.machine import this_machine
-from postern.routing.paths.settings import ProbeSettings
 from postern.routing.places import DirectoryPlaces
 from postern.routing.router import Router
-from postern.routing.settings import RoutingSettings
-from postern.routing.tls.shelf import Shelf
 from postern.routing.tls.sts import StsPolicies
 from postern.routing.tls.sts_fetch import StsFetcher
 from postern.runtime.clock import Clock
@@ -56,13 +50,11 @@ class Outward:
 
     resolver: Resolver
     smtp: SmtpDelivery
-    probe: WayProbe
     lmtp: LmtpDelivery
     maildir: MaildirDelivery
     router: Router
-    routing: RoutingSettings
-    probe_settings: ProbeSettings
     policies: StsPolicies
+    ways_out: WaysOut
     courier: Courier
     tidings: NoticeTidings
     recipients: Recipients
@@ -76,7 +68,7 @@ class Outward:
             self.smtp.close(grace_s),
             self.lmtp.close(grace_s),
             self.maildir.close(grace_s),
-            self.probe.close(),
+            self.ways_out.close(),
         )
         if self.quota_status is not None:
             self.quota_status.close()
@@ -95,14 +87,13 @@ def outward(
     holdings: Holdings,
     signers: Signers,
     returns: ReturnAddresses,
-    exempting: Exempting,
-    paths: Paths,
-    shelf: Shelf,
+    tls: TlsKnowledge,
+    steering: Steering,
 ) -> Outward:
     """The set that ``config`` describes; ``ports`` are the real ones, by listener index."""
     resolver = Resolver(resolver_settings(config), clock)
-    watch = Watches(paths.board, exempting.learner)
-    smtp = SmtpDelivery(delivery_settings(config), clock, watch, exempting.tally)
+    watch = Watches(steering.controller, tls.learner)
+    smtp = SmtpDelivery(delivery_settings(config), clock, watch, tls.tally)
     lmtp = LmtpDelivery(delivery_settings(config), clock)
     root = maildir_root(config)
     quota = MaildirQuota(MaildirUsage(root, clock), clock)
@@ -110,18 +101,21 @@ def outward(
     machine = this_machine()
     places = DirectoryPlaces(directory)
     fetcher = StsFetcher(resolver, sts_settings(config), has_ipv6=machine.has_ipv6)
-    policies = StsPolicies(resolver, fetcher, shelf, clock)
-    routing = routing_settings(config, ports)
+    policies = StsPolicies(resolver, fetcher, tls.shelf, clock)
+    routing = routing_settings(config, ports, steering.hop_key)
     router = Router(
         places,
         resolver,
         routing,
         clock,
         machine,
-        census=paths.census,
+        census=steering.paths.census,
         policies=policies,
-        memory=shelf,
+        memory=tls.shelf,
     )
+    probe = WayProbe(delivery_settings(config), clock, steering.controller)
+    fits = tls.demands(routing)
+    ways_out = steering.ways_out(config, workers, routing, resolver, router, probe, machine, fits)
     expire_s = config.queue.expire_s
     stored_by = config.delivery
     asked = QuotaStatus(stored_by.quota_status, clock) if stored_by.quota_status else None
@@ -130,14 +124,12 @@ def outward(
     return Outward(
         resolver,
         smtp,
-        WayProbe(delivery_settings(config), clock, paths.board),
         lmtp,
         maildir,
         router,
-        routing,
-        probe_settings(config, workers),
         policies,
-        Courier(smtp, lmtp, maildir, Chooser(exempting.demands(config)), returns),
+        ways_out,
+        Courier(smtp, lmtp, maildir, ways_out.chooser, returns),
         NoticeTidings(
             notice_settings(config),
             expire_s,

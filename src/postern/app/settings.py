@@ -5,14 +5,13 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from postern.config.inbound import Blocklist, Scanner
+from postern.config.outbound import Resolver
 from postern.config.places import parse_host_port
-from postern.config.provider_checks import providers_of
-from postern.config.settings import Config, Egress, Resolver
+from postern.config.settings import Config
 from postern.delivery.settings import DeliverySettings
 from postern.journal.settings import JournalSettings
 from postern.mail.address import normalise_domain, parse_address, to_a_labels
 from postern.mail.mime.part import Limits
-from postern.mail.route import TlsPolicy
 from postern.notices.digest import Language
 from postern.notices.settings import NoticeSettings
 from postern.policy.allowance import AllowanceSettings
@@ -30,10 +29,6 @@ from postern.queue.settings import QueueSettings
 from postern.reception.settings import Kind, ListenerSettings, ReceptionSettings
 from postern.reception.tls import CertificateFiles
 from postern.routing.chooser import MailClass
-from postern.routing.paths.settings import ProbeSettings
-from postern.routing.settings import EgressSettings, HostPort, RoutingSettings
-from postern.routing.tls.exemptions.retest import RetestSettings
-from postern.routing.tls.sts_fetch import StsSettings
 from postern.runtime.resolver.settings import ResolverSettings, Server, Transport
 from postern.spool.settings import HoldSettings, SpoolSettings
 
@@ -59,6 +54,7 @@ def reception_settings(config: Config, worker: int) -> ReceptionSettings:
         accept_bare_newlines=config.submission.accept_bare_newlines,
         expire_s=config.queue.expire_s,
         defers_mixed=config.mixed_verdict == "defer",
+        relay_accounts=relay_accounts(config),
     )
 
 
@@ -71,6 +67,11 @@ def allowance_settings(config: Config) -> AllowanceSettings:
         submission.domain_recipients_per_day,
         submission.spike_first_recipients,
     )
+
+
+def relay_accounts(config: Config) -> frozenset[str]:
+    """Accounts of other servers of ours, by their key."""
+    return frozenset(map(_place_key, config.submission.relay_accounts))
 
 
 def listener_settings(config: Config) -> list[ListenerSettings]:
@@ -205,57 +206,6 @@ def delivery_settings(config: Config) -> DeliverySettings:
         final_dot_timeout_s=delivery.final_dot_timeout_s,
         reuse_idle_s=delivery.reuse_idle_s,
         ca_file=delivery.ca_file,
-    )
-
-
-def sts_settings(config: Config) -> StsSettings:
-    """How ``[delivery]`` has policies of MTA-STS fetched."""
-    return StsSettings(port=config.delivery.mta_sts_port, ca_file=config.delivery.ca_file)
-
-
-def routing_settings(config: Config, ports: dict[int, int]) -> RoutingSettings:
-    """``[[egress]]`` and ``[delivery]``; ``ports`` are the real ones, by listener index."""
-    listeners = tuple(
-        HostPort(listener.bind.host, ports.get(index, listener.bind.port))
-        for index, listener in enumerate(config.listeners)
-        if listener.bind.path is None
-    )
-    return RoutingSettings(
-        config.hostname,
-        listeners,
-        tuple(_egress(egress) for egress in config.egresses),
-        config.delivery.egress,
-        config.delivery.lmtp,
-        config.delivery.port,
-        providers=providers_of(config),
-    )
-
-
-def probe_settings(config: Config, workers: int) -> ProbeSettings:
-    """``[paths]``."""
-    paths = config.paths
-    return ProbeSettings(
-        paths.first_retest_s, paths.retest_s, paths.probes, paths.probes_per_minute, workers
-    )
-
-
-def retest_settings(config: Config) -> RetestSettings:
-    """``[tls_exemptions]``."""
-    exemptions = config.tls_exemptions
-    return RetestSettings(exemptions.retest_s, exemptions.lasts_s, exemptions.good_tests)
-
-
-def _egress(egress: Egress) -> EgressSettings:
-    host, _, port = egress.relay.rpartition(":")
-    relay = HostPort(host.strip("[]"), int(port)) if egress.relay else None
-    return EgressSettings(
-        egress.name,
-        relay,
-        egress.source or None,
-        egress.helo or None,
-        egress.username or None,
-        egress.read_password() or None,
-        TlsPolicy(egress.tls),
     )
 
 

@@ -4,19 +4,16 @@ import asyncio
 import contextlib
 import gc
 import signal
-import socket
 from dataclasses import replace
 
 import structlog
 import uvloop
 
 from postern.app.acquaintances import Acquaintances
-from postern.app.exempting import Exempting
 from postern.app.forwarding import Forwarding
 from postern.app.holding import Holding
 from postern.app.judging import Judging
 from postern.app.outward import Outward, outward
-from postern.app.paths import Paths
 from postern.app.rationing import Rationing
 from postern.app.settings import (
     certificate_files,
@@ -28,6 +25,9 @@ from postern.app.settings import (
     spool_settings,
 )
 from postern.app.status import StatusWriter
+from postern.app.steering import Steering
+from postern.app.tls import TlsKnowledge
+from postern.app.ways_out import real_ports
 from postern.config.fixed import keep_fixed
 from postern.config.load import load
 from postern.config.problems import ConfigError
@@ -59,8 +59,6 @@ from postern.reception.reception import Reception
 from postern.reception.services import Services
 from postern.reception.tls import BadCertificateError, CertificateFilesWatch, Certificates
 from postern.routing.tls import sts
-from postern.routing.tls.shelf import Shelf
-from postern.routing.tls.store import FILE_NAME as TLS_FILE
 from postern.routing.zones.store import ForwardZoneStore
 from postern.runtime.clock import SystemClock
 from postern.runtime.database.watch import ChangeWatch
@@ -130,12 +128,10 @@ class Worker:
         self._returns = ReturnAddresses(self._site.srs_key(), self._clock)
         self._directory.on_change(self._signers.forget)
         self._sent = SentMail(self._directory, self._acquaintances.notebook)
-        self._shelf = Shelf(data_dir / TLS_FILE, self._clock)
-        self._exempting = Exempting(
-            config, self._site.database, self._spool, self._shelf, self._clock
+        self._tls = TlsKnowledge(
+            config, self._site.database, self._directory, self._spool, self._clock
         )
-        self._directory.on_change(self._exempting.refresh)
-        self._paths = Paths(data_dir, self._clock)
+        self._steering = Steering(data_dir, self._site, self._directory, self._spool, self._clock)
         self._outward = out = self._outward_of(config)
         zones = ForwardZoneStore(self._site.database, self._clock, f"worker-{setup.number}")
         self._forwarding = Forwarding(zones, out)
@@ -160,22 +156,13 @@ class Worker:
             self._sent,
         )  # fmt: skip
         self._commands = Commands(
-            self._site.database,
-            ChangeWatch(data_dir / FILE_NAME),
-            setup.number,
-            self._queue,
-            self._spool,
-            self._clock,
-        )
+            self._site.database, ChangeWatch(data_dir / FILE_NAME), setup.number, self._queue,
+            self._spool, self._clock,
+        )  # fmt: skip
         self._holding = Holding(
-            config,
-            self._site.database,
-            self._spool,
-            self._queue,
-            self._directory,
-            self._numbers,
-            self._clock,
-        )
+            config, self._site.database, self._spool, self._queue, self._directory,
+            self._numbers, self._clock,
+        )  # fmt: skip
         self._rationing = Rationing(
             config,
             self._site.database,
@@ -198,11 +185,9 @@ class Worker:
             self._clock,
             policy=self._judging.policy,
             signers=self._signers,
+            hop_key=self._steering.hop_key,
             frozen=self._rationing.frozen,
         )
-
-    def _serve_paths(self, out: Outward) -> None:
-        self._paths.serve(out.probe, out.routing, out.probe_settings)
 
     def _judging_of(self, config: Config, out: Outward) -> Judging:
         settings = policy_settings(config, self._setup.number, self._setup.of)
@@ -213,7 +198,7 @@ class Worker:
         return self._judging.scanners.statuses()
 
     def _outward_of(self, config: Config) -> Outward:
-        ports, workers = _ports(self._setup), self._setup.of
+        ports, workers = real_ports(self._setup), self._setup.of
         suggestions = Suggestions(self._sent, self._acquaintances.store.reached_at)
         return outward(
             config,
@@ -226,9 +211,8 @@ class Worker:
             self._spool.holdings,
             self._signers,
             self._returns,
-            self._exempting,
-            self._paths,
-            self._shelf,
+            self._tls,
+            self._steering,
         )
 
     async def live(self) -> int:
@@ -253,8 +237,8 @@ class Worker:
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload, reception)
-        self._paths.begin()
-        self._serve_paths(self._outward)
+        self._steering.begin()
+        self._steering.serve(self._outward.ways_out)
         self._queue.start(await self._spool.open())
         listeners = listener_settings(self._config)
         await reception.open([(listeners[index], sock) for index, sock in self._setup.listeners])
@@ -276,13 +260,12 @@ class Worker:
             "uses": self._keep_counting_uses,
             "acquaintances": self._acquaintances.keep_writing,
             "what is held": self._holding.keep_going_round,
-            **self._exempting.jobs(),
-            "tests of paths": self._paths.keep_testing,
-            "what is known of paths": self._paths.keep_sweeping,
+            **self._tls.jobs(),
+            **self._steering.jobs,
         }
         if self._setup.number == 0:
             jobs["journal"] = self._keep_sweeping
-            jobs["tests of TLS"] = lambda: self._exempting.keep_testing(self._paths.board)
+            jobs["tests of TLS"] = lambda: self._tls.keep_testing(self._steering.paths.board)
             jobs["DKIM keys"] = self._keep_looking_for_keys
             jobs["policies"] = lambda: sts.keep_fresh(lambda: self._outward.policies)
             jobs["notices of what is held"] = self._holding.keep_writing
@@ -326,9 +309,10 @@ class Worker:
             await self._write_uses()
 
     async def _write_uses(self) -> None:
-        """How often exceptions were of use: rules, zones with a resolver, exemptions from TLS."""
-        others = {**self._outward.resolver.take_forward_uses(), **self._exempting.take_uses()}
-        await self._judging.write_uses(self._rules, others)
+        """How often exceptions were of use: rules, routes, resolvers for zones, exemptions."""
+        zones = self._outward.resolver.take_forward_uses()
+        uses = {**zones, **self._steering.table.take_uses(), **self._tls.take_uses()}
+        await self._judging.write_uses(self._rules, uses)
 
     async def _keep_sweeping(self) -> None:
         """Day files that are too old, or too many, go."""
@@ -364,7 +348,7 @@ class Worker:
         old, self._outward, self._config = self._outward, fresh, config
         self._directory.answer_for_host(fresh.is_this_host)
         self._forwarding.serve(fresh)
-        self._serve_paths(fresh)
+        self._steering.serve(fresh.ways_out)
         self._certificate_files = watch
         before, self._judging = self._judging, judging
         judging.take_over(before)
@@ -373,7 +357,7 @@ class Worker:
         reception.reload(services, certificates)
         self._spool.holdings.resize(held)
         self._holding.reload(config)
-        self._exempting.reload(config)
+        self._tls.reload(config)
         self._rationing.reload(config)
         self._queue.reload(fresh.router, fresh.courier, fresh.tidings, fresh.queue_settings)
         self._leaving.add(leaving := asyncio.get_running_loop().create_task(old.close(OLD_WAYS_S)))
@@ -402,23 +386,13 @@ class Worker:
         await asyncio.gather(reception.stop(grace_s), self._queue.stop(grace_s))
         await self._jobs.stop()
         await self._write_uses()
-        await self._exempting.write_counts()
         await self._acquaintances.close()
         await self._greylist.close()
         await self._outward.close(END_S)
-        await self._paths.close()
-        await asyncio.to_thread(self._shelf.close)
+        await self._steering.close()
+        await self._tls.close()
         await self._spool.close()
         self._authenticator.close()
         if self._memory.patience is not None:
             await asyncio.to_thread(self._memory.patience.close)
         self._site.close()
-
-
-def _ports(setup: WorkerSetup) -> dict[int, int]:
-    """The real port of each TCP listener, by index."""
-    return {
-        index: sock.getsockname()[1]
-        for index, sock in setup.listeners
-        if sock.family in {socket.AF_INET, socket.AF_INET6}
-    }

@@ -13,6 +13,7 @@ from postern.diagnosis.doctor_results import (
     Grade,
     NamedServer,
     Result,
+    Sender,
     Site,
     exit_code,
 )
@@ -82,7 +83,7 @@ def summary(results: list[Result]) -> str:
 
 def site_of(config: Config) -> Site:
     """What the doctor needs to know of the configuration."""
-    from postern.app.settings import scanners_of  # noqa: PLC0415 - not for --help
+    from postern.app.settings import resolver_settings, scanners_of  # noqa: PLC0415 - not for --help
 
     workers = worker_count(config.workers)
     files = config.limits.connections // workers + config.delivery.slots // workers + SPARE_FILES
@@ -104,11 +105,25 @@ def site_of(config: Config) -> Site:
         has_ballast=config.spool.ballast_bytes > 0,
         scanners=scanners_of(config, 0, 1),
         largest_bytes=config.limits.max_message_bytes,
+        relays=tuple(egress.name for egress in config.egresses if egress.relay),
+        senders=senders_of(config),
+        blocklists=tuple(
+            b.zone for b in config.blocklists if b.about == "addresses" and not b.allow
+        ),
+        lookups=tuple(resolver_settings(config)),
         secrets=(
             *(c.key for c in config.certificates),
             *(e.password_file for e in config.egresses if e.password_file is not None),
         ),
     )
+
+
+def senders_of(config: Config) -> tuple[Sender, ...]:
+    """Ways out that others see; a relay's address is its own affair."""
+    direct = [egress for egress in config.egresses if not egress.relay]
+    if not config.egresses:
+        return (Sender("direct", "", config.hostname),)
+    return tuple(Sender(e.name, e.source, e.helo or config.hostname) for e in direct)
 
 
 def doors_of(config: Config) -> tuple[Door, ...]:

@@ -17,7 +17,8 @@ from postern.cli.output import (
     print_json_list,
     say,
 )
-from postern.cli.queue import moment, span
+from postern.cli.steered import steered
+from postern.cli.when import moment, span
 from postern.config.load import load
 from postern.config.settings import Config
 from postern.mail.paths import Sign
@@ -103,10 +104,9 @@ def paths(
     return max((_ENDS[line.condition] for line in found), default=ExitCode.OK)
 
 
-def route_texts(config: Config) -> RouteText | None:
-    """What says which route a group's mail takes; None: nothing but straight to its hosts."""
-    del config
-    return None
+def route_texts(config: Config) -> RouteText:
+    """What says which route a group's mail takes."""
+    return steered(config).of_group
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +19,8 @@ from postern.cli.output import (
     say,
 )
 from postern.cli.queue_surgery import add_actions
+from postern.cli.steered import steered
+from postern.cli.when import moment, span
 from postern.config.load import load
 from postern.config.settings import Config
 from postern.diagnosis.store import Unencrypted, read_unencrypted
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from typer._click import Context  # what TyperGroup's own signature names
 
 SHOWN_CAUSES = 20
-DAY_S = 86_400.0
 
 
 class _Queue(TyperGroup):
@@ -85,7 +85,7 @@ def list_(
     if as_json:
         print_json(_as_json(view, unencrypted))
     else:
-        _print_view(view, SystemClock().now(), is_running=is_served(config.data_dir))
+        _print_view(config, view, SystemClock().now(), is_running=is_served(config.data_dir))
         _print_unencrypted(unencrypted)
     return ExitCode.COULDNT_TELL if view.warnings else view.severity
 
@@ -124,7 +124,7 @@ def _print_unencrypted(unencrypted: Sequence[Unencrypted]) -> None:
     say(f"No TLS to {first.ip} until {until} ({first.label}){more}: postern tls list")
 
 
-def _print_view(view: QueueView, now: Instant, *, is_running: bool) -> None:
+def _print_view(config: Config, view: QueueView, now: Instant, *, is_running: bool) -> None:
     slots = f"slots {view.slots_used}/{view.slots_all}" if is_running else "server not running"
     if not view.waiting:
         say(f"Nothing waits.{slots:>60}")
@@ -144,6 +144,9 @@ def _print_view(view: QueueView, now: Instant, *, is_running: bool) -> None:
     if view.held:
         say(f"{view.held} held until a person says otherwise: postern queue release --all")
     if view.waiting:
+        shown = dict.fromkeys(line.mx_group for line in view.causes[:SHOWN_CAUSES])
+        for text in steered(config).about(group for group in shown if group):
+            say(text)
         say("")
         named = next((line.mx_group for line in view.causes if line.mx_group), "GROUP")
         say(f"One group: postern queue {named}     One mail: postern why PT-...")
@@ -204,24 +207,6 @@ def _line_row(line: DeliveryLine, now: Instant) -> Sequence[str]:
         str(line.tries),
         line.last_reply[:80],
     )
-
-
-def moment(instant: Instant, now: Instant) -> str:
-    """``14:20`` when it is less than a day away, else ``25 May``; in this machine's own time."""
-    local = datetime.fromtimestamp(instant).astimezone()
-    return f"{local:%H:%M}" if abs(instant - now) < DAY_S else f"{local.day} {local:%b}"
-
-
-def span(seconds: float) -> str:
-    """``5 h 12 min``, ``3 days 4 h``, ``40 s``."""
-    minutes = int(seconds // 60)
-    if minutes < 1:
-        return f"{int(seconds)} s"
-    if minutes < 60:
-        return f"{minutes} min"
-    if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes // 1440} days {minutes % 1440 // 60} h"
 
 
 add_actions(app)

@@ -49,6 +49,7 @@ COMMANDS = {
     "temporary": Command("temporary", "every exception, and whether it is still needed"),
     "quarantine": Command("quarantine", "mail held by rules: list, show, release, delete"),
     "greylist": Command("greylist", "mail asked to come again: list, pass, forget"),
+    "route": Command("route", "which mail leaves through which egress, and policies"),
     "resolver": Command("resolver", "zones looked up through another resolver: add, list, end"),
     "tls": Command("tls", "addresses exempt from TLS, domains that must have it: exempt, require"),
     "why": Command("why", "what happened to a message, and whose side it is"),

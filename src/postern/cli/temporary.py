@@ -21,6 +21,8 @@ from postern.policy.rules.rule import Action
 from postern.policy.rules.store import Books, RuleStore, StoredRule
 from postern.policy.store import inventory
 from postern.policy.wording import place_in_words, rule_in_words
+from postern.routing.routes.route import RouteMatch
+from postern.routing.routes.store import RouteStore
 from postern.routing.tls.exemptions.exemption import Exemption
 from postern.routing.tls.exemptions.store import ExemptionStore
 from postern.routing.zones.store import ForwardZoneStore
@@ -63,7 +65,8 @@ def temporary() -> None:
 def list_(as_json: JsonFlag = False) -> None:
     """All that hold now, with what speaks for ending them."""
     with open_site() as site:
-        lines = [*_rules(site), *_zones(site), *_freezes(site), *_exemptions(site)]
+        lines = [*_rules(site), *_zones(site), *_routes(site), *_freezes(site)]
+        lines += _exemptions(site)
     if as_json:
         print_json_list("temporaries", map(_fields, lines))
         return
@@ -169,6 +172,27 @@ def _tested(one: Exemption) -> str:
         return "not tested yet"
     at = _day(tests.at, "")
     return f"perhaps not, {at}: {tests.text}" if tests.good else f"yes, {at}: {tests.text}"
+
+
+# --- routes ---------------------------------------------------------------------------------------
+
+
+def _routes(site: SiteStore) -> Iterator[_Line]:
+    clock = SystemClock()
+    for route in RouteStore(site.database, clock, author()).all():
+        made = route.temporary
+        is_idle = made.standing(clock.now()) is Standing.IDLE
+        mail = route.value if route.match is RouteMatch.GROUP else f"@{route.value}"
+        how = " (tested, and taken back by itself)" if route.is_automatic else ""
+        yield _Line(
+            route.label,
+            f"mail for {mail} through {route.via}{how}",
+            "everybody",
+            made,
+            None,
+            f"not used in {IDLE_DAYS} days" if is_idle else "",
+            f"postern route end {route.label}",
+        )
 
 
 # --- accounts that may send nothing ---------------------------------------------------------------

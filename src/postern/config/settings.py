@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from postern.config.content import Content
 from postern.config.inbound import Blocklist, Checks, Greylist, Quarantine, Rate, Scanner
+from postern.config.outbound import Egress, Paths, Resolver
 from postern.config.places import Bind
 from postern.config.tls import TlsExemptions
 from postern.config.values import MIB, Count, Fraction, Network, Port, Seconds, Text
@@ -74,52 +75,6 @@ class Certificate(Struct, frozen=True, forbid_unknown_fields=True):
     key: Annotated[
         Path, Meta(description="PEM file of the private key; `user` must be able to read it")
     ]
-
-
-class Resolver(Struct, frozen=True, forbid_unknown_fields=True):
-    """A DNS resolver. The first is home; others are asked when it couldn't tell."""
-
-    name: Annotated[Text, Meta(description="what results call it: the place seen from")]
-    servers: Annotated[
-        tuple[Bind, ...], Meta(description="`ADDRESS:PORT` of each server, asked in this order")
-    ]
-    transport: Annotated[
-        Literal["udp", "tcp", "tls"], Meta(description="how to ask; `udp` falls back to TCP")
-    ] = "udp"
-    timeout_s: Annotated[Seconds, Meta(description="how long one question may take")] = 5.0
-    trusted: Annotated[
-        bool | None,
-        Meta(
-            description="what the first says of DNSSEC is believed, so that DANE may rest on it:"
-            " nobody between it and us can forge that; not set: where it is on this machine"
-        ),
-    ] = None
-
-
-class Egress(Struct, frozen=True, forbid_unknown_fields=True):
-    """A way out: direct, or through a relay."""
-
-    name: Annotated[Text, Meta(description="what routes and results call it")]
-    source: Annotated[str, Meta(description="local address to connect from; empty: any")] = ""
-    helo: Annotated[str, Meta(description="name given in EHLO; empty: `hostname`")] = ""
-    relay: Annotated[
-        str, Meta(description="`HOST:PORT` of the relay; empty: straight to the MX hosts")
-    ] = ""
-    username: Annotated[str, Meta(description="login at the relay; empty: none")] = ""
-    password_file: Annotated[
-        Path | None,
-        Meta(description="file whose first line is the password; nobody else may read it"),
-    ] = None
-    tls: Annotated[
-        Literal["opportunistic", "encrypt", "verify"],
-        Meta(description="TLS towards the relay; a login is only given when the line is encrypted"),
-    ] = "opportunistic"
-
-    def read_password(self) -> str:
-        """The first line of ``password_file``, or nothing without one; raises OSError."""
-        if self.password_file is None:
-            return ""
-        return (self.password_file.read_text(encoding="utf-8").splitlines() or [""])[0]
 
 
 class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -207,19 +162,6 @@ class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 2.0
 
 
-class Paths(Struct, frozen=True, forbid_unknown_fields=True):
-    """How blocked paths are tested, without mail (`docs/paths.md`)."""
-
-    first_retest_s: Annotated[
-        Seconds, Meta(description="first test of a blocked path after this; then more seldom")
-    ] = 15.0
-    retest_s: Annotated[Seconds, Meta(description="longest time between two tests of a path")] = (
-        1800.0
-    )
-    probes: Annotated[Count, Meta(description="tests at a time, in all")] = 20
-    probes_per_minute: Annotated[Count, Meta(description="tests a minute, in all")] = 300
-
-
 class Queue(Struct, frozen=True, forbid_unknown_fields=True):
     """When to try again, and when to give up."""
 
@@ -302,6 +244,13 @@ class Submission(Struct, frozen=True, forbid_unknown_fields=True):
             " the end of a message is never loosened"
         ),
     ] = False
+    relay_accounts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="accounts of other servers of yours that relay through this one: they may"
+            " send as anybody, and as much as comes (`docs/relay.md`)"
+        ),
+    ] = ()
     recipients_per_day: Annotated[
         int,
         Meta(

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from postern.delivery.attempt import mail_of, name_of, records
+from postern.delivery.attempt import content_through, mail_of, name_of, records
 from postern.delivery.job import Job, JobResult
 from postern.delivery.pool import Pool
 from postern.delivery.race import Race, Runner
@@ -217,7 +217,8 @@ class SmtpDelivery:
         tries, way, connection = attempt.tries, runner.way, runner.connection
         machine = connection.machine
         attempt.sends(way, connection, runner.began)
-        await connection.send(mail_of(tries.job, only_asks=tries.only_asks), tries.job.content)
+        content = content_through(way, tries.job)
+        await connection.send(mail_of(tries.job, content, only_asks=tries.only_asks), content)
         seconds = self._clock.monotonic() - runner.began
         outcomes = machine.outcomes
         sign = sign_of_transaction(connection, outcomes, may_be_stale=is_reused)

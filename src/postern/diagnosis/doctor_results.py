@@ -6,6 +6,7 @@ from enum import Enum
 from pathlib import Path
 
 from postern.policy.scanners.settings import ScannerSettings
+from postern.runtime.resolver.settings import ResolverSettings
 
 
 class Grade(Enum):
@@ -100,11 +101,24 @@ class CertificateFiles:
 
 
 @dataclass(frozen=True, slots=True)
+class Sender:
+    """A way out that goes straight to mail hosts: where it sends from, and the name it gives.
+
+    ``source`` empty: the addresses of ``helo``.
+    """
+
+    egress: str
+    source: str
+    helo: str
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """What the doctor needs to know of the configuration.
 
     ``need_bytes`` is the free space under which mail is no longer accepted; ``need_files`` the most
     descriptors one worker may want; ``largest_bytes`` the size of the largest message we take.
+    ``lookups``: resolvers as the server has them; ``blocklists``: lists of addresses it asks.
     """
 
     hostname: str
@@ -121,3 +135,7 @@ class Site:
     secrets: tuple[Path, ...] = ()
     scanners: tuple[ScannerSettings, ...] = ()
     largest_bytes: int = 0
+    relays: tuple[str, ...] = ()
+    senders: tuple[Sender, ...] = ()
+    blocklists: tuple[str, ...] = ()
+    lookups: tuple[ResolverSettings, ...] = ()

@@ -70,6 +70,7 @@ class AttemptJson(msgspec.Struct, frozen=True):
     reply: str
     outcome: str
     cause: str
+    reason: str
     recipients: tuple[int, ...]
     unencrypted: str
 
@@ -312,6 +313,7 @@ def _attempt(a: AttemptRecord) -> AttemptJson:
         reply=a.reply,
         outcome=a.outcome,
         cause=a.cause,
+        reason=a.reason,
         recipients=a.recipients,
         unencrypted=a.unencrypted,
     )

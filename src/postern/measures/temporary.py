@@ -14,6 +14,7 @@ class Kind(Enum):
 
     RULE = "rule"
     RESOLVER = "resolver"
+    ROUTE = "route"
     TLS = "tls"
     FREEZE = "freeze"
 

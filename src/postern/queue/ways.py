@@ -180,7 +180,12 @@ def _key(route: Route, delivery: Delivery) -> object:
     """
     if isinstance(route, SmtpRoute):
         hosts = frozenset(route.targets)
-        marks = (delivery.is_junk, delivery.released, delivery.forwarder and delivery.original)
+        marks = (
+            delivery.is_junk,
+            delivery.released,
+            delivery.forwarder and delivery.original,
+            delivery.via,
+        )
         return (route.group, route.egress.name, hosts, marks)
     if isinstance(route, LmtpRoute):
         return (route.group, route.endpoint, delivery.is_junk, delivery.released)

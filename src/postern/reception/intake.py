@@ -9,6 +9,7 @@ from postern.mail.authres.build import field
 from postern.mail.content import BytesContent, Content, PrefixedContent
 from postern.mail.envelope import TlsWish
 from postern.mail.finding import Finding, Result, Whose
+from postern.mail.hops import relays_of
 from postern.mail.message.summary import Summary
 from postern.mail.received import received_header, with_keyword
 from postern.mail.reply import Reply, reply
@@ -273,7 +274,7 @@ class Intake:
             return Refusal(finding, reply(554, "5.4.6", f"Not accepted: {text}"))
         account = self._client.account
         if account is not None:
-            return author_refusal(self._services.directory, account, self._transaction.head)
+            return author_refusal(self._services, account, self._transaction.head)
         return None
 
     async def abandon(self) -> None:
@@ -349,6 +350,7 @@ class Intake:
             transaction.deliveries,
             self._is_aligned,
             self._tls_wish(summary),
+            relays_of(summary.marks, services.hop_key) if summary.marks else (),
         )
 
     def _tls_wish(self, summary: Summary) -> TlsWish:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from postern.mail import hops
 from postern.mail.address import Address
 from postern.mail.envelope import TlsWish
 from postern.mail.message.header import HeaderScan, fields_pattern
@@ -13,7 +14,7 @@ _MAX_MESSAGE_ID_CHARS = 256
 _MAX_FROM_CHARS = 320
 _WANTED = fields_pattern(
     b"received", b"from", b"subject", b"message-id", b"date", b"bcc", b"resent-bcc",
-    b"tls-required", b"x-postern-encrypt",
+    b"tls-required", b"x-postern-encrypt", b"x-postern-hop",
 )  # fmt: skip
 _HIDDEN = frozenset({b"bcc", b"resent-bcc"})
 _WISHES = frozenset({b"tls-required", b"x-postern-encrypt"})
@@ -26,8 +27,9 @@ class Summary:
 
     ``from_header``: the visible From's first address, or its text where it has none to be sure of
     (then ``from_address`` is None). ``message_id`` keeps its angle brackets. ``header_end``: offset
-    of the body's first octet. ``received_count``: hops so far, for the loop guard. ``is_complete``
-    False: no empty line ended the header. ``is_overlong``: over 256 kB or 5,000 fields.
+    of the body's first octet. ``received_count``: hops so far, for the loop guard; ``marks``: the
+    marks of relays (see ``postern.mail.hops``). ``is_complete`` False: no empty line ended the
+    header. ``is_overlong``: over 256 kB or 5,000 fields.
     ``is_fit`` True: ``fix_submission`` would find nothing to mend (RFC 6409 §8); most submitted
     mail is so, and needs no second look. ``tls_wish``: ENCRYPT by ``X-Postern-Encrypt: yes``, which
     counts where the sender is one of ours; OPTIONAL by ``TLS-Required: No`` (RFC 8689 §3).
@@ -45,6 +47,7 @@ class Summary:
     is_overlong: bool
     is_fit: bool
     tls_wish: TlsWish = TlsWish.NONE
+    marks: tuple[bytes, ...] = ()
 
 
 def summarise(head: bytes) -> Summary:
@@ -57,6 +60,7 @@ def summarise(head: bytes) -> Summary:
     received = froms = hidden = 0
     raw: dict[bytes, bytes] = {}
     wishes: list[tuple[bytes, bytes]] = []
+    marks: list[bytes] = []
     for written, value in scan.pick(_WANTED):
         name = written.lower()
         if name == b"received":
@@ -65,6 +69,9 @@ def summarise(head: bytes) -> Summary:
             hidden += 1
         elif name in _WISHES:
             wishes.append((name, value.strip().lower()))
+        elif name == hops.NAME:
+            if len(marks) < hops.MAX_MARKS:
+                marks.append(value)
         else:
             froms += name == b"from"
             raw.setdefault(name, value)
@@ -86,6 +93,7 @@ def summarise(head: bytes) -> Summary:
         and scan.starts_with_field
         and all(raw.get(name, b"").strip() for name in _REQUIRED),
         tls_wish=_tls_wish(wishes) if wishes else TlsWish.NONE,
+        marks=tuple(marks),
     )
 
 

@@ -4,14 +4,17 @@ import asyncio
 
 import structlog
 
-from postern.app.settings import delivery_settings, retest_settings, routing_settings
+from postern.app.settings import delivery_settings
+from postern.app.ways_out import retest_settings, routing_settings
 from postern.config.settings import Config
 from postern.delivery.probe import WayProbe
 from postern.delivery.settings import DeliverySettings
 from postern.directory.model import Refused
+from postern.directory.reader import Directory
 from postern.journal.record import ChangeRecord
 from postern.mail.paths import Observation, Path, PathWatch, Watches
 from postern.mail.route import Way
+from postern.routing.settings import RoutingSettings
 from postern.routing.tls.demands import Demands
 from postern.routing.tls.domains.policy import DomainPolicies, GuardedAddresses
 from postern.routing.tls.domains.store import TlsDomainStore
@@ -23,6 +26,7 @@ from postern.routing.tls.results import store as results
 from postern.routing.tls.results.tally import TlsTally
 from postern.routing.tls.results.texts import ShelfTexts
 from postern.routing.tls.shelf import Shelf
+from postern.routing.tls.store import FILE_NAME as SHELF_FILE
 from postern.runtime.clock import Clock, Instant
 from postern.runtime.database.engine import Database
 from postern.runtime.database.trouble import DatabaseTroubleError
@@ -74,11 +78,17 @@ class TlsProbe:
         return last.seen
 
 
-class Exempting:
-    """What one worker knows of TLS elsewhere; it outlives reloads."""
+class TlsKnowledge:
+    """What one worker knows of TLS elsewhere; it outlives reloads.
+
+    Attributes:
+        shelf: what domains published.
+        learner: learns where TLS does not work.
+        tally: counts how sessions' TLS went.
+    """
 
     def __init__(
-        self, config: Config, database: Database, spool: Spool, shelf: Shelf, clock: Clock
+        self, config: Config, database: Database, directory: Directory, spool: Spool, clock: Clock
     ) -> None:
         self._config = config
         self._spool = spool
@@ -90,18 +100,20 @@ class Exempting:
         self._guarded = GuardedAddresses(clock)
         self._lesson_learnt = asyncio.Event()
         self._is_waiting = False
-        self.tally = TlsTally(clock, ShelfTexts(shelf))
+        self.shelf = Shelf(config.data_dir / SHELF_FILE, clock)
+        self.tally = TlsTally(clock, ShelfTexts(self.shelf))
         self.learner = TlsLearner(self._book, self._lesson_learnt.set)
+        directory.on_change(self.refresh)
         self.refresh()
 
     def reload(self, config: Config) -> None:
         """From now on this configuration counts."""
         self._config = config
 
-    def demands(self, config: Config) -> Demands:
-        """What one way must have, under a configuration."""
-        del config  # no relay of this version is known to keep what is asked
-        return Demands(self._book, self._domains, self._guarded)
+    def demands(self, routing: RoutingSettings) -> Demands:
+        """What one way must have, with these egresses."""
+        enforcing = frozenset(one.name for one in routing.egresses if one.enforces_tls)
+        return Demands(self._book, self._domains, self._guarded, enforcing)
 
     def refresh(self) -> None:
         """Read all anew; what the database does not tell now is asked again in a moment."""
@@ -164,6 +176,11 @@ class Exempting:
                     await asyncio.to_thread(self._domain_store.note, guarded)
                 except DatabaseTroubleError as error:
                     log.warning("worker.tls_guarded", text=str(error))
+
+    async def close(self) -> None:
+        """Write down what was counted, and close the files."""
+        await self.write_counts()
+        await asyncio.to_thread(self.shelf.close)
 
     async def keep_testing(self, board: PathWatch) -> None:
         """Try TLS again at exempted addresses; ``board`` is told what shows."""
