@@ -7,10 +7,9 @@ import structlog
 from postern.journal.record import Because
 from postern.mail.authres.build import field
 from postern.mail.content import BytesContent, Content, PrefixedContent
-from postern.mail.envelope import TlsWish
 from postern.mail.finding import Finding, Result, Whose
 from postern.mail.hops import relays_of
-from postern.mail.message.summary import Summary
+from postern.mail.message.summary import Summary, asked_of_tls
 from postern.mail.received import received_header, with_keyword
 from postern.mail.reply import Reply, reply
 from postern.mail.smtp.server import ServerMachine
@@ -349,18 +348,9 @@ class Intake:
             conversation,
             transaction.deliveries,
             self._is_aligned,
-            self._tls_wish(summary),
+            asked_of_tls(summary, transaction.sender, is_ours=self._client.is_trusted),
             relays_of(summary.marks, services.hop_key) if summary.marks else (),
         )
-
-    def _tls_wish(self, summary: Summary) -> TlsWish:
-        """What the sender asks: by MAIL's parameter, else by the header (RFC 8689 §4.1)."""
-        if self._transaction.sender.requiretls:
-            return TlsWish.REQUIRETLS
-        wish = summary.tls_wish
-        # A stranger's mark would hold up what our own users forward, for days.
-        is_heard = wish is not TlsWish.ENCRYPT or self._client.is_trusted
-        return wish if is_heard else TlsWish.NONE
 
     def _origin(self) -> Origin:
         if self._client.is_trusted:

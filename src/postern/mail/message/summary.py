@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from postern.mail import hops
 from postern.mail.address import Address
-from postern.mail.envelope import TlsWish
+from postern.mail.envelope import Sender, TlsWish
 from postern.mail.message.header import HeaderScan, fields_pattern
 from postern.mail.message.mailbox import parse_mailboxes
 from postern.mail.message.text import decode_text
@@ -103,3 +103,15 @@ def _tls_wish(wishes: list[tuple[bytes, bytes]]) -> TlsWish:
         return TlsWish.ENCRYPT
     said = [value for name, value in wishes if name == b"tls-required"]
     return TlsWish.OPTIONAL if said == [b"no"] else TlsWish.NONE
+
+
+def asked_of_tls(summary: Summary, sender: Sender, *, is_ours: bool) -> TlsWish:
+    """What the sender asks of TLS: by MAIL's parameter, else by the header (RFC 8689 §4.1).
+
+    ``is_ours``: it was handed in by one of our own. A stranger's mark would hold up what our users
+    have forwarded, for days.
+    """
+    if sender.requiretls:
+        return TlsWish.REQUIRETLS
+    is_heard = is_ours or summary.tls_wish is not TlsWish.ENCRYPT
+    return summary.tls_wish if is_heard else TlsWish.NONE
