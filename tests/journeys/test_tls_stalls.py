@@ -57,6 +57,10 @@ class World:
         listed = json.loads(self.server.cli("temporary", "list", "--json"))["temporaries"]
         return [one for one in listed if one["kind"] == "tls"]
 
+    def paths(self) -> str:
+        """What ``postern paths`` shows."""
+        return self.server.cli("paths", codes=(0, 1, 2))
+
     def why(self, code: str) -> str:
         """What a person reads."""
         return self.server.cli("why", code, codes=(0, 1, 2))
@@ -134,6 +138,7 @@ def test_where_all_stall_mail_goes_in_clear_and_the_exemption_heals(world: World
     told = world.why(code)
     assert f"exemption {made['id']} until" in " ".join(told.split())
     assert f"No TLS to {ip} until" in world.server.cli("queue", codes=(0, 1, 2))
+    assert f"No TLS to {ip}: exemption {made['id']}" in world.paths()
 
     # TLS works again: it ends by itself, and mail is encrypted.
     world.hosts.set()
