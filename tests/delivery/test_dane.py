@@ -9,6 +9,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.delivery.chains import NOW, OF_CLIENTS, Made, make
 
 from postern.delivery.certificates import Distrust, public_key_der
@@ -199,3 +201,22 @@ def test_certificates_in_a_circle_come_to_an_end() -> None:
     a, b = make("one", two, ca=True), make("two", one, ca=True)
     leaf = make(HOST, one, names=(HOST,))
     assert result((leaf, a, b, one, two), ROOT.tlsa(2, 0, 0)) is TlsResult.CERTIFICATE_NOT_TRUSTED
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.integers(0, 2_000), st.integers(0, 255)),
+        min_size=1,
+        max_size=3,
+    )
+)
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+def test_a_chain_with_octets_changed_breaks_nothing_and_is_right_with_its_own_leaf_alone(
+    changes: list[tuple[int, int, int]],
+) -> None:
+    shown = [bytearray(one.der) for one in CHAIN]
+    for which, at, octet in changes:
+        shown[which][at % len(shown[which])] = octet
+    records = [ROOT.tlsa(2, 0, 0), ROOT.tlsa(2, 1, 0), MIDDLE.tlsa(2)]
+    if dane_flaw([bytes(one) for one in shown], records, (HOST,), NOW) is None:
+        assert bytes(shown[0]) == LEAF.der

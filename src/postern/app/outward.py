@@ -2,9 +2,11 @@
 
 import asyncio
 import functools
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from postern.app import published
 from postern.app.settings import (
     delivery_settings,
     notice_settings,
@@ -13,7 +15,7 @@ from postern.app.settings import (
 )
 from postern.app.steering import Steering, WaysOut
 from postern.app.tls import TlsKnowledge
-from postern.app.ways_out import routing_settings, sts_settings
+from postern.app.ways_out import routing_settings
 from postern.config.settings import Config
 from postern.delivery.lmtp import LmtpDelivery
 from postern.delivery.maildir import MaildirDelivery
@@ -37,8 +39,8 @@ from postern.routing.machine import this_machine
 from postern.routing.places import DirectoryPlaces
 from postern.routing.router import Router
 from postern.routing.tls.sts import StsPolicies
-from postern.routing.tls.sts_fetch import StsFetcher
 from postern.runtime.clock import Clock
+from postern.runtime.processes import WorkerSetup
 from postern.runtime.resolver.resolver import Resolver
 from postern.spool.holdings import Holdings
 
@@ -99,8 +101,7 @@ def outward(
     maildir = MaildirDelivery(root, config.hostname, clock, filled=quota.forget)
     machine = this_machine()
     places = DirectoryPlaces(directory)
-    fetcher = StsFetcher(resolver, sts_settings(config), has_ipv6=machine.has_ipv6)
-    policies = StsPolicies(resolver, fetcher, tls.shelf, clock)
+    policies = published.policies(config, resolver, tls.shelf, clock, machine)
     routing = routing_settings(config, ports, steering.hop_key)
     router = Router(
         places,
@@ -151,3 +152,12 @@ def is_this_host(hostname: str, owns: Callable[[str], bool], domain: str) -> boo
     if not domain.startswith("["):
         return domain == hostname
     return owns(domain[1:-1].removeprefix("IPv6:"))
+
+
+def real_ports(setup: WorkerSetup) -> dict[int, int]:
+    """The real port of each TCP listener, by index."""
+    return {
+        index: sock.getsockname()[1]
+        for index, sock in setup.listeners
+        if sock.family in {socket.AF_INET, socket.AF_INET6}
+    }

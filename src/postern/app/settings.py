@@ -215,9 +215,8 @@ def resolver_settings(config: Config) -> list[ResolverSettings]:
 
 def _resolver(resolver: Resolver) -> ResolverSettings:
     servers = tuple(Server(bind.host, bind.port) for bind in resolver.servers)
-    tries_s = (resolver.timeout_s / 2, resolver.timeout_s / 2)
-    transport = Transport(resolver.transport)
-    return ResolverSettings(resolver.name, servers, transport, tries_s, trusted=resolver.trusted)
+    name, how, half_s = resolver.name, Transport(resolver.transport), resolver.timeout_s / 2
+    return ResolverSettings(name, servers, how, (half_s, half_s), trusted=resolver.trusted)
 
 
 def policy_settings(config: Config, worker: int, workers: int) -> PolicySettings:

@@ -4,6 +4,7 @@ import asyncio
 
 import structlog
 
+from postern.app.published import open_shelf
 from postern.app.settings import delivery_settings
 from postern.app.ways_out import retest_settings, routing_settings
 from postern.config.settings import Config
@@ -25,8 +26,6 @@ from postern.routing.tls.exemptions.store import ExemptionStore
 from postern.routing.tls.results import store as results
 from postern.routing.tls.results.tally import TlsTally
 from postern.routing.tls.results.texts import ShelfTexts
-from postern.routing.tls.shelf import Shelf
-from postern.routing.tls.store import FILE_NAME as SHELF_FILE
 from postern.runtime.clock import Clock, Instant
 from postern.runtime.database.engine import Database
 from postern.runtime.database.trouble import DatabaseTroubleError
@@ -100,7 +99,7 @@ class TlsKnowledge:
         self._guarded = GuardedAddresses(clock)
         self._lesson_learnt = asyncio.Event()
         self._is_waiting = False
-        self.shelf = Shelf(config.data_dir / SHELF_FILE, clock)
+        self.shelf = open_shelf(config, clock)
         self.tally = TlsTally(clock, ShelfTexts(self.shelf))
         self.learner = TlsLearner(self._book, self._lesson_learnt.set)
         directory.on_change(self.refresh)

@@ -1,6 +1,5 @@
 """From ``postern.toml`` to what routing needs: the ways out, and how carefully they are changed."""
 
-import socket
 
 from postern.config.outbound import Egress
 from postern.config.provider_checks import providers_of
@@ -12,8 +11,6 @@ from postern.routing.paths.settings import ProbeSettings
 from postern.routing.routes.route import Policy
 from postern.routing.settings import EgressSettings, HostPort, RoutingSettings
 from postern.routing.tls.exemptions.retest import RetestSettings
-from postern.routing.tls.sts_fetch import StsSettings
-from postern.runtime.processes import WorkerSetup
 
 DAY_S = 86_400.0
 
@@ -76,21 +73,7 @@ def control_settings(config: Config) -> ControlSettings:
     return ControlSettings(knobs, Policy(paths.relay), paths.route_days * DAY_S)
 
 
-def sts_settings(config: Config) -> StsSettings:
-    """How ``[delivery]`` has policies of MTA-STS fetched."""
-    return StsSettings(port=config.delivery.mta_sts_port, ca_file=config.delivery.ca_file)
-
-
 def retest_settings(config: Config) -> RetestSettings:
     """``[tls_exemptions]``."""
     exemptions = config.tls_exemptions
     return RetestSettings(exemptions.retest_s, exemptions.lasts_s, exemptions.good_tests)
-
-
-def real_ports(setup: WorkerSetup) -> dict[int, int]:
-    """The real port of each TCP listener, by index."""
-    return {
-        index: sock.getsockname()[1]
-        for index, sock in setup.listeners
-        if sock.family in {socket.AF_INET, socket.AF_INET6}
-    }

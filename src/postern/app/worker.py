@@ -13,7 +13,7 @@ from postern.app.acquaintances import Acquaintances
 from postern.app.forwarding import Forwarding
 from postern.app.holding import Holding
 from postern.app.judging import Judging
-from postern.app.outward import Outward, outward
+from postern.app.outward import Outward, outward, real_ports
 from postern.app.rationing import Rationing
 from postern.app.settings import (
     certificate_files,
@@ -27,7 +27,6 @@ from postern.app.settings import (
 from postern.app.status import StatusWriter
 from postern.app.steering import Steering
 from postern.app.tls import TlsKnowledge
-from postern.app.ways_out import real_ports
 from postern.config.fixed import keep_fixed
 from postern.config.load import load
 from postern.config.problems import ConfigError
@@ -58,7 +57,7 @@ from postern.reception.codes import Numbers
 from postern.reception.reception import Reception
 from postern.reception.services import Services
 from postern.reception.tls import BadCertificateError, CertificateFilesWatch, Certificates
-from postern.routing.tls import sts
+from postern.routing.tls.sts import keep_fresh
 from postern.routing.zones.store import ForwardZoneStore
 from postern.runtime.clock import SystemClock
 from postern.runtime.database.watch import ChangeWatch
@@ -267,7 +266,7 @@ class Worker:
             jobs["journal"] = self._keep_sweeping
             jobs["tests of TLS"] = lambda: self._tls.keep_testing(self._steering.paths.board)
             jobs["DKIM keys"] = self._keep_looking_for_keys
-            jobs["policies"] = lambda: sts.keep_fresh(lambda: self._outward.policies)
+            jobs["policies"] = lambda: keep_fresh(lambda: self._outward.policies)
             jobs["notices of what is held"] = self._holding.keep_writing
         for name, job in jobs.items():
             self._jobs.begin(name, job)

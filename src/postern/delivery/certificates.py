@@ -74,9 +74,18 @@ def load(der: bytes) -> x509.Certificate | None:
     if len(der) > MAX_CERTIFICATE_BYTES:
         return None
     try:
-        return x509.load_der_x509_certificate(der)
-    except ValueError:
+        certificate = x509.load_der_x509_certificate(der)
+        # Looked at now, for much of it is only parsed when it is: who has it then may rely on it.
+        _ = (
+            certificate.version,
+            certificate.subject,
+            certificate.issuer,
+            certificate.not_valid_before_utc,
+            certificate.not_valid_after_utc,
+        )
+    except (ValueError, TypeError, x509.InvalidVersion):
         return None
+    return certificate
 
 
 def public_key_der(certificate: bytes) -> bytes:
@@ -275,9 +284,9 @@ def _is_signed(certificate: x509.Certificate, keys: Iterable[bytes]) -> bool:
 
 
 def _is_signed_with(certificate: x509.Certificate, der: bytes) -> bool:
-    algorithm = certificate.signature_hash_algorithm
     signature, signed = certificate.signature, certificate.tbs_certificate_bytes
     try:
+        algorithm = certificate.signature_hash_algorithm
         key = load_der_public_key(der)
         if isinstance(key, rsa.RSAPublicKey) and isinstance(algorithm, hashes.HashAlgorithm):
             key.verify(signature, signed, padding.PKCS1v15(), algorithm)

@@ -9,6 +9,7 @@ from tests.routing.tls.policies import policy
 from postern.mail.dns import Question, Status
 from postern.mail.sts import StsMode
 from postern.mail.tlsrpt import TlsResult
+from postern.routing.tls import sts
 from postern.routing.tls.shelf import Shelf
 from postern.routing.tls.sts import MEANWHILE_S, Published, StsPolicies
 from postern.routing.tls.sts_fetch import NotFetched
@@ -232,3 +233,26 @@ async def test_a_file_that_cannot_be_opened_stops_no_mail(tmp_path: Path) -> Non
     assert await rig.mode() is StsMode.ENFORCE
     rig.shelf.saw_dane("tea.test")
     assert rig.shelf.had_dane("tea.test")
+
+
+async def test_policies_are_refreshed_round_by_round_whatever_breaks(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sts, "CHECK_S", 0.0)
+    rounds = 0
+    enough = asyncio.Event()
+
+    def current() -> StsPolicies:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 3:
+            enough.set()
+        if rounds == 1:
+            raise OSError("no network")
+        return rig.policies
+
+    job = asyncio.create_task(sts.keep_fresh(current))
+    async with asyncio.timeout(20):
+        await enough.wait()
+    job.cancel()
+    assert rounds >= 3

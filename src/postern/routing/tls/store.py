@@ -1,4 +1,4 @@
-"""``tls.db``: policies of MTA-STS that were fetched, and domains whose mail hosts had DANE.
+"""``tls.db``: policies of MTA-STS that were fetched, and which domains had DANE.
 
 A file of its own, which all workers read and write: nobody decided what is in it, each commit in
 ``site.db`` would make all workers read rules and directory anew, and it may be deleted at any time.
