@@ -14,6 +14,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -96,6 +97,21 @@ def compile_into(folder: Path) -> None:
         build_ext,
     )
 
+    class SideBySide(build_ext):  # type: ignore[misc]  # it has no types
+        """Its own ``parallel`` is for libraries, and all of ours is in one."""
+
+        def build_extensions(self) -> None:
+            """Have the compiler run as often at once as there are processors."""
+            compile_some = self.compiler.compile
+
+            def compile_all(sources: list[str], **options: object) -> list[str]:
+                with ThreadPoolExecutor(os.cpu_count()) as pool:
+                    done = pool.map(lambda source: compile_some([source], **options), sources)
+                    return [made for objects in done for made in objects]
+
+            self.compiler.compile = compile_all
+            super().build_extensions()
+
     state = fingerprint()
     # Beside its place: a rename on one file system is all or nothing.
     work = Path(tempfile.mkdtemp(prefix="compiling-", dir=folder.parent))
@@ -111,8 +127,7 @@ def compile_into(folder: Path) -> None:
             multi_file=True,
             target_dir="c",
         )
-        command = build_ext(Distribution({"ext_modules": modules, "packages": ["postern"]}))
-        command.parallel = os.cpu_count()
+        command = SideBySide(Distribution({"ext_modules": modules, "packages": ["postern"]}))
         command.inplace = True
         command.ensure_finalized()
         command.run()

@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from scripts.compile import is_current
+from tests.costs import Costs, in_long
 from tests.peers import process
+from tests.peers.warm import nursery
 
 # Programs and the Debian packages they come in; "root" is no program but just as needed.
 PROGRAMS = {
@@ -39,7 +41,7 @@ SERVERS_PATH = os.pathsep.join(
 )
 COMPILED = Path(".venv/compiled")
 IN_CI = os.environ.get("CI") == "true"
-FUZZ_SECONDS = 20.0
+FUZZ_SECONDS = 5.0
 
 # Left out, not skipped: atheris has no wheel for Python 3.13 yet.
 collect_ignore = [] if importlib.util.find_spec("atheris") else ["fuzz/test_coverage_guided.py"]
@@ -52,7 +54,7 @@ settings.load_profile("postern")
 
 @pytest.fixture(scope="session")
 def fuzz_seconds() -> float:
-    """How long one fuzz target may run: 20 s, or ``POSTERN_FUZZ_SECONDS``."""
+    """How long one fuzz target may run: 5 s, or ``POSTERN_FUZZ_SECONDS``."""
     return float(os.environ.get("POSTERN_FUZZ_SECONDS", FUZZ_SECONDS))
 
 
@@ -69,11 +71,25 @@ def free_port() -> int:
     return process.free_port()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--costs``: see tests/costs.py."""
+    parser.addoption("--costs", action="store_true", help="end with what is dearest, wall and CPU")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Put the servers' programs on PATH: they live in sbin, which users often lack."""
     os.environ["PATH"] = SERVERS_PATH
+    nursery.is_open = True
+    if config.getoption("--costs"):
+        config.pluginmanager.register(Costs(), "costs")
     if str(COMPILED) in os.environ.get("PYTHONPATH", "") and not (is_compiled() and is_current()):
         pytest.exit(f"{COMPILED} was asked for and is not what runs: make compile", returncode=2)
+
+
+@pytest.hookimpl(tryfirst=True)  # a random order, where that is wanted, has the last word
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files."""
+    items.sort(key=in_long)
 
 
 def pytest_report_header() -> str:

@@ -46,6 +46,24 @@ def test_help_loads_no_command_and_no_heavy_library() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("command", ["domain", "mailbox", "alias"])
+def test_the_directory_is_changed_without_loading_what_the_server_runs(command: str) -> None:
+    code = (
+        f"import sys, postern.cli.{command};"
+        "bad = {'postern.app', 'postern.queue.worker', 'postern.policy.checks',"
+        " 'postern.reception'} & set(sys.modules);"
+        "sys.exit(', '.join(bad) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(SOURCE)},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert postern_main(["--version"]) == 0
     assert capsys.readouterr().out == f"postern {postern.__version__}\n"

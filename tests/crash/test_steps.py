@@ -3,19 +3,14 @@
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
-
-import postern
+from tests.peers.warm import Request, run_warm
 
 pytestmark = pytest.mark.crash
 
-PACKAGE = Path(postern.__file__).resolve().parents[1]
-ROOT = Path(__file__).parents[2]
 TWICE = {"after-delivery", "before-outcome", "after-outcome"}
 """Steps between the peer's 250 and our commit: the one window in which mail may go out twice."""
 
@@ -43,19 +38,10 @@ STEPS = [
 
 def run(folder: Path, fault: str, *options: str, workers: int = 1, worker: int = 0) -> int:
     """Run the harness; its exit code, negative when a signal ended it."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.crash.harness", str(folder), fault, str(workers),
-         str(worker), *options],
-        cwd=ROOT,
-        # The same Postern as is tested here, compiled or not.
-        env={**os.environ, "PYTHONPATH": f"{PACKAGE}:{ROOT}"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode in {0, -signal.SIGKILL}, done.stderr[-3000:]
-    return done.returncode
+    arguments = [str(folder), fault, str(workers), str(worker), *options]
+    done = run_warm(Request("tests.crash.harness", arguments, os.environ, str(Path.cwd())))
+    assert done.exit_code in {0, -signal.SIGKILL}, done.stderr[-3000:]
+    return done.exit_code
 
 
 def numbers(path: Path) -> Counter[int]:

@@ -95,7 +95,7 @@ def test_alias_leads_to_several_targets_here_and_outside(
     assert directory.resolve(at("ALL")) == Resolved(
         (
             Destination(at("wang+sales"), local=True),
-            Destination(at("X", "out.example"), local=False),
+            Destination(at("X", "out.example"), local=False, outside=True),
             Destination(at("li"), local=True),
         ),
         Via.ALIAS,
@@ -103,7 +103,7 @@ def test_alias_leads_to_several_targets_here_and_outside(
     assert directory.resolve(at("sales+x")) == Resolved(
         (
             Destination(at("wang+sales"), local=True),
-            Destination(at("X", "out.example"), local=False),
+            Destination(at("X", "out.example"), local=False, outside=True),
         ),
         Via.PLUS,
     )

@@ -19,6 +19,8 @@ import dns.query
 from tests.peers.process import Server
 
 READY_WITHIN_S = 20.0
+ASK_AGAIN_S = 0.05
+"""What it is asked while it binds its sockets gets no answer."""
 STARTS = 5
 
 _CONF = """
@@ -113,7 +115,7 @@ class NsdServer:
         while waiting and server.alive() and time.monotonic() < give_up:
             query = dns.message.make_query(waiting[-1] + ".", "SOA")
             try:
-                response = dns.query.udp(query, "127.0.0.1", timeout=0.5, port=self.port)
+                response = dns.query.udp(query, "127.0.0.1", timeout=ASK_AGAIN_S, port=self.port)
             except (OSError, dns.exception.DNSException):
                 time.sleep(0.02)
                 continue

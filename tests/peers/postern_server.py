@@ -18,6 +18,7 @@ from pathlib import Path
 from tests.peers.certificates import KeyPair
 from tests.peers.process import Server, short_folder, wait_until
 from tests.peers.proctree import tree, wait_gone
+from tests.peers.warm import CommandResult, Forked, Request, nursery, run_warm
 
 from postern.runtime.processes import WorkerStatus, read_status, status_path
 
@@ -39,8 +40,10 @@ class PosternSettings:
     """What one Postern is to be.
 
     ``wrapper`` are words in front of the server's own command, such as another program that becomes
-    it. ``tables`` are whole TOML tables by their header line without brackets (``"queue"``,
-    ``"[egress]"`` for an array's item), each with its lines. ``top`` are lines of the root table.
+    it. ``is_fresh`` starts the server in an interpreter of its own, where others are forked from
+    one that has imported Postern (``warm.py``). ``tables`` are whole TOML tables by their header
+    line without brackets (``"queue"``, ``"[egress]"`` for an array's item), each with its lines.
+    ``top`` are lines of the root table.
     """
 
     hostname: str = "mx.postern.test"
@@ -52,15 +55,7 @@ class PosternSettings:
     tables: Sequence[tuple[str, str]] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     wrapper: Sequence[str] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class CommandResult:
-    """What a command said and how it ended."""
-
-    exit_code: int
-    stdout: str
-    stderr: str
+    is_fresh: bool = False
 
 
 class CommandError(AssertionError):
@@ -97,11 +92,14 @@ class PosternServer:
         """Start the process without waiting for it to be ready."""
         assert self.server is None, "already running"
         self.starts += 1
+        arguments = ["--config", str(self.config), "serve"]
+        is_warm = nursery.is_open and not (self.settings.wrapper or self.settings.is_fresh)
         self.server = Server(
             f"postern {self.settings.hostname}",
-            [*self.settings.wrapper, *postern_command(), "--config", str(self.config), "serve"],
+            arguments if is_warm else [*self.settings.wrapper, *postern_command(), *arguments],
             self.folder / f"postern-{self.starts}.log",
             environment=dict(self.settings.environment),
+            starter=start_warm if is_warm else None,
         ).start()
 
     def wait_ready(self, within_s: float = 60.0) -> None:
@@ -189,15 +187,7 @@ class PosternServer:
 
     def run(self, *arguments: str, stdin: str = "") -> CommandResult:
         """Run a command, whatever its exit code."""
-        done = subprocess.run(
-            [*postern_command(), "--config", str(self.config), *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_S,
-            check=False,
-        )
-        return CommandResult(done.returncode, done.stdout, done.stderr)
+        return run_postern("--config", str(self.config), *arguments, stdin=stdin)
 
     def cli(self, *arguments: str, stdin: str = "", codes: Sequence[int] = (0,)) -> str:
         """Run a command that must end with one of ``codes``; returns its output."""
@@ -289,6 +279,29 @@ def postern(
             raise
         if running.server is not None:
             running.stop()
+
+
+def run_postern(*arguments: str, stdin: str = "") -> CommandResult:
+    """``postern`` with these arguments, to its end."""
+    if nursery.is_open:
+        request = Request("postern", arguments, os.environ, str(Path.cwd()))
+        return run_warm(request, stdin=stdin, timeout_s=COMMAND_S)
+    done = subprocess.run(
+        [*postern_command(), *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_S,
+        check=False,
+    )
+    return CommandResult(done.returncode, done.stdout, done.stderr)
+
+
+def start_warm(arguments: Sequence[str], environment: Mapping[str, str], output: int) -> Forked:
+    """Start ``postern`` in a process that has imported it already."""
+    with Path(os.devnull).open("rb") as nothing:
+        request = Request("postern", arguments, environment, str(Path.cwd()))
+        return nursery.fork(request, nothing.fileno(), output, output)
 
 
 def postern_command() -> list[str]:

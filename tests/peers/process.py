@@ -7,11 +7,11 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 STARTING_S = 30.0
 STOPPING_S = 20.0
@@ -43,11 +43,39 @@ def short_folder() -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
+class Process(Protocol):
+    """What is used of ``subprocess.Popen``, and of what else may have started a server."""
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, once somebody asked for it."""
+        ...
+
+    def poll(self) -> int | None:
+        """The exit code; None while it runs."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, once it has ended; raises ``subprocess.TimeoutExpired``."""
+        ...
+
+    def send_signal(self, number: signal.Signals, /) -> None:
+        """Send it a signal, if it still runs."""
+        ...
+
+
+Starter = Callable[[Sequence[str], Mapping[str, str], int], Process]
+"""Starts a command with an environment in a session of its own, its output to a descriptor."""
+
+
 @dataclass
 class Server:
     """A child and its log. Use as a context manager: leaving stops it.
 
-    ``stdout`` is a descriptor that takes its output instead of the log.
+    ``stdout`` is a descriptor that takes its output instead of the log. ``starter`` starts it in
+    another way than as a fresh process.
     """
 
     name: str
@@ -55,19 +83,24 @@ class Server:
     log: Path
     environment: dict[str, str] = field(default_factory=dict)
     stdout: int | None = None
-    process: "subprocess.Popen[bytes] | None" = None
+    process: Process | None = None
+    starter: Starter | None = None
 
     def start(self) -> Self:
         """Start it in a process group of its own, output to the log."""
+        environment = {**os.environ, **self.environment}
         with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
-                self.command,
-                stdin=subprocess.DEVNULL,
-                stdout=output if self.stdout is None else self.stdout,
-                stderr=output,
-                env={**os.environ, **self.environment},
-                start_new_session=True,
-            )
+            if self.starter is not None:
+                self.process = self.starter(self.command, environment, output.fileno())
+            else:
+                self.process = subprocess.Popen(
+                    self.command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output if self.stdout is None else self.stdout,
+                    stderr=output,
+                    env=environment,
+                    start_new_session=True,
+                )
         running.append(self)
         return self
 

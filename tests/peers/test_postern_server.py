@@ -24,8 +24,11 @@ def test_generated_configuration_is_toml_with_each_table_once() -> None:
 
 
 @pytest.mark.peers("smtp-source")
-def test_postern_takes_a_message_tells_of_it_and_stops_without_a_trace() -> None:
-    with postern() as server:
+@pytest.mark.parametrize("is_fresh", [False, True], ids=["forked", "fresh"])
+def test_postern_takes_a_message_tells_of_it_and_stops_without_a_trace(
+    is_fresh: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    with postern(PosternSettings(is_fresh=is_fresh)) as server:
         server.domain_add("here.test")
         server.mailbox_add("wang@here.test", "secret")
         port = server.port()

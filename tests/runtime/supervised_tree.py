@@ -2,7 +2,7 @@
 
 A worker takes one line a connection: ``who`` answers number, pid, uid and how often it reloaded,
 ``count`` counts one more and answers what all workers counted, ``crash`` kills the worker,
-``exit N`` ends it.
+``exit N`` ends it. The plan may shorten how long the supervisor waits.
 """
 
 import json
@@ -14,6 +14,7 @@ import socket
 import sys
 from pathlib import Path
 
+from postern.runtime import supervisor as module
 from postern.runtime.activation import inherited_sockets
 from postern.runtime.clock import SystemClock
 from postern.runtime.listeners import CannotListenError, ListenAt
@@ -111,6 +112,8 @@ def main() -> int:
     except AlreadyServedError as error:
         print(error, file=sys.stderr)
         return 75
+    module.CONSOLE_PATIENCE_S = float(plan.get("console_patience_s", module.CONSOLE_PATIENCE_S))
+    module.STOP_SLACK_S = float(plan.get("stop_slack_s", module.STOP_SLACK_S))
     configure_logs(level="info", style=LogFormat.PLAIN, process="supervisor", clock=SystemClock())
     places = [ListenAt("127.0.0.1", int(plan.get("port", 0)), None, "listener[1].bind")]
     if plan.get("unix"):

@@ -45,7 +45,7 @@ async def test_all_that_it_started_is_killed_when_nobody_waits_any_more(tmp_path
     asking = asyncio.ensure_future(shell(script, 40))
     names = ("child", "shell")
     async with asyncio.timeout(10):
-        while not all((tmp_path / name).exists() for name in names):  # noqa: ASYNC110 - another process makes them
+        while not all(is_written(tmp_path / name) for name in names):  # noqa: ASYNC110 - another process does
             await asyncio.sleep(0.01)
         asking.cancel()
         await asyncio.wait([asking])
@@ -88,6 +88,11 @@ async def test_what_cannot_be_run_is_an_error_and_no_exit_code(
 
 async def test_exit_codes_that_mean_it_was_not_started_are_its_own_otherwise() -> None:
     assert [(await shell(f"exit {code}")).code for code in (126, 127)] == [126, 127]
+
+
+def is_written(file: Path) -> bool:
+    """Whether the whole line is there: the shell opens the file first."""
+    return file.exists() and file.read_text().endswith("\n")
 
 
 def is_running(file: Path) -> bool:

@@ -268,7 +268,7 @@ def test_signal_to_the_whole_group_stops_all_without_a_crash_line(start: Start) 
 
 
 def test_worker_that_does_not_stop_is_killed_after_the_grace(start: Start) -> None:
-    tree = start(workers=1, stubborn=True, stop_grace_s=0.1).wait_ready()
+    tree = start(workers=1, stubborn=True, stop_grace_s=0.1, stop_slack_s=0.2).wait_ready()
     pid = tree.pid_of(0)
     assert tree.stop() == 0
     tree.wait_line(rf"worker-0 \(pid {pid}\) did not stop in time: killed")
@@ -375,7 +375,7 @@ def test_hopeless_start_ends_the_tree_with_its_code(start: Start) -> None:
 def test_a_console_that_does_not_start_holds_nothing_back_and_is_tried_again(
     start: Start, plan: dict[str, object]
 ) -> None:
-    tree = start(workers=2, console=True, **plan)
+    tree = start(workers=2, console=True, console_patience_s=1, **plan)
     tree.wait_line("console .* starting it again in 0.1 s")
     tree.wait_line("console .* starting it again in 0.2 s")
     tree.wait_ready()
@@ -391,7 +391,8 @@ def test_a_console_that_hangs_is_waited_for_a_while_and_systemd_is_told(
         address = tmp_path / "notify"
         manager.bind(str(address))
         manager.settimeout(DEADLINE_S)
-        tree = start({"NOTIFY_SOCKET": str(address)}, workers=1, console=True, console_hangs=1)
+        plan = {"console_hangs": 1, "console_patience_s": 0.5}
+        tree = start({"NOTIFY_SOCKET": str(address)}, workers=1, console=True, **plan)
         tree.wait_ready()
         said = manager.recv(4096).decode()
     assert said == "READY=1\nSTATUS=serving with 1 workers; the console does not start"

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from postern.app.settings import (
     delivery_settings,
-    maildir_root,
     notice_settings,
     queue_settings,
     resolver_settings,
@@ -87,7 +86,7 @@ def outward(
     resolver = Resolver(resolver_settings(config), clock)
     smtp = SmtpDelivery(delivery_settings(config), clock, steering.controller)
     lmtp = LmtpDelivery(delivery_settings(config), clock)
-    root = maildir_root(config)
+    root = config.maildir_root
     quota = MaildirQuota(MaildirUsage(root, clock), clock)
     maildir = MaildirDelivery(root, config.hostname, clock, filled=quota.forget)
     machine = this_machine()

@@ -1,7 +1,6 @@
 """From ``postern.toml`` to each room's own settings."""
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from postern.config.inbound import Blocklist, Scanner
@@ -365,8 +364,3 @@ def scanner_place(config: Config, text: str) -> Place:
         return Place(str(config.source.parent / bare))
     host, port = parse_host_port(bare)
     return Place("", host, port)
-
-
-def maildir_root(config: Config) -> Path:
-    """Where our own mailboxes are (``<data_dir>/mail/<domain>/<localpart>/Maildir/``)."""
-    return config.data_dir / "mail"

@@ -1,6 +1,5 @@
 """How full mailboxes are, for whoever looks: nothing is written, whoever gives the command."""
 
-from postern.app.settings import maildir_root
 from postern.cli.output import note
 from postern.config.load import load
 from postern.delivery.maildir_store import parse_home
@@ -19,7 +18,7 @@ class Usages:
     def __init__(self) -> None:
         config = load(None)
         self.is_elsewhere = bool(config.delivery.lmtp)
-        self._usage = MaildirUsage(maildir_root(config), SystemClock())
+        self._usage = MaildirUsage(config.maildir_root, SystemClock())
 
     def of(self, address: Address, *, count_all: bool = False) -> int | None:
         """Octets in a mailbox of ours; None where it is not known, or another server stores it.

@@ -380,3 +380,8 @@ class Config(
     def run_dir(self) -> Path:
         """Where running processes leave sockets and status files."""
         return self.data_dir / "run"
+
+    @property
+    def maildir_root(self) -> Path:
+        """Where our own mailboxes are (``<data_dir>/mail/<domain>/<localpart>/Maildir/``)."""
+        return self.data_dir / "mail"

@@ -48,6 +48,7 @@ _CAUSES = {
     Cause.PROTOCOL: "what answered there does not speak SMTP",
     Cause.LOCKED_OUT: "our relay does not take our login, or mail from us",
     Cause.NO_EGRESS: "the egress it was to leave through is not in postern.toml (any more)",
+    Cause.LIMIT: "its account sends more than it may; it waits its turn",
     Cause.LOCAL: "our own disk or mail store had trouble; the mail is safe in the queue",
     Cause.EXPIRED: "the time for trying was up",
     Cause.CANCELLED: "a person cancelled it here",

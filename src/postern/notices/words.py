@@ -159,6 +159,12 @@ _BUG = Words(
     "我们的服务器出现错误。",
     "您的邮件没有问题，请告知 {support}。",
 )
+_LIMIT = Words(
+    "Your account sends to more recipients than it may in one day.",
+    "Nothing is wrong with your message. If you need to send more, ask {support}.",
+    "您的账户一天内的收件人数量超过了限额。",
+    "您的邮件没有问题；如需发送更多，请联系 {support}。",
+)
 _POLICY = Words(
     "The mail server of {domain} refuses this message by a rule of its own.",
     "Read below what it said, and ask the recipient or {support} for help.",
@@ -231,6 +237,7 @@ _BY_CAUSE = {
     Cause.LOCAL: _LOCAL,
     Cause.LOCKED_OUT: _LOCKED_OUT,
     Cause.NO_EGRESS: _NO_EGRESS,
+    Cause.LIMIT: _LIMIT,
     Cause.EXPIRED: _EXPIRED,
     Cause.CANCELLED: _CANCELLED,
     Cause.BUG: _BUG,

@@ -48,6 +48,24 @@ CREATE TABLE IF NOT EXISTS delivery (
 CREATE INDEX IF NOT EXISTS delivery_due ON delivery (grp, due) WHERE state = 1;
 CREATE INDEX IF NOT EXISTS delivery_held ON delivery (due) WHERE state = 2;
 """
+TALLY = (
+    "CREATE TEMP TABLE tally (state INTEGER PRIMARY KEY, n INTEGER NOT NULL)",
+    "INSERT INTO tally VALUES (1, (SELECT count(*) FROM main.delivery WHERE state = 1))",
+    "INSERT INTO tally VALUES (2, (SELECT count(*) FROM main.delivery WHERE state = 2))",
+    "CREATE TEMP TRIGGER tally_in AFTER INSERT ON main.delivery WHEN NEW.state IN (1, 2) "
+    "BEGIN UPDATE tally SET n = n + 1 WHERE state = NEW.state; END",
+    "CREATE TEMP TRIGGER tally_out AFTER DELETE ON main.delivery WHEN OLD.state IN (1, 2) "
+    "BEGIN UPDATE tally SET n = n - 1 WHERE state = OLD.state; END",
+    "CREATE TEMP TRIGGER tally_moved AFTER UPDATE ON main.delivery "
+    "WHEN OLD.state IS NOT NEW.state AND (OLD.state IN (1, 2) OR NEW.state IN (1, 2)) "
+    "BEGIN UPDATE tally SET n = n - (state = OLD.state) + (state = NEW.state); END",
+)
+"""How many wait and are held, kept up to date by this connection, which alone writes the file.
+
+Counting them each second, for the status, read 25 MB of index per half a million, and pushed out of
+the cache what accepting mail needs: it went at half its speed beside a million that waited. Mail
+that goes out at its first try (FRESH, then DONE) sets off no trigger.
+"""
 INSERT_MESSAGE = "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?)"
 INSERT_DELIVERY = "INSERT INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?)"
 UPDATE_DELIVERY = (
@@ -110,6 +128,7 @@ class SpoolFile:
         self.bodies = bodies
         # Opened on one thread and then used by the writer's alone: never by two at once.
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+        self._is_tallied = False
         try:
             self._prepare()
         except BaseException:
@@ -121,6 +140,7 @@ class SpoolFile:
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         self._db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        self._db.execute("PRAGMA temp_store = MEMORY")
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA_VERSION:
             raise NewerSpoolError(f"{self.path} was written by a newer Postern")
@@ -172,8 +192,12 @@ class SpoolFile:
 
     def totals(self) -> tuple[int, int, float | None]:
         """Waiting and held deliveries on disk, and when the oldest message was accepted."""
-        (waiting,) = self._db.execute("SELECT count(*) FROM delivery WHERE state = 1").fetchone()
-        (held,) = self._db.execute("SELECT count(*) FROM delivery WHERE state = 2").fetchone()
+        if not self._is_tallied:
+            for statement in TALLY:
+                self._db.execute(statement)
+            self._is_tallied = True
+        rows = self._db.execute("SELECT n FROM tally ORDER BY state").fetchall()
+        (waiting,), (held,) = rows
         oldest = self._db.execute("SELECT accepted_at FROM message ORDER BY id LIMIT 1").fetchone()
         return waiting, held, None if oldest is None else oldest[0]
 
