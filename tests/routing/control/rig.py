@@ -127,8 +127,7 @@ class Rig:
 
     # --- how it stands ----------------------------------------------------------------------------
 
-    @property
-    def state(self) -> GroupState:
+    def stands(self) -> GroupState:
         standing = self.standings.of("google")
         return GroupState.DIRECT if standing is None else standing.state
 

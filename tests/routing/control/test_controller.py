@@ -57,7 +57,7 @@ async def relayed(rig: Rig) -> PinnedRoute:
 async def probing(rig: Rig) -> None:
     await relayed(rig)
     await rig.test_directly("+++")
-    assert rig.state is GroupState.PROBING
+    assert rig.stands() is GroupState.PROBING
 
 
 async def test_a_blocked_group_gets_a_route_with_the_evidence_in_words(rig: Rig) -> None:
@@ -70,7 +70,7 @@ async def test_a_blocked_group_gets_a_route_with_the_evidence_in_words(rig: Rig)
         "google is blocked: 5 of 5 MX addresses refuse the connection since "
     )
     assert route.until == pytest.approx(rig.clock.now() + 14 * DAY_S, abs=1)
-    assert rig.state is GroupState.RELAYED
+    assert rig.stands() is GroupState.RELAYED
     assert rig.table.of("google", "unknown.example") == route, "it holds at once"
     assert rig.news.told == [OPEN]
     (record,) = rig.journal
@@ -85,7 +85,7 @@ async def test_silence_at_two_addresses_and_a_relay_that_answered_is_enough(rig:
     await rig.controller.settle()
     assert rig.active() == []
     await rig.end(tried("direct", "deferred", Cause.SILENT), RELAYED)
-    assert rig.state is GroupState.RELAYED
+    assert rig.stands() is GroupState.RELAYED
     assert "2 of 5 MX addresses do not answer" in rig.active()[0].temporary.reason
 
 
@@ -97,7 +97,7 @@ async def test_a_group_of_which_one_address_answers_is_not_blocked(rig: Rig) -> 
         rig.clock.advance(10)
         await rig.look()
     assert rig.active() == []
-    assert rig.state is GroupState.DIRECT
+    assert rig.stands() is GroupState.DIRECT
 
 
 async def test_addresses_that_were_not_asked_yet_are_waited_for(rig: Rig) -> None:
@@ -126,7 +126,7 @@ async def test_many_workers_that_see_it_at_once_make_one_route_and_one_record(hi
     assert [action for rig in rigs for action in rig.actions()] == ["route.engaged"]
     for rig in rigs:
         await rig.look()
-        assert rig.state is GroupState.RELAYED
+        assert rig.stands() is GroupState.RELAYED
         assert OPEN in rig.news.told
 
 
@@ -134,7 +134,7 @@ async def test_another_worker_learns_of_it_and_its_waiting_mail_goes(hire: Hire)
     one, other = hire(), hire()
     await relayed(one)
     await other.look()
-    assert other.state is GroupState.RELAYED
+    assert other.stands() is GroupState.RELAYED
     assert other.table.of_group("google") is not None
     assert other.news.told == [OPEN]
     assert other.journal == []
@@ -164,12 +164,12 @@ async def test_without_leave_or_relay_it_is_put_on_record_until_it_answers(
 ) -> None:
     rig = hire(policy, has_relay=has_relay)
     await rig.block()
-    assert (rig.state, rig.active(), rig.actions()) == (
+    assert (rig.stands(), rig.active(), rig.actions()) == (
         GroupState.DEGRADED, [], ["group.blocked"],
     )  # fmt: skip
     rig.see(MX[4], Sign.ANSWERED)
     await rig.controller.settle()
-    assert rig.state is GroupState.DIRECT
+    assert rig.stands() is GroupState.DIRECT
     assert rig.actions() == ["group.blocked", "group.direct"]
     assert rig.news.told == [SHUT, OPEN]
 
@@ -177,10 +177,10 @@ async def test_without_leave_or_relay_it_is_put_on_record_until_it_answers(
 async def test_a_relay_that_is_dead_is_engaged_once_it_is_well(rig: Rig) -> None:
     rig.see_relay(Sign.REFUSED)
     await rig.block()
-    assert rig.state is GroupState.DEGRADED
+    assert rig.stands() is GroupState.DEGRADED
     rig.clock.advance(61)
     await rig.look()
-    assert rig.state is GroupState.RELAYED
+    assert rig.stands() is GroupState.RELAYED
 
 
 async def test_what_a_person_pinned_is_left_to_him(rig: Rig) -> None:
@@ -195,13 +195,13 @@ async def test_the_relay_is_taken_back_after_good_tests_and_canaries(rig: Rig) -
     await probing(rig)
     assert rig.table.of_group("google") is not None, "the relay still takes the mail"
     for number in range(KNOBS.canaries):
-        assert rig.state is GroupState.PROBING, number
+        assert rig.stands() is GroupState.PROBING, number
         assert rig.controller.takes_canary("google")
         assert not rig.controller.takes_canary("google"), "one at a time"
         await rig.end(RELAYED)
         assert not rig.controller.takes_canary("google"), "that was another message"
         await rig.end(DELIVERED if number else ANSWERED)
-    assert (rig.state, rig.active()) == (GroupState.DIRECT, [])
+    assert (rig.stands(), rig.active()) == (GroupState.DIRECT, [])
     assert rig.actions() == ["route.engaged", "route.probing", "route.withdrawn"]
     assert rig.journal[-1].detail == "R1 via us1: 3 messages in a row went direct"
     assert rig.news.told == [OPEN, OPEN]
@@ -210,7 +210,7 @@ async def test_the_relay_is_taken_back_after_good_tests_and_canaries(rig: Rig) -
 async def test_a_path_that_fails_every_second_try_stays_relayed(rig: Rig) -> None:
     await relayed(rig)
     await rig.test_directly("+-" * 20)
-    assert rig.state is GroupState.RELAYED
+    assert rig.stands() is GroupState.RELAYED
     assert rig.actions() == ["route.engaged"]
 
 
@@ -218,7 +218,7 @@ async def test_a_canary_that_the_network_fails_ends_the_trial(rig: Rig) -> None:
     await probing(rig)
     assert rig.controller.takes_canary("google")
     await rig.end(FAILED, RELAYED)
-    assert rig.state is GroupState.RELAYED
+    assert rig.stands() is GroupState.RELAYED
     assert not rig.controller.takes_canary("google")
     assert rig.actions()[-1] == "route.kept"
     assert "tested every 60 min now" in rig.journal[-1].detail
@@ -262,7 +262,7 @@ async def test_what_a_person_withdraws_is_not_engaged_again_until_he_asks(rig: R
     route = await relayed(rig)
     assert not isinstance(rig.people.end(route.label), Refused)
     await rig.look()
-    assert rig.state is GroupState.DIRECT
+    assert rig.stands() is GroupState.DIRECT
     assert not rig.controller.may_relay("google")
     assert rig.journal[-1].detail == "cli:li ended the route"
     rig.clock.advance(60)
@@ -280,14 +280,14 @@ async def test_after_a_day_it_may_be_engaged_again(rig: Rig) -> None:
     await rig.look()
     rig.clock.advance(KNOBS.quiet_s)
     await rig.block()
-    assert rig.state is GroupState.RELAYED
+    assert rig.stands() is GroupState.RELAYED
 
 
 async def test_forbidding_takes_the_relay_back(rig: Rig) -> None:
     await relayed(rig)
     rig.people.set_policy("google", Policy.NEVER)
     await rig.look()
-    assert (rig.state, rig.active()) == (GroupState.DIRECT, [])
+    assert (rig.stands(), rig.active()) == (GroupState.DIRECT, [])
     await rig.block()
     assert rig.active() == []
 
@@ -306,10 +306,10 @@ async def test_a_route_whose_time_is_over_is_made_anew_while_nothing_answers(rig
     await relayed(rig)
     rig.clock.advance(14 * DAY_S)
     await rig.look()
-    assert rig.state is GroupState.DIRECT
+    assert rig.stands() is GroupState.DIRECT
     assert rig.controller.may_relay("google")
     await rig.block()
-    assert rig.state is GroupState.RELAYED
+    assert rig.stands() is GroupState.RELAYED
 
 
 # --- kills ----------------------------------------------------------------------------------------
@@ -318,7 +318,7 @@ async def test_a_route_whose_time_is_over_is_made_anew_while_nothing_answers(rig
 async def test_a_restart_keeps_how_groups_stand(hire: Hire) -> None:
     await probing(hire())
     later = hire()
-    assert later.state is GroupState.PROBING
+    assert later.stands() is GroupState.PROBING
     await later.look()
     assert later.news.told == [OPEN], "what was being drained goes on"
 
@@ -327,19 +327,19 @@ async def test_a_route_whose_maker_was_killed_is_taken_up(rig: Rig) -> None:
     draft = RouteDraft(RouteMatch.GROUP, "google", "us1", "blocked", DAY_S, is_automatic=True)
     rig.routes.engage(draft)
     await rig.look()
-    assert rig.state is GroupState.DIRECT, "its maker may be about to note it"
+    assert rig.stands() is GroupState.DIRECT, "its maker may be about to note it"
     rig.clock.advance(10)
     await rig.look()
-    assert rig.state is GroupState.RELAYED
+    assert rig.stands() is GroupState.RELAYED
     await rig.test_directly("+++")
-    assert rig.state is GroupState.PROBING
+    assert rig.stands() is GroupState.PROBING
 
 
 async def test_a_withdrawal_that_was_cut_short_is_finished(rig: Rig) -> None:
     route = await relayed(rig)
     rig.routes.end(route.label)
     await rig.look()
-    assert rig.state is GroupState.DIRECT
+    assert rig.stands() is GroupState.DIRECT
     assert rig.controller.may_relay("google"), "nobody forbade it"
 
 
