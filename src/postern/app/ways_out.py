@@ -1,6 +1,5 @@
 """From ``postern.toml`` to what routing needs: the ways out, and how carefully they are changed."""
 
-
 from postern.config.outbound import Egress
 from postern.config.provider_checks import providers_of
 from postern.config.settings import Config
