@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.called import Postern
+from tests.cli.conftest import CONFIG
 
 from postern.directory.store.site import SiteStore
 from postern.routing.tls.domains.policy import Guarded
@@ -101,6 +102,17 @@ def test_tls_is_asked_for_a_domain_and_taken_back(harbour: Postern) -> None:
     assert "tea.example" in harbour("tls", "list").out
     assert harbour("tls", "require", "tea.example", "opportunistic").code == 0
     assert harbour("tls", "list", "--json").rows("domains") == []
+
+
+def test_who_sends_all_mail_through_a_relay_is_told_what_a_rule_is_worth(
+    harbour: Postern, folder: Path
+) -> None:
+    relay = '[[egress]]\nname = "us1"\nrelay = "us1.example:587"\n'
+    (folder / "postern.toml").write_text(CONFIG + relay)
+    said = harbour("tls", "require", "tea.example", "encrypt")
+    assert said.code == 0
+    assert "all mail leaves through us1" in said.err
+    assert "us1" not in harbour("tls", "require", "tea.example", "opportunistic").err
 
 
 def test_json_has_its_keys(harbour: Postern) -> None:

@@ -112,6 +112,7 @@ def outward(
         census=steering.paths.census,
         policies=policies,
         memory=tls.shelf,
+        ours=tls.domains,
     )
     probe = WayProbe(delivery_settings(config), clock, steering.controller)
     fits = tls.demands(routing)

@@ -82,6 +82,7 @@ class TlsKnowledge:
 
     Attributes:
         shelf: what domains published.
+        domains: what we ask for domains ourselves.
         learner: learns where TLS does not work.
         tally: counts how sessions' TLS went.
     """
@@ -95,7 +96,7 @@ class TlsKnowledge:
         self._store = ExemptionStore(database, clock, AUTHOR)
         self._domain_store = TlsDomainStore(database, clock, AUTHOR)
         self._book = ExemptionBook(clock)
-        self._domains = DomainPolicies()
+        self.domains = DomainPolicies()
         self._guarded = GuardedAddresses(clock)
         self._lesson_learnt = asyncio.Event()
         self._is_waiting = False
@@ -112,7 +113,7 @@ class TlsKnowledge:
     def demands(self, routing: RoutingSettings) -> Demands:
         """What one way must have, with these egresses."""
         enforcing = frozenset(one.name for one in routing.egresses if one.enforces_tls)
-        return Demands(self._book, self._domains, self._guarded, enforcing)
+        return Demands(self._book, self.domains, self._guarded, enforcing)
 
     def refresh(self) -> None:
         """Read all anew; what the database does not tell now is asked again in a moment."""
@@ -126,7 +127,7 @@ class TlsKnowledge:
             asyncio.get_running_loop().call_later(AGAIN_S, self._again)
             return
         self._book.fill(exemptions)
-        self._domains.fill(domains)
+        self.domains.fill(domains)
 
     def take_uses(self) -> dict[str, tuple[int, Instant]]:
         """How often exemptions were of use since the last call."""

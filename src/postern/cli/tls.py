@@ -16,6 +16,8 @@ from postern.cli.output import (
     say,
 )
 from postern.cli.site import author, granted, open_site
+from postern.config.load import load
+from postern.config.settings import Config
 from postern.directory.store.site import SiteStore
 from postern.mail.route import TlsPolicy
 from postern.routing.tls.domains.policy import DomainPolicy
@@ -103,6 +105,8 @@ def require(
         print_json({"action": "required", "domain": _domain_fields(made)})
         return
     say(f"{made.domain}: {_in_words(made.policy)}. It holds from now on.")
+    if made.policy is not TlsPolicy.OPPORTUNISTIC and (relay := _usual_relay(load(None))):
+        note(f"but all mail leaves through {relay}, and what TLS it has from there is up to it")
 
 
 @app.command("list")
@@ -130,7 +134,7 @@ def list_(as_json: JsonFlag = False) -> None:
                     one.place.host or "-",
                     _day(one),
                     str(one.temporary.hits),
-                    test_in_words(one),
+                    last_test(one),
                     one.temporary.author + (", accepts clear text" if one.insists else ""),
                     one.temporary.reason,
                 )
@@ -161,7 +165,14 @@ def end(
         say(f"Ended {ended.label}: mail to {ended.ip} is encrypted where its server offers it.")
 
 
-def test_in_words(one: Exemption) -> str:
+def _usual_relay(config: Config) -> str:
+    """The egress that takes all mail, where that is a relay; else nothing."""
+    wanted = config.delivery.egress
+    usual = [one for one in config.egresses if not wanted or one.name == wanted][:1]
+    return "".join(one.name for one in usual if one.relay)
+
+
+def last_test(one: Exemption) -> str:
     """What the last test of TLS found, and when."""
     tests = one.tests
     if tests.at is None:

@@ -1,7 +1,7 @@
 """What TLS one way must have for one message: what all who may ask for it ask together.
 
-Asked by the recipient's domain (DANE, MTA-STS: in the way's target already), by the site (a rule of
-ours for the domain), by the sender (the message's wish); weakened by an exemption of the address.
+Asked by the recipient's domain (DANE, MTA-STS) and by the site (a rule of ours for the domain),
+both in the way's target already; by the sender (the message's wish); weakened by an exemption.
 The strongest wins. An exemption yields to all of them, unless a named person insisted: then to the
 sender alone. Nothing here waits; where nobody asks for anything it is a few look-ups.
 """
@@ -13,22 +13,19 @@ from postern.mail.envelope import TlsWish
 from postern.mail.finding import Whose
 from postern.mail.outcome import Cause, Deferred, Refused
 from postern.mail.reply import reply
-from postern.mail.route import TlsDemand, TlsPolicy, Way
+from postern.mail.route import RELAY_GROUP, TlsDemand, TlsPolicy, Way
 from postern.mail.tlsrpt import DANE_SOURCE, STS_SOURCE, STS_TESTING_SOURCE
-from postern.routing.tls.domains.policy import SOURCE as OURS
-from postern.routing.tls.domains.policy import DomainPolicies, GuardedAddresses
+from postern.routing.tls.domains.policy import (
+    STRENGTH,
+    DomainPolicies,
+    GuardedAddresses,
+    stronger,
+)
 from postern.routing.tls.exemptions.book import ExemptionBook
 
 MESSAGE = "message"
 """``TlsDemand.source`` where the sender asks."""
 
-_STRENGTH = {
-    TlsPolicy.NEVER: 0,
-    TlsPolicy.OPPORTUNISTIC: 1,
-    TlsPolicy.ENCRYPT: 2,
-    TlsPolicy.VERIFY: 3,
-    TlsPolicy.DANE: 4,
-}
 _PUBLISHED = frozenset({DANE_SOURCE, STS_SOURCE})
 _RELAXED = TlsDemand(source=MESSAGE)
 _PROVING = frozenset({STS_SOURCE, STS_TESTING_SOURCE})
@@ -75,8 +72,8 @@ class Demands:
         """The way with the TLS it must have; None: it can't carry this message.
 
         Args:
-            way: as the route has it; its target's demand is what the recipient's domain asks, or
-                the configuration of a relay.
+            way: as the route has it; its target's demand is what is asked for the recipient's
+                domain, or the configuration of a relay.
             facts: of the message.
             domain: the recipient's; empty where a person wrote down the host.
         """
@@ -85,30 +82,19 @@ class Demands:
         if demand.source in _PUBLISHED:
             self._guarded.note(target.ip, domain, demand.source)
         asked: TlsDemand | None = demand
-        policy = self._domains.of(domain)
-        if policy is not None:
-            asked = self._with_ours(way, demand, policy)
-        if wish is not TlsWish.NONE and asked is not None:
-            asked = self._with_wish(way, asked, facts, domain)
+        if wish is not TlsWish.NONE:
+            asked = self._with_wish(way, demand, facts, domain)
         if asked is None:
             return None
         exemption = None if way.is_relay else self._exemptions.of(target.ip)
         if exemption is not None:
             if wish in {TlsWish.ENCRYPT, TlsWish.REQUIRETLS}:
                 return None
-            if exemption.insists or _STRENGTH[asked.policy] < _STRENGTH[TlsPolicy.ENCRYPT]:
+            if exemption.insists or STRENGTH[asked.policy] < STRENGTH[TlsPolicy.ENCRYPT]:
                 asked = TlsDemand(
                     TlsPolicy.NEVER, source=exemption.label, reason=exemption.in_words
                 )
         return way if asked is demand else replace(way, target=replace(target, tls=asked))
-
-    def _with_ours(self, way: Way, demand: TlsDemand, policy: TlsPolicy) -> TlsDemand | None:
-        """With what we ask for the domain ourselves."""
-        if way.is_relay:
-            return self._through_relay(way, demand)
-        if _STRENGTH[demand.policy] >= _STRENGTH[policy]:
-            return demand
-        return replace(demand, policy=policy, source=OURS)
 
     def _with_wish(
         self, way: Way, demand: TlsDemand, facts: Facts, domain: str
@@ -117,16 +103,17 @@ class Demands:
         if facts.tls_wish is TlsWish.OPTIONAL:
             # It speaks of what the recipient's domain published, and of nothing of ours
             # (RFC 8689 §3, §4.2.2).
-            return _RELAXED if demand.source in _PUBLISHED else demand
+            if demand.source not in _PUBLISHED:
+                return demand
+            ours = self._domains.of(domain)
+            return _RELAXED if ours is None else stronger(_RELAXED, ours)
         if facts.tls_wish is TlsWish.REQUIRETLS and facts.sender_domain:
             return self._with_requiretls(way, demand, domain)
         # A notice about a message with REQUIRETLS goes on without a promise rather than being
         # lost, but not in clear (RFC 8689 §5).
         if way.is_relay:
             return self._through_relay(way, demand)
-        if _STRENGTH[demand.policy] >= _STRENGTH[TlsPolicy.ENCRYPT]:
-            return demand
-        return replace(demand, policy=TlsPolicy.ENCRYPT, source=MESSAGE)
+        return stronger(demand, TlsPolicy.ENCRYPT, MESSAGE)
 
     def _with_requiretls(self, way: Way, demand: TlsDemand, domain: str) -> TlsDemand | None:
         """A host that is known for certain to be the domain's, verified (RFC 8689 §4.2.1)."""
@@ -139,17 +126,13 @@ class Demands:
         is_proven = is_named or not domain or host.rstrip(".") == domain
         if not is_proven or not host:
             return None
-        if demand.policy is TlsPolicy.VERIFY:
-            return demand
-        return replace(demand, policy=TlsPolicy.VERIFY, source=MESSAGE)
+        return stronger(demand, TlsPolicy.VERIFY, MESSAGE)
 
     def _through_relay(self, way: Way, demand: TlsDemand) -> TlsDemand | None:
         """To a relay that does on its side what is asked of us, and is known to be that one."""
         if way.egress.name not in self._enforcing or demand.policy is TlsPolicy.NEVER:
             return None
-        if demand.policy is TlsPolicy.VERIFY:
-            return demand
-        return replace(demand, policy=TlsPolicy.VERIFY, source=MESSAGE)
+        return stronger(demand, TlsPolicy.VERIFY, MESSAGE)
 
 
 def nothing_fits(facts: Facts, group: str) -> Deferred | Refused:
@@ -161,5 +144,9 @@ def nothing_fits(facts: Facts, group: str) -> Deferred | Refused:
     if facts.tls_wish is TlsWish.REQUIRETLS and facts.sender_domain:
         text = f"The message requires TLS (REQUIRETLS), and no host of {group} can be verified"
         return Refused(reply(550, "5.7.30", text), Cause.UNENCRYPTED)
+    if group.startswith(RELAY_GROUP):
+        name = group.removeprefix(RELAY_GROUP)
+        text = f"The message must be encrypted, and the relay {name} is not known to keep to that"
+        return Deferred(reply(451, "4.7.10", text), Cause.UNENCRYPTED, whose=Whose.US)
     text = f"The message must be encrypted, and no server of {group} offers TLS that works"
     return Deferred(reply(451, "4.7.10", text), Cause.UNENCRYPTED, whose=Whose.RECIPIENT)

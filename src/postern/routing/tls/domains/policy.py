@@ -2,9 +2,9 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from postern.mail.route import TlsPolicy
+from postern.mail.route import Target, TlsDemand, TlsPolicy
 from postern.runtime.clock import Clock, Instant
 
 SOURCE = "domain"
@@ -12,6 +12,15 @@ SOURCE = "domain"
 
 SETTABLE = (TlsPolicy.OPPORTUNISTIC, TlsPolicy.ENCRYPT, TlsPolicy.VERIFY)
 """OPPORTUNISTIC takes back what was asked."""
+
+STRENGTH = {
+    TlsPolicy.NEVER: 0,
+    TlsPolicy.OPPORTUNISTIC: 1,
+    TlsPolicy.ENCRYPT: 2,
+    TlsPolicy.VERIFY: 3,
+    TlsPolicy.DANE: 4,
+}
+"""Which policy asks for more."""
 
 MAX_GUARDED = 20_000
 """Pairs of address and domain that a worker remembers."""
@@ -31,18 +40,37 @@ class DomainPolicy:
 
 
 class DomainPolicies:
-    """Those that were set, in a worker's memory."""
+    """Those that were set, in a worker's memory.
+
+    ``version`` moves whenever they were read anew.
+    """
 
     def __init__(self) -> None:
+        self.version = 0
         self._by_domain: dict[str, TlsPolicy] = {}
 
     def fill(self, policies: Iterable[DomainPolicy]) -> None:
         """Take these in place of all that were known."""
         self._by_domain = {one.domain: one.policy for one in policies}
+        self.version += 1
 
     def of(self, domain: str) -> TlsPolicy | None:
         """What we ask for a domain; None: nothing of our own."""
         return self._by_domain.get(domain) if self._by_domain else None
+
+    def on(self, targets: tuple[Target, ...], domain: str) -> tuple[Target, ...]:
+        """The targets of a domain's mail, with what we ask where that is more."""
+        policy = self.of(domain)
+        if policy is None:
+            return targets
+        return tuple(replace(one, tls=stronger(one.tls, policy)) for one in targets)
+
+
+def stronger(demand: TlsDemand, policy: TlsPolicy, source: str = SOURCE) -> TlsDemand:
+    """The demand, or where it is weaker what ``source`` asks."""
+    if STRENGTH[demand.policy] >= STRENGTH[policy]:
+        return demand
+    return replace(demand, policy=policy, source=source)
 
 
 @dataclass(frozen=True, slots=True)
