@@ -57,6 +57,10 @@ class World:
         listed = json.loads(self.server.cli("temporary", "list", "--json"))["temporaries"]
         return [one for one in listed if one["kind"] == "tls"]
 
+    def retry(self, code: str) -> None:
+        """Try it now, unless it is on its way already: its group has just become well."""
+        self.server.cli("queue", "retry", code, "--yes", codes=(0, 4))
+
     def paths(self) -> str:
         """What ``postern paths`` shows."""
         return self.server.cli("paths", codes=(0, 1, 2))
@@ -169,7 +173,7 @@ def test_mail_that_must_be_encrypted_waits_and_never_goes_in_clear(world: World)
     plain = world.submit("ordinary mail")
     wait_state(world.server, plain, zoe="delivered")
     world.hosts.forget()
-    world.server.cli("queue", "retry", code, "--yes")
+    world.retry(code)
     wait_until(
         lambda: any("must be encrypted" in one.cause for one in queue(world.server).causes),
         "the cause in words",
@@ -183,7 +187,7 @@ def test_mail_that_must_be_encrypted_waits_and_never_goes_in_clear(world: World)
     world.hosts.set()
     for one in world.temporaries():
         world.server.cli("tls", "end", str(one["id"]), codes=(0, 4))
-    world.server.cli("queue", "retry", code, "--yes")
+    world.retry(code)
     wait_state(world.server, code, zoe="delivered")
     ((message, is_secure),) = world.hosts.messages
     assert b"marked by its sender" in message
@@ -202,7 +206,7 @@ def test_mail_for_a_domain_of_which_we_ask_it_waits_where_nobody_offers_tls(worl
         assert any("must be encrypted" in one.cause for one in queue(world.server).causes)
     finally:
         world.server.cli("tls", "require", "far.test", "opportunistic")
-    world.server.cli("queue", "retry", code, "--yes")
+    world.retry(code)
     wait_state(world.server, code, zoe="delivered")
     assert [secure for _, secure in world.hosts.messages] == [False]
 

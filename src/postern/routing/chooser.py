@@ -275,7 +275,22 @@ class Chooser:
         if self._fits is None:
             return tuple(ways)
         found = (self._fits.fit(way, facts, route.domain) for way in ways)
-        return tuple(way for way in found if way is not None)
+        fitting = tuple(way for way in found if way is not None)
+        if any(way.target.tls.policy is TlsPolicy.NEVER for way in fitting):
+            return self._clear_behind(fitting)
+        return fitting
+
+    def _clear_behind(self, ways: tuple[Way, ...]) -> tuple[Way, ...]:
+        """An address exempted from TLS behind those where TLS may work, before those that fail."""
+        direct = [way for way in ways if not way.is_relay and not way.is_fallback]
+        direct.sort(key=self._rank)
+        turns = iter(direct)
+        return tuple(way if way.is_relay or way.is_fallback else next(turns) for way in ways)
+
+    def _rank(self, way: Way) -> int:
+        if self._board.is_last(_path(way)):
+            return 2
+        return 1 if way.target.tls.policy is TlsPolicy.NEVER else 0
 
 
 def _path(way: Way) -> Path:

@@ -91,9 +91,7 @@ class Demands:
             if wish in {TlsWish.ENCRYPT, TlsWish.REQUIRETLS}:
                 return None
             if exemption.insists or STRENGTH[asked.policy] < STRENGTH[TlsPolicy.ENCRYPT]:
-                asked = TlsDemand(
-                    TlsPolicy.NEVER, source=exemption.label, reason=exemption.in_words
-                )
+                asked = self._exemptions.demand(exemption)
         return way if asked is demand else replace(way, target=replace(target, tls=asked))
 
     def _with_wish(
