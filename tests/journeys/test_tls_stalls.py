@@ -173,11 +173,12 @@ def test_mail_that_must_be_encrypted_waits_and_never_goes_in_clear(world: World)
     plain = world.submit("ordinary mail")
     wait_state(world.server, plain, zoe="delivered")
     world.hosts.forget()
-    world.retry(code)
-    wait_until(
-        lambda: any("must be encrypted" in one.cause for one in queue(world.server).causes),
-        "the cause in words",
-    )
+
+    def is_told() -> bool:
+        world.retry(code)
+        return any("must be encrypted" in one.cause for one in queue(world.server).causes)
+
+    wait_until(is_told, "the cause in words")
     assert b"marked by its sender" not in world.hosts.clear
     assert world.hosts.messages == []
     causes = [cause.cause for cause in queue(world.server).causes]
@@ -187,7 +188,12 @@ def test_mail_that_must_be_encrypted_waits_and_never_goes_in_clear(world: World)
     world.hosts.set()
     for one in world.temporaries():
         world.server.cli("tls", "end", str(one["id"]), codes=(0, 4))
-    world.retry(code)
+
+    def is_delivered() -> bool:
+        world.retry(code)
+        return bool(world.hosts.messages)
+
+    wait_until(is_delivered, "the message")
     wait_state(world.server, code, zoe="delivered")
     ((message, is_secure),) = world.hosts.messages
     assert b"marked by its sender" in message
