@@ -92,6 +92,13 @@ def test_password_that_everybody_reads_is_warned_of(tmp_path: Path) -> None:
         ('[[egress]]\nname = "a"\nrelay = "host"', ("egress", 0, "relay")),
         ('[[egress]]\nname = "a"\nsource = "host"', ("egress", 0, "source")),
         ('[[egress]]\nname = "a"\nhelo = "a b"', ("egress", 0, "helo")),
+        ('[[egress]]\nname = "a"\naddress = ["192.0.2.1"]', ("egress", 0, "address")),
+        ('[[egress]]\nname = "a"\nenforces_tls = true', ("egress", 0, "enforces_tls")),
+        (
+            '[[egress]]\nname = "a"\nrelay = "b.example:25"\naddress = ["c"]',
+            ("egress", 0, "address", 0),
+        ),
+        ('[submission]\nrelay_accounts = ["a b"]', ("submission", "relay_accounts", 0)),
         ('[[resolver]]\nname = "a"\nservers = []', ("resolver", 0, "servers")),
         ('[[resolver]]\nname = "a"\nservers = ["127.0.0.1:0"]', ("resolver", 0, "servers", 0)),
         ('[scanner.clam]\nsocket = "/run/clamd.ctl"', ("scanner", "clam")),
