@@ -6,8 +6,9 @@ import pytest
 from postern.app import settings as wired
 from postern.app import ways_out
 from postern.config.inbound import Quarantine
+from postern.config.keeping import Notices
 from postern.config.load import load
-from postern.config.settings import Config, Notices
+from postern.config.settings import Config
 from postern.mail.route import TlsPolicy
 from postern.policy.greylist.settings import GreylistSettings, Mode
 from postern.policy.rates import RateSettings

@@ -1,9 +1,10 @@
 """Ways that race: who is begun when, who wins, what the losers do, and what is told of it all."""
 
 import asyncio
+import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -17,7 +18,7 @@ from postern.delivery.smtp import SmtpDelivery
 from postern.mail.outcome import Cause, Deferred, Delivered
 from postern.mail.paths import Path as MailPath
 from postern.mail.paths import Sign
-from postern.mail.route import Egress, Target, TlsDemand, TlsPolicy, Way
+from postern.mail.route import Egress, Target, TlsPolicy, Way
 from postern.runtime.clock import FakeClock
 
 DIRECT = Egress("direct")
@@ -117,6 +118,68 @@ async def test_second_way_starts_beside_one_that_has_not_greeted_for_three_secon
         "peer.test [127.0.0.1] gave no answer within 3.1 s; went another way"
     )
     assert result.attempts[0].cause == "no-answer"
+
+
+@contextmanager
+def swallowing() -> Iterator[Target]:
+    """An address whose SYNs are dropped, as a firewall does it: its backlog is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        waiting = [socket.socket() for _ in range(4)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(("127.0.0.1", port))
+        try:
+            yield Target("mx.test", "127.0.0.1", port)
+        finally:
+            for each in waiting:
+                each.close()
+
+
+async def test_address_that_drops_packets_costs_three_seconds_and_is_let_go() -> None:
+    with swallowing() as dark:
+        async with peer() as second, stage() as on:
+            sending = on.begin(*direct(dark, second.target))
+            await until(lambda: on.smtp.open_connections == 1)
+            await on.pass_by(3.1)
+            assert is_delivered(await sending)
+            await until(lambda: on.smtp.open_connections == 1)  # the one that rests
+    assert on.watch.signs(dark) == [(Sign.SILENT, False)]
+
+
+async def test_address_that_drops_packets_is_given_up_by_the_same_clock() -> None:
+    with swallowing() as dark:
+        async with stage() as on:
+            sending = on.begin(*direct(dark))
+            await until(lambda: on.smtp.open_connections == 1)
+            await on.pass_by(19)
+            assert not sending.done()
+            await on.pass_by(2)
+            outcome = deferral(await sending)
+    assert outcome.cause is Cause.SILENT
+    assert on.watch.signs() == [(Sign.SILENT, False), (Sign.SILENT, True)]
+
+
+async def test_attempt_given_up_while_it_connects_leaves_nothing_open() -> None:
+    with swallowing() as dark:
+        async with stage() as on:
+            sending = on.begin(*direct(dark, dark, dark))
+            await until(lambda: on.smtp.open_connections == 1)
+            await on.pass_by(3)
+            await until(lambda: on.smtp.open_connections == 2)
+            sending.cancel()
+            await asyncio.wait([sending])
+            await until(lambda: on.smtp.open_connections == 0)
+
+
+async def test_closing_ends_what_connects_and_says_nothing_of_its_path() -> None:
+    with swallowing() as dark:
+        async with stage() as on:
+            sending = on.begin(*direct(dark, dark))
+            await until(lambda: on.smtp.open_connections == 1)
+            await on.smtp.close(0.05)
+            assert deferral(await sending).cause is Cause.LOCAL
+    assert on.watch.signs() == []
 
 
 async def test_next_way_starts_at_once_when_one_has_failed() -> None:
@@ -393,11 +456,8 @@ async def test_where_tls_fails_another_address_comes_first_and_clear_text_last(
         assert [(o.sign, o.path.encrypted) for o in on.watch.seen] == [
             (sign, True), (sign, True), (Sign.ANSWERED, False),
         ]  # fmt: skip
-        for policy in (TlsPolicy.ENCRYPT, TlsPolicy.VERIFY):
+        for policy in (TlsPolicy.ENCRYPT, TlsPolicy.VERIFY, TlsPolicy.DANE):
             deferral(await on.begin(*direct(first.target, tls=policy)))
-        asked = TlsDemand(TlsPolicy.OPPORTUNISTIC, source="domain")
-        target = Target("peer.test", "127.0.0.1", second.port, asked)
-        deferral(await on.begin(Way(DIRECT, target)))
     assert (len(first.messages), len(second.messages)) == (1, 0)
 
 

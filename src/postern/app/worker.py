@@ -13,6 +13,7 @@ import uvloop
 from postern.app.acquaintances import Acquaintances
 from postern.app.forwarding import Forwarding
 from postern.app.holding import Holding
+from postern.app.housekeeping import keep_reserving, keep_sweeping
 from postern.app.judging import Judging
 from postern.app.outward import Outward, outward
 from postern.app.rationing import Rationing
@@ -39,7 +40,6 @@ from postern.directory.signers import Signers
 from postern.directory.store.dkim import DkimStore
 from postern.directory.store.site import FILE_NAME, SiteStore
 from postern.directory.trace import TraceCounter
-from postern.journal.retention import sweep
 from postern.journal.store.writer import JournalWriter
 from postern.mail.tracecode import TraceCodes
 from postern.policy.greylist.keeper import GreylistKeeper
@@ -66,8 +66,6 @@ from postern.spool.spool import Spool
 
 log = structlog.get_logger("postern.worker")
 
-RETENTION_S = 3600.0
-RESERVE_CHECK_S = 0.2
 CERTIFICATE_CHECK_S = 60.0
 BLOCKLIST_CHECK_S = 60.0
 DKIM_KEYS_S = 30.0
@@ -248,7 +246,7 @@ class Worker:
         jobs: dict[str, Job] = {
             "status": status.keep_writing,
             "commands": self._commands.keep_polling,
-            "trace numbers": self._keep_reserving,
+            "trace numbers": lambda: keep_reserving(self._counter),
             "certificates": lambda: self._keep_looking_at_certificates(reception),
             "block lists": self._keep_testing_blocklists,
             "uses": self._keep_counting_uses,
@@ -257,21 +255,12 @@ class Worker:
             **self._steering.jobs,
         }
         if self._setup.number == 0:
-            jobs["journal"] = self._keep_sweeping
+            folder, settings = self._config.data_dir / "journal", self._journal_settings
+            jobs["journal"] = lambda: keep_sweeping(folder, settings, self._clock)
             jobs["DKIM keys"] = self._keep_looking_for_keys
             jobs["notices of what is held"] = self._holding.keep_writing
         for name, job in jobs.items():
             self._jobs.begin(name, job)
-
-    async def _keep_reserving(self) -> None:
-        """Trace numbers are reserved before they run out, so that no client waits for the disk."""
-        while True:
-            await asyncio.sleep(RESERVE_CHECK_S)
-            if self._counter.runs_low:
-                try:
-                    await asyncio.to_thread(self._counter.reserve_ahead)
-                except Exception:
-                    log.exception("worker.no_numbers")
 
     async def _keep_testing_blocklists(self) -> None:
         """A list that is not well is not asked, and asked again when it has recovered."""
@@ -304,16 +293,6 @@ class Worker:
         zones = self._outward.resolver.take_forward_uses()
         uses = {**zones, **self._steering.table.take_uses()}
         await self._judging.write_uses(self._rules, uses)
-
-    async def _keep_sweeping(self) -> None:
-        """Day files that are too old, or too many, go."""
-        folder = self._config.data_dir / "journal"
-        while True:
-            try:
-                await asyncio.to_thread(sweep, folder, self._clock.now(), self._journal_settings)
-            except Exception:
-                log.exception("worker.retention")
-            await asyncio.sleep(RETENTION_S)
 
     def _reload(self, reception: Reception) -> None:
         """Take up the configuration for all that begins from now on; mistakes change nothing."""

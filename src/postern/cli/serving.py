@@ -18,6 +18,7 @@ from postern.config.load import check, load
 from postern.config.problems import ConfigError
 from postern.config.settings import Config
 from postern.console.metrics import Sample
+from postern.console.paths import path_samples
 from postern.console.server import ConsoleSettings, serve_console
 from postern.diagnosis.doctor_certificates import expiries
 from postern.policy.scanners.command import clear_up
@@ -141,19 +142,21 @@ class Server:
 def run_console(config: Config, setup: ConsoleSetup) -> int:
     """The console's own process."""
     certificates = site_of(config).certificates
+    clock = SystemClock()
 
-    def expiry_samples() -> Iterator[Sample]:
+    def samples() -> Iterator[Sample]:
         for path, at in expiries(certificates):
             name = "postern_certificate_expiry_timestamp_seconds"
             yield Sample(name, (("certificate", path),), at)
+        yield from path_samples(config.data_dir, clock.now())
 
     settings = ConsoleSettings(
         run_dir=setup.run_dir,
         workers=setup.workers,
         stop_grace_s=config.stop_grace_s,
-        extra=expiry_samples,
+        extra=samples,
     )
-    return serve_console(settings, setup, SystemClock())
+    return serve_console(settings, setup, clock)
 
 
 def set_up_logs(config: Config, process: str) -> None:

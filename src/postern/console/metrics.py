@@ -61,6 +61,10 @@ FAMILIES = {
     ),
     "postern_delivery_attempts": Family("counter", Join.SUM, "Attempts to deliver, by result."),
     "postern_delivery_slots": Family("gauge", Join.SUM, "Connections out: used, and all."),
+    "postern_mx_groups": Family("gauge", Join.MAX, "MX groups that are not well, by state."),
+    "postern_mx_group_up": Family(
+        "gauge", Join.MAX, "Of MX groups that are not well: 0 while nothing reaches one."
+    ),
     "postern_certificate_expiry_timestamp_seconds": Family(
         "gauge", Join.MAX, "When each certificate ends."
     ),

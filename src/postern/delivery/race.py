@@ -119,8 +119,8 @@ class Race:
 
     async def winner(self) -> Runner | None:
         """The next connection that is ready for mail; None: no way is left to try."""
-        self._winner = None
-        while self._winner is None:
+        self._start_over()
+        while not self._is_won():
             way = self._next()
             if way is not None:
                 await self._run(self._begin(way))
@@ -128,8 +128,6 @@ class Race:
                 await self._wait()
             else:
                 break
-            if self._bug is not None and self._winner is None:
-                raise self._bug
         return self._winner
 
     def failed(self, way: Way, outcome: Deferred, sign: Sign | None) -> None:
@@ -227,7 +225,7 @@ class Race:
         ended = await self._opener.open(runner.way, connection)
         connection.on_greeting = None
         self._running.remove(runner)
-        if runner.is_out or self._winner is not None or self._is_over:
+        if not self._is_in(runner):
             connection.close()
         elif ended is None:
             self._has_won(runner)
@@ -235,9 +233,23 @@ class Race:
             self._has_failed(runner, ended)
         self._wake()
 
+    def _start_over(self) -> None:
+        """Nobody has won yet, or any more (a method: mypyc takes what it last saw set for good)."""
+        self._winner = None
+
+    def _is_won(self) -> bool:
+        """Whether somebody has won. What went wrong in a task beside the first is raised here."""
+        if self._winner is None and self._bug is not None:
+            raise self._bug
+        return self._winner is not None
+
+    def _is_in(self, runner: Runner) -> bool:
+        """Whether it may still win."""
+        return not (runner.is_out or self._is_over or self._winner is not None)
+
     def _greeted(self, runner: Runner) -> None:
         """The first greeting wins, for as long as its connection gets on."""
-        if runner.is_out or self._winner is not None:
+        if not self._is_in(runner):
             return
         runner.late = None
         runner.late_at = self._clock.monotonic() + 2 * self._settings.hedge_s

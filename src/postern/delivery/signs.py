@@ -3,6 +3,7 @@
 import re
 
 from postern.delivery.smtp_connection import SmtpConnection
+from postern.mail.finding import Whose
 from postern.mail.outcome import Cause, Deferred, Outcome
 from postern.mail.paths import Path, Sign
 from postern.mail.reply import Reply
@@ -11,6 +12,7 @@ from postern.mail.smtp.client_opening import Stage
 
 _GREYLIST = re.compile(r"gr[ae]y.?list", re.IGNORECASE)
 _LOST = frozenset({Cause.SILENT, Cause.RESET, Cause.CLOSED})
+_HUNG_UP = frozenset({Cause.RESET, Cause.CLOSED, Cause.TLS})
 _NOT_CONNECTED = {
     Cause.REFUSED: Sign.REFUSED,
     Cause.SILENT: Sign.SILENT,
@@ -74,7 +76,9 @@ def sign_of_transaction(
     ):
         return Sign.LOCKED_OUT
     failure = machine.failure
-    if failure is None or (may_be_stale and not machine.answered and failure.cause in _BROKEN):
+    if failure is None or failure.whose is Whose.US:
+        return None
+    if may_be_stale and not machine.answered and failure.cause in _HUNG_UP:
         return None
     return Sign.BROKEN_OFF if failure.cause in _BROKEN else None
 

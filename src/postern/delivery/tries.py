@@ -8,7 +8,7 @@ from postern.delivery.job import Job
 from postern.journal.record import AttemptRecord
 from postern.mail.outcome import Cause, Deferred
 from postern.mail.paths import Sign
-from postern.mail.route import ANY_TLS, Way
+from postern.mail.route import TlsPolicy, Way
 from postern.mail.smtp.client_outcomes import own_words
 
 
@@ -22,9 +22,10 @@ class Failure:
 
     @property
     def may_go_in_clear(self) -> bool:
-        """TLS was all that failed, nobody asked for it, and no password would go along."""
+        """TLS was all that failed, nobody demands it, and no password would go along."""
         is_tls = self.sign is not None and self.sign.is_tls
-        return is_tls and self.way.target.tls == ANY_TLS and self.way.egress.username is None
+        is_demanded = self.way.target.tls.policy is not TlsPolicy.OPPORTUNISTIC
+        return is_tls and not is_demanded and self.way.egress.username is None
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ MX = "mx.tea.example"
 
 def seen(sign: Sign, at: float, seconds: float = 0.1, **more: object) -> Observation:
     plain = Observation(PATH, "tea.example", MX, sign, at, seconds)
-    return replace(plain, **more)  # type: ignore[arg-type]
+    return replace(plain, **more)  # type: ignore[arg-type]  # by name
 
 
 def weigh(*observations: Observation, state: PathState | None = None) -> PathState | None:
@@ -56,6 +56,7 @@ R, A, B = Sign.REFUSED, Sign.ANSWERED, Sign.BUSY
         ((Sign.TLS_BROKEN, Sign.TLS_BROKEN, B), "blocked"),
         ((Sign.THROTTLED, Sign.THROTTLED, Sign.THROTTLED), "degraded"),
         ((R, R, Sign.BROKEN_OFF), "blocked"),
+        ((Sign.UNTRUSTED, Sign.UNTRUSTED, Sign.TLS_MISSING), "degraded"),
     ],
     ids=lambda value: "+".join(sign.value for sign in value) if isinstance(value, tuple) else None,
 )
