@@ -122,7 +122,7 @@ class Steering:
     def _is_well(self, relay: str) -> bool:
         return self.controller.is_well(relay)
 
-    def begin(self, queue: GroupNews | None = None) -> None:
+    def begin(self, queue: GroupNews) -> None:
         """Read what stands; from now on ``queue`` hears of groups."""
         self._news.queue = queue
         self.paths.begin()

@@ -152,6 +152,7 @@ class Worker:
             self._site.database, ChangeWatch(data_dir / FILE_NAME), setup.number, self._queue,
             self._spool, self._clock,
         )  # fmt: skip
+        self._directory.on_change(self._commands.suspending.refresh)
         self._holding = Holding(
             config, self._site.database, self._spool, self._queue, self._directory,
             self._numbers, self._clock,
@@ -229,7 +230,7 @@ class Worker:
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload, reception)
-        self._steering.begin()
+        self._steering.begin(self._queue)
         self._steering.serve(self._outward.ways_out)
         self._queue.start(await self._spool.open())
         listeners = listener_settings(self._config)

@@ -16,6 +16,7 @@ class Kind(Enum):
     RESOLVER = "resolver"
     ROUTE = "route"
     FREEZE = "freeze"
+    SUSPENSION = "suspension"
 
 
 class Standing(Enum):
