@@ -190,6 +190,24 @@ def test_a_route_stands_beside_its_group(
     assert shown["groups"][0]["route"] == "relay route R1 via us1, until 5 Jun"
 
 
+def test_an_address_that_another_group_has_too_is_bad_in_both(
+    capsys: pytest.CaptureFixture[str], site: File
+) -> None:
+    store = PathStore.open(site, "test")
+    blocked = state("192.0.2.26", PathCondition.BLOCKED, Sign.SILENT, at(NINE))
+    both = met("google", "tea.example", ips=HOSTS)
+    both += met("own.example", "own.example", ips={"192.0.2.26": "mx.own.example"})
+    store.write(Written([blocked], both))
+    store.close()
+    code, out = run(capsys, "--bad")
+    assert code == 2
+    assert [line.split()[0] for line in out.splitlines() if line and line[0].islower()] == [
+        "own.example",
+        "google",
+    ]
+    assert "mx.own.example" in out
+
+
 def test_before_any_mail_there_is_nothing_to_tell(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys) == (0, "No mail went out yet.\n")
     assert run(capsys, "--json") == (0, '{"schema": 1, "groups": []}\n')

@@ -16,8 +16,9 @@ from tests.peers.process import free_port
 
 from postern.delivery.job import JobResult
 from postern.delivery.smtp import SmtpDelivery
+from postern.mail.hops import relays_of
 from postern.mail.outcome import Cause, Deferred, Delivered, Refused
-from postern.mail.route import Egress, Target, TlsPolicy
+from postern.mail.route import Egress, Target, TlsPolicy, Way
 from postern.runtime.clock import FakeClock, SystemClock
 
 
@@ -598,3 +599,19 @@ async def test_closing_does_not_wait_longer_than_its_grace() -> None:
         await until(lambda: "DATA" in server.verbs())
         await smtp.close(0.05)
         assert cause(await sending) is Cause.LOCAL
+
+
+async def test_mail_through_a_relay_is_marked_and_its_record_says_why() -> None:
+    key = b"k" * 32
+    us1 = Egress("us1", hop_key=key)
+    async with peer(Script()) as server, delivery() as smtp:
+        way = Way(us1, server.target, group="relay:us1", reason="relayed: google is blocked")
+        direct = route(server.target)
+        through = await smtp.deliver((way,), job())
+        await smtp.deliver(direct, job())
+    marked, plain = server.messages
+    assert plain == BODY
+    field, _, rest = marked.partition(b"\r\n")
+    assert rest == BODY
+    assert relays_of([field.partition(b":")[2]], key) == ("us1",)
+    assert through.attempts[0].reason == "relayed: google is blocked"

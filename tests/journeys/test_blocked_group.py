@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pytest
 from tests.journeys.clients import submit
-from tests.journeys.told import Conversation, wait_state
+from tests.journeys.told import Conversation, wait_state, wait_told
 from tests.peers.certificates import Authority
 from tests.peers.dns import NsdServer
 from tests.peers.postern_server import Listening, PosternServer, PosternSettings, postern
@@ -310,8 +310,8 @@ def test_a_relay_that_locks_us_out_loses_nothing_and_is_told_of(
 ) -> None:
     with world_of(authority, others, password="wrong") as world:
         code = submit(world.desk.port("submission"), ALICE, "own secret", ["zoe@far.test"])
-        told = wait_state(world.desk, code, zoe="waiting")
-        assert any("535" in attempt.reply for attempt in told.attempts)
+        wait_told(world.desk, code, lambda told: any("535" in a.reply for a in told.attempts))
+        wait_state(world.desk, code, zoe="waiting")
         assert world.desk.messages(ALICE) == [], "nothing bounced"
         wait_until(lambda: "login ref." in world.desk.cli("paths", codes=(0, 1, 2)), "told of it")
         text = world.desk.cli("doctor", codes=(0, 1, 2, 3))

@@ -16,7 +16,7 @@ from postern.mail.envelope import Sender, TlsWish
 from postern.mail.outcome import Cause, Deferred, Refused
 from postern.mail.route import LmtpRoute, MaildirRoute, Route, SmtpRoute, Way
 from postern.queue.courier import JUNK_FIELD, RELEASED_FIELD, Courier
-from postern.queue.groups import Work
+from postern.queue.group import Work
 from postern.queue.ways import Ways
 from postern.routing.chooser import MailClass, MessageFacts
 from postern.runtime.clock import FakeClock

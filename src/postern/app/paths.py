@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from postern.delivery.probe import WayProbe
+from postern.routing.machine import Machine
 from postern.routing.paths.board import Board
 from postern.routing.paths.census import Census
 from postern.routing.paths.keeper import PathKeeper
@@ -31,11 +32,14 @@ class Paths:
         """Learn what is on file, and what other workers write from now on."""
         self.keeper.start(self.board.learn)
 
-    def serve(self, probe: WayProbe, routing: RoutingSettings, settings: ProbeSettings) -> None:
+    def serve(
+        self, probe: WayProbe, routing: RoutingSettings, settings: ProbeSettings, machine: Machine
+    ) -> None:
         """Test as this configuration wants it, from now on."""
         prober = self._prober
         prober.settings = settings
         prober.probe = probe.probe
+        prober.has_ipv6 = machine.has_ipv6
         prober.egress_of = lambda name: (
             None if (found := routing.egress(name)) is None else found.as_egress()
         )

@@ -55,6 +55,7 @@ class WaysOut:
     mandates: Mandates
     chooser: Chooser
     probe: WayProbe
+    machine: Machine
 
     async def close(self) -> None:
         """Ask and test no more."""
@@ -121,7 +122,7 @@ class Steering:
     def _is_well(self, relay: str) -> bool:
         return self.controller.is_well(relay)
 
-    def begin(self, queue: GroupNews | None = None) -> None:
+    def begin(self, queue: GroupNews) -> None:
         """Read what stands; from now on ``queue`` hears of groups."""
         self._news.queue = queue
         self.paths.begin()
@@ -151,11 +152,11 @@ class Steering:
             routing, board, self.table, relays, mandates, controller, self.refresh, fits
         )
         probing, control = probe_settings(config, workers), control_settings(config)
-        return WaysOut(routing, probing, control, router, relays, mandates, chooser, probe)
+        return WaysOut(routing, probing, control, router, relays, mandates, chooser, probe, machine)
 
     def serve(self, ways: WaysOut) -> None:
         """Steer as this configuration wants it, from now on. On the running loop."""
-        self.paths.serve(ways.probe, ways.routing, ways.probing)
+        self.paths.serve(ways.probe, ways.routing, ways.probing, ways.machine)
         self._egresses = tuple(one.name for one in ways.routing.direct_egresses)
         self.table.default = ways.control.policy
         self.controller.serve(ways.relays, self._egresses, ways.control.knobs)

@@ -12,6 +12,7 @@ import uvloop
 from postern.app.acquaintances import Acquaintances
 from postern.app.forwarding import Forwarding
 from postern.app.holding import Holding
+from postern.app.housekeeping import keep_reserving, keep_sweeping
 from postern.app.judging import Judging
 from postern.app.outward import Outward, outward, real_ports
 from postern.app.rationing import Rationing
@@ -39,7 +40,6 @@ from postern.directory.signers import Signers
 from postern.directory.store.dkim import DkimStore
 from postern.directory.store.site import FILE_NAME, SiteStore
 from postern.directory.trace import TraceCounter
-from postern.journal.retention import sweep
 from postern.journal.store.writer import JournalWriter
 from postern.mail.tracecode import TraceCodes
 from postern.policy.greylist.keeper import GreylistKeeper
@@ -67,8 +67,6 @@ from postern.spool.spool import Spool
 
 log = structlog.get_logger("postern.worker")
 
-RETENTION_S = 3600.0
-RESERVE_CHECK_S = 0.2
 CERTIFICATE_CHECK_S = 60.0
 BLOCKLIST_CHECK_S = 60.0
 DKIM_KEYS_S = 30.0
@@ -158,6 +156,7 @@ class Worker:
             self._site.database, ChangeWatch(data_dir / FILE_NAME), setup.number, self._queue,
             self._spool, self._clock,
         )  # fmt: skip
+        self._directory.on_change(self._commands.suspending.refresh)
         self._holding = Holding(
             config, self._site.database, self._spool, self._queue, self._directory,
             self._numbers, self._clock,
@@ -236,7 +235,7 @@ class Worker:
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload, reception)
-        self._steering.begin()
+        self._steering.begin(self._queue)
         self._steering.serve(self._outward.ways_out)
         self._queue.start(await self._spool.open())
         listeners = listener_settings(self._config)
@@ -253,7 +252,7 @@ class Worker:
         jobs: dict[str, Job] = {
             "status": status.keep_writing,
             "commands": self._commands.keep_polling,
-            "trace numbers": self._keep_reserving,
+            "trace numbers": lambda: keep_reserving(self._counter),
             "certificates": lambda: self._keep_looking_at_certificates(reception),
             "block lists": self._keep_testing_blocklists,
             "uses": self._keep_counting_uses,
@@ -263,23 +262,14 @@ class Worker:
             **self._steering.jobs,
         }
         if self._setup.number == 0:
-            jobs["journal"] = self._keep_sweeping
+            folder, settings = self._config.data_dir / "journal", self._journal_settings
+            jobs["journal"] = lambda: keep_sweeping(folder, settings, self._clock)
             jobs["tests of TLS"] = lambda: self._tls.keep_testing(self._steering.paths.board)
             jobs["DKIM keys"] = self._keep_looking_for_keys
             jobs["policies"] = lambda: keep_fresh(lambda: self._outward.policies)
             jobs["notices of what is held"] = self._holding.keep_writing
         for name, job in jobs.items():
             self._jobs.begin(name, job)
-
-    async def _keep_reserving(self) -> None:
-        """Trace numbers are reserved before they run out, so that no client waits for the disk."""
-        while True:
-            await asyncio.sleep(RESERVE_CHECK_S)
-            if self._counter.runs_low:
-                try:
-                    await asyncio.to_thread(self._counter.reserve_ahead)
-                except Exception:
-                    log.exception("worker.no_numbers")
 
     async def _keep_testing_blocklists(self) -> None:
         """A list that is not well is not asked, and asked again when it has recovered."""
@@ -312,16 +302,6 @@ class Worker:
         zones = self._outward.resolver.take_forward_uses()
         uses = {**zones, **self._steering.table.take_uses(), **self._tls.take_uses()}
         await self._judging.write_uses(self._rules, uses)
-
-    async def _keep_sweeping(self) -> None:
-        """Day files that are too old, or too many, go."""
-        folder = self._config.data_dir / "journal"
-        while True:
-            try:
-                await asyncio.to_thread(sweep, folder, self._clock.now(), self._journal_settings)
-            except Exception:
-                log.exception("worker.retention")
-            await asyncio.sleep(RETENTION_S)
 
     def _reload(self, reception: Reception) -> None:
         """Take up the configuration for all that begins from now on; mistakes change nothing."""

@@ -23,7 +23,7 @@ from postern.config.load import load
 from postern.config.settings import Config
 from postern.diagnosis.store import Unencrypted, read_unencrypted
 from postern.mail.paths import Sign
-from postern.routing.paths.health import GOOD_TO_HEAL, PathCondition, is_failure
+from postern.routing.paths.health import GOOD_TO_HEAL, PathCondition, is_good
 from postern.routing.paths.overview import AddressLine, GroupLine, RouteText, look
 from postern.routing.paths.store.schema import FILE_NAME
 from postern.routing.paths.store.view import PathView
@@ -42,7 +42,6 @@ SHOWN_ADDRESSES = 20
 """Of one group; of a provider's hosts each customer may have some of its own."""
 
 _WORDS = {
-    Sign.ANSWERED: "ok",
     Sign.REFUSED: "refused",
     Sign.SILENT: "no ans.",
     Sign.RESET: "reset",
@@ -55,7 +54,6 @@ _WORDS = {
     Sign.BUSY: "busy",
     Sign.UNWELCOME: "unwelcome",
     Sign.THROTTLED: "throttled",
-    Sign.GREYLISTED: "greylist",
     Sign.SLOW: "slow",
     Sign.BROKEN_OFF: "cut off",
     Sign.LOCKED_OUT: "login ref.",
@@ -261,12 +259,10 @@ def _cell(line: AddressLine) -> str:
     state = line.state
     if state is None:
         return "ok"
-    if state.condition is PathCondition.PROBING and not is_failure(state.last_sign):
-        return f"ok {state.good}/{GOOD_TO_HEAL}"
-    word = _WORDS[state.last_sign]
-    if state.last_sign is Sign.ANSWERED:
-        return f"{word} again"
-    return word
+    if not is_good(state.last_sign):
+        return _WORDS[state.last_sign]
+    is_probing = state.condition is PathCondition.PROBING
+    return f"ok {state.good}/{GOOD_TO_HEAL}" if is_probing else "ok again"
 
 
 def _summary(line: GroupLine, addresses: int) -> str:

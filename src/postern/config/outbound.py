@@ -100,10 +100,6 @@ class Paths(Struct, frozen=True, forbid_unknown_fields=True):
     canaries: Annotated[
         Count, Meta(description="of these, good ones in a row before the relay is taken back")
     ] = 3
-    drain_per_min: Annotated[
-        Count,
-        Meta(description="waiting mail of one group that goes in a minute once it has a way"),
-    ] = 60
     route_days: Annotated[
         Count,
         Meta(description="days that a route of Postern's own holds; made anew if need be"),

@@ -114,10 +114,7 @@ class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
     ] = ""
     providers: Annotated[
         Path | None,
-        Meta(
-            description="TOML file of hosted mail providers by the names of their MX hosts; its"
-            " tables add to those that ship, or take their place (`docs/paths.md`)"
-        ),
+        Meta(description="TOML file of hosted mail providers, on top of ours (`docs/paths.md`)"),
     ] = None
     port: Annotated[Port, Meta(description="port of MX hosts; others than 25 for laboratories")] = (
         25
@@ -154,7 +151,15 @@ class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
     final_dot_timeout_s: Annotated[
         Seconds, Meta(description="for the reply after the message (RFC 5321 §4.5.3.2.6)")
     ] = 600.0
-    slots: Annotated[Count, Meta(description="connections out at a time, in all")] = 200
+    slots: Annotated[Count, Meta(description="sessions out at a time, slow ones apart")] = 200
+    slow_slots: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="sessions at a time that take longer than 15 s, or are of groups that did"
+            " before; 0: as many as `slots`",
+        ),
+    ] = 0
     group_share: Annotated[
         Fraction, Meta(description="most of the slots that one MX group may hold")
     ] = 0.25
@@ -175,6 +180,12 @@ class Queue(Struct, frozen=True, forbid_unknown_fields=True):
     blocked_delay_notice_s: Annotated[
         Seconds, Meta(description="the same when nothing reaches the whole MX group")
     ] = 3600.0
+    drain_per_min: Annotated[
+        Seconds, Meta(description="messages that go a minute at first when a group answers again")
+    ] = 60.0
+    throttles: Annotated[
+        Path | None, Meta(description="file of replies that suspend a group; see docs/queue.md")
+    ] = None
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):

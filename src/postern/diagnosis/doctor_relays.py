@@ -19,8 +19,8 @@ def examine_relays(site: Site, now: Instant) -> Iterator[Result]:
     if (site.data_dir / FILE_NAME).exists():
         view = PathView.open(site.data_dir)
         try:
-            for relay in site.relays:
-                states += view.states(RELAY_GROUP + relay)
+            groups = {RELAY_GROUP + relay for relay in site.relays}
+            states = [state for state in view.states() if state.group in groups]
         finally:
             view.close()
     yield from judge_relays(site.relays, states, now)

@@ -17,6 +17,7 @@ class Kind(Enum):
     ROUTE = "route"
     TLS = "tls"
     FREEZE = "freeze"
+    SUSPENSION = "suspension"
 
 
 class Standing(Enum):

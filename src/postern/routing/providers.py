@@ -22,6 +22,7 @@ _RESERVED = frozenset({"local"})
 ANY = "*"
 
 Key = tuple[str | int, ...]
+Labels = tuple[str, ...]
 Names = Mapping[str, tuple[str, ...]]
 """A provider's host names by its own name."""
 
@@ -42,11 +43,11 @@ class Providers:
 
     def __init__(self, names: Names) -> None:
         self.names = names
-        self._by_end: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+        self._by_end: dict[Labels, list[tuple[Labels, str]]] = {}
         for provider, hosts in names.items():
             for host in hosts:
                 labels = tuple(host.split("."))
-                self._by_end.setdefault(labels[-1], []).append((labels, provider))
+                self._by_end.setdefault(labels[-2:], []).append((labels, provider))
         for listed in self._by_end.values():
             # The longest first; among equals one without a star.
             listed.sort(key=lambda entry: (-len(entry[0]), ANY in entry[0], entry))
@@ -68,7 +69,7 @@ class Providers:
         if not _HOST.fullmatch(host):
             return None
         labels = tuple(host.split("."))
-        for listed, provider in self._by_end.get(labels[-1], ()):
+        for listed, provider in self._by_end.get(labels[-2:], ()):
             end = labels[-len(listed) :]
             if len(end) == len(listed) and all(map(_fits, listed, end)):
                 return provider

@@ -73,6 +73,40 @@ def test_a_group_is_the_states_of_its_paths(it: Fixture) -> None:
     assert set(it.board.groups()) == {"tea.example", "other.example"}
 
 
+def test_a_server_that_always_greets_late_is_not_taken_for_a_silent_one(it: Fixture) -> None:
+    def see(sign: Sign, seconds: float, *, is_final: bool = True) -> None:
+        now = it.clock.now()
+        it.board.saw(Observation(ONE, "g", "mx", sign, now, seconds, is_final=is_final))
+        it.clock.advance(5)
+
+    see(Sign.ANSWERED, 6.0)
+    for _ in range(10):
+        see(Sign.SILENT, 3.0, is_final=False)
+        see(Sign.ANSWERED, 6.0)
+    assert it.kept == []
+    see(Sign.SILENT, 20.0)
+    assert it.condition() is PathCondition.DEGRADED
+    see(Sign.ANSWERED, 0.1)
+    see(Sign.ANSWERED, 0.1)
+    assert it.condition() is None
+    see(Sign.SILENT, 3.0, is_final=False)
+    assert it.condition() is PathCondition.DEGRADED
+
+
+def test_an_address_that_two_groups_have_is_known_in_both(it: Fixture) -> None:
+    it.see(Sign.REFUSED, group="google")
+    it.see(Sign.REFUSED, group="own-name.example")
+    it.see(Sign.REFUSED, group="google")
+    assert [state.path for state in it.board.of_group("google")] == [ONE]
+    assert it.board.of_group("own-name.example") == it.board.of_group("google")
+    assert it.kept[-1].group == "google"
+    it.told.clear()
+    for _ in range(3):
+        it.see(Sign.ANSWERED, group="google")
+    assert set(it.told) == {"google", "own-name.example"}
+    assert list(it.board.groups()) == []
+
+
 def test_an_answer_in_clear_heals_what_the_network_did_to_the_encrypted_path(it: Fixture) -> None:
     in_clear = replace(ONE, encrypted=False)
     for sign in (Sign.SILENT, Sign.SILENT):
@@ -89,6 +123,16 @@ def test_an_answer_in_clear_heals_nothing_that_tls_did(it: Fixture) -> None:
     for _ in range(3):
         it.see(Sign.ANSWERED, in_clear)
     assert it.condition() is PathCondition.BLOCKED
+
+
+def test_a_path_that_mail_asks_for_is_not_forgotten(it: Fixture) -> None:
+    for sign in (Sign.REFUSED, Sign.REFUSED):
+        it.see(sign)
+    for _ in range(10):
+        it.clock.advance(86_400)
+        assert it.board.is_last(ONE)
+    it.clock.advance(8 * 86_400)
+    assert not it.board.is_last(ONE)
 
 
 def test_who_lost_a_race_is_last_for_a_minute(it: Fixture) -> None:

@@ -56,6 +56,7 @@ R, A, B = Sign.REFUSED, Sign.ANSWERED, Sign.BUSY
         ((Sign.TLS_BROKEN, Sign.TLS_BROKEN, B), "blocked"),
         ((Sign.THROTTLED, Sign.THROTTLED, Sign.THROTTLED), "degraded"),
         ((R, R, Sign.BROKEN_OFF), "blocked"),
+        ((Sign.UNTRUSTED, Sign.UNTRUSTED, Sign.TLS_MISSING), "degraded"),
     ],
     ids=lambda value: "+".join(sign.value for sign in value) if isinstance(value, tuple) else None,
 )

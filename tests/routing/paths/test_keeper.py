@@ -143,6 +143,18 @@ async def test_a_file_that_is_damaged_while_in_use_is_set_aside_too(
         )
 
 
+async def test_what_cannot_be_written_at_all_is_dropped_and_the_rest_goes_on(
+    tmp_path: File,
+) -> None:
+    async with worker(tmp_path) as one, worker(tmp_path) as other:
+        one.block(TWO, group="half\ud800.example")  # no octets can say this
+        await until(lambda: not one.keeper._states and one.keeper._inbox.empty())
+        one.block()
+        await until(lambda: other.condition() is PathCondition.BLOCKED)
+        assert one.condition(TWO) is PathCondition.BLOCKED
+        assert other.condition(TWO) is None
+
+
 async def test_where_nothing_can_be_written_the_worker_knows_what_it_saw(
     tmp_path: File, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -160,7 +172,8 @@ async def test_a_path_is_granted_to_one_prober_until_its_time(tmp_path: File) ->
         assert await one.keeper.claim({ONE: clock.now() + 60}) == frozenset({ONE})
         assert await other.keeper.claim(until_then) == frozenset({TWO})
         clock.advance(59)
-        assert await one.keeper.claim({ONE: clock.now() + 60}) == frozenset()
+        assert await other.keeper.claim({ONE: clock.now() + 60}) == frozenset()
+        assert await other.keeper.claim({TWO: clock.now() + 60}) == frozenset({TWO})
         clock.advance(1)
         assert await other.keeper.claim({ONE: clock.now() + 60}) == frozenset({ONE})
         assert await one.keeper.claim({ONE: clock.now() + 60}) == frozenset()
@@ -182,5 +195,5 @@ async def test_stopping_writes_what_was_told_last(tmp_path: File) -> None:
     async with worker(tmp_path) as one:
         one.block()
     view = PathView.open(tmp_path)
-    assert [state.condition for state in view.states("tea.example")] == [PathCondition.BLOCKED]
+    assert [state.condition for state in view.states()] == [PathCondition.BLOCKED]
     view.close()

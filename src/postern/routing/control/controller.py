@@ -128,7 +128,11 @@ class Controller:
     def may_relay(self, group: str) -> bool:
         """Whether a relay may be taken without a person's word: none has just withdrawn one."""
         standing = self._standings.of(group)
-        return standing is None or self._clock.now() >= standing.quiet_until
+        if standing is None:
+            return True
+        # Asked where no route holds: one that was engaged has just been ended, and by whom is seen
+        # in a moment.
+        return not standing.state.is_relayed and self._clock.now() >= standing.quiet_until
 
     def takes_canary(self, group: str) -> bool:
         """Whether this attempt tries the direct path; at most one at a time, in all workers."""

@@ -10,17 +10,24 @@ from dataclasses import replace
 
 import structlog
 
-from postern.mail.paths import Observation, Path
+from postern.mail.paths import Observation, Path, Sign
 from postern.routing.paths import health
 from postern.routing.paths.health import PathCondition, PathState
 from postern.runtime.clock import Clock, Instant
 
 log = structlog.get_logger("postern.routing")
 
+Place = tuple[str, str, int]
+"""Egress, address and port: what the encrypted path and that in clear have in common."""
+
 MAX_STATES = 20_000
 """Paths of which something bad is known; those seen longest ago go first."""
 MAX_GOOD = 50_000
 """Paths whose last good answer is remembered, in case they turn bad."""
+MAX_GROUPS = 8
+"""Groups that one path is known in."""
+SLOW_S = 2.5
+"""An answer that took longer may take longer than attempts wait for it, and is one all the same."""
 NOTE_S = 60.0
 """How often a state that only grows older is handed on."""
 
@@ -41,8 +48,11 @@ class Board:
         self._clock = clock
         self._keep = keep
         self._states: dict[Path, PathState] = {}
+        self._places: dict[Place, int] = {}  # how many states each address and egress has
         self._groups: dict[str, dict[Path, None]] = {}
+        self._groups_of: dict[Path, tuple[str, ...]] = {}
         self._good: dict[Path, Instant] = {}
+        self._slow: dict[Path, float] = {}
         self._kept_at: dict[Path, Instant] = {}
         self._listeners: list[Callable[[str], None]] = []
 
@@ -53,13 +63,19 @@ class Board:
         path = observation.path
         if health.is_good(observation.sign):
             self._good[path] = observation.at
+            if observation.seconds >= SLOW_S:
+                self._slow[path] = observation.seconds
+            elif self._slow:
+                self._slow.pop(path, None)
             if len(self._good) > MAX_GOOD:
                 self._forget_good()
-            if not self._states:
+            if (path.egress, path.ip, path.port) not in self._places:
                 return
             self._weigh_sibling(observation)
             if path not in self._states:
                 return
+        elif self._slow and self._is_as_slow_as_ever(observation):
+            return
         self._weigh(observation)
 
     def lost(self, path: Path) -> None:
@@ -72,15 +88,13 @@ class Board:
     def needed(self, group: str) -> None:
         """Mail waits for the group, or takes a way round it: what is known of it is not forgotten.
 
-        Delivery's attempts say so by themselves.
+        Attempts, and whoever asks ``is_last``, say so by themselves.
         """
         now = self._clock.now()
         for path in tuple(self._groups.get(group, ())):
             state = self._current(path, now)
-            if state is not None and now - state.used_at >= NEEDED_S:
-                self._states[path] = state = replace(state, used_at=now)
-                if self._keep is not None:
-                    self._keep(state)
+            if state is not None:
+                self._use(state, now)
 
     def learn(self, states: Iterable[PathState]) -> None:
         """Take over what other workers know and we do not."""
@@ -88,9 +102,11 @@ class Board:
             known = self._states.get(state.path)
             if known is not None and known.seen_at > state.seen_at:
                 continue
-            now = self._clock.now()
-            self._set(state.path, health.as_of(state, now))
-            self._told(state.group)
+            if known is not None and known.used_at > state.used_at:
+                state = replace(state, used_at=known.used_at)  # noqa: PLW2901 - the two as one
+            groups = self._groups_of.get(state.path, ())
+            self._set(state.path, health.as_of(state, self._clock.now()))
+            self._told((*groups, state.group))
 
     # --- asked ------------------------------------------------------------------------------------
 
@@ -114,12 +130,18 @@ class Board:
         return [group for group in self._groups if group]
 
     def is_last(self, path: Path) -> bool:
-        """Whether the path goes behind the others of its group."""
+        """Whether the path goes behind the others of its group.
+
+        Whoever asks has mail for it, so what is known of it is not forgotten.
+        """
         if path not in self._states:
             return False
         now = self._clock.now()
         state = self._current(path, now)
-        return state is not None and health.is_last(state, now)
+        if state is None:
+            return False
+        self._use(state, now)
+        return health.is_last(state, now)
 
     def last_good_at(self, path: Path) -> Instant | None:
         """When it last answered well, as far as this worker knows."""
@@ -144,6 +166,21 @@ class Board:
 
     # --- within -----------------------------------------------------------------------------------
 
+    def _is_as_slow_as_ever(self, seen: Observation) -> bool:
+        """Silent so far, at an address that took its time to answer before.
+
+        Some servers greet after five seconds or more, to see who talks before: the next address is
+        begun beside them, and that is all.
+        """
+        usual_s = self._slow.get(seen.path, 0.0)
+        return seen.sign is Sign.SILENT and not seen.is_final and seen.seconds < 2 * usual_s
+
+    def _use(self, state: PathState, now: Instant) -> None:
+        if now - state.used_at >= NEEDED_S:
+            self._states[state.path] = state = replace(state, used_at=now)
+            if self._keep is not None:
+                self._keep(state)
+
     def _weigh_sibling(self, seen: Observation) -> None:
         """Who answers in clear is connected: that heals what the network did to the other mode."""
         sibling = replace(seen.path, encrypted=not seen.path.encrypted)
@@ -159,12 +196,16 @@ class Board:
         if after is not None and after.last_good_at is None:
             after = replace(after, last_good_at=self._good.get(path))
         self._put(path, before, after)
+        # Domains may have a provider's addresses under names of their own.
+        if after is not None:
+            self._join(path, seen.group)
 
     def _put(self, path: Path, before: PathState | None, after: PathState | None) -> None:
         """Keep the state, and hand it on when another worker would act on the difference."""
         known = after or before
         if known is None:
             return
+        groups = (*self._groups_of.get(path, ()), known.group)
         self._set(path, after)
         if after is None:
             after = _healed(known, self._clock.now())
@@ -173,7 +214,7 @@ class Board:
         self._kept_at[path] = after.seen_at
         if self._keep is not None:
             self._keep(after)
-        self._told(known.group)
+        self._told(groups)
 
     def _is_news(self, before: PathState, after: PathState) -> bool:
         return (
@@ -194,33 +235,54 @@ class Board:
             return None
         left = health.as_of(state, now)
         if left is None:
+            groups = self._groups_of.get(path, ())
             self._set(path, None)
-            self._told(state.group)
+            self._told(groups)
         return left
 
     def _set(self, path: Path, state: PathState | None) -> None:
         before = self._states.get(path)
-        if before is not None and (state is None or state.group != before.group):
-            paths = self._groups.get(before.group, {})
-            paths.pop(path, None)
-            if not paths:
-                self._groups.pop(before.group, None)
+        if (before is None) is not (state is None):
+            self._count(path, 1 if before is None else -1)
         if state is None:
             self._states.pop(path, None)
             self._kept_at.pop(path, None)
+            self._leave(path)
             return
         self._states[path] = state
-        self._groups.setdefault(state.group, {})[path] = None
+        self._join(path, state.group)
         if len(self._states) > MAX_STATES:
             self._forget_oldest()
 
-    def _told(self, group: str) -> None:
+    def _count(self, path: Path, change: int) -> None:
+        place = (path.egress, path.ip, path.port)
+        count = self._places.get(place, 0) + change
+        if count > 0:
+            self._places[place] = count
+        else:
+            self._places.pop(place, None)
+
+    def _join(self, path: Path, group: str) -> None:
+        groups = self._groups_of.get(path, ())
+        if group not in groups and len(groups) < MAX_GROUPS:
+            self._groups_of[path] = (*groups, group)
+            self._groups.setdefault(group, {})[path] = None
+
+    def _leave(self, path: Path) -> None:
+        for group in self._groups_of.pop(path, ()):
+            paths = self._groups[group]
+            paths.pop(path, None)
+            if not paths:
+                del self._groups[group]
+
+    def _told(self, groups: Iterable[str]) -> None:
         self.version += 1
-        for told in self._listeners:
-            try:
-                told(group)
-            except Exception:
-                log.exception("paths.listener_bug", group=group)
+        for group in dict.fromkeys(groups):
+            for told in self._listeners:
+                try:
+                    told(group)
+                except Exception:
+                    log.exception("paths.listener_bug", group=group)
 
     def _forget_oldest(self) -> None:
         oldest = sorted(self._states.values(), key=lambda state: state.seen_at)
@@ -231,6 +293,7 @@ class Board:
         oldest = sorted(self._good, key=self._good.__getitem__)
         for path in oldest[: MAX_GOOD // 2]:
             del self._good[path]
+            self._slow.pop(path, None)
 
 
 def _healed(state: PathState, now: Instant) -> PathState:

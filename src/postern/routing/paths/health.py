@@ -8,14 +8,14 @@ A path is
   bad was seen for ``DEGRADED_S``;
 - **blocked** after ``FAILURES_TO_BLOCK`` failures in a row: it is tried last. Time alone does not
   heal it: it is tested until it answers, and forgotten when no mail needed it for ``FORGET_S``;
-  Where no test can tell (a certificate that must be there, a relay's login) it is forgotten as if
-  it were degraded, and mail tries it again;
+  Where no test can tell (a relay's login) it is forgotten as if it were degraded, and mail tries
+  it again;
 - **probing** from the first answer of a blocked path until ``GOOD_TO_HEAL`` good ones in a row; one
   failure among them blocks it again, so that one that fails every second time is never healthy.
 
 A failure is evidence of the network or of TLS: no mail could have passed. What a server says
 (4xx and 5xx greetings, 421, greylisting) degrades a path at most, since it was the server who
-answered.
+answered; and so does what one domain demands of TLS in vain, since mail of others passes.
 
 Tries that overlap count as one: of twenty that were begun in the same second and failed, nobody
 learns more than of one; and who was silent for three seconds and then for twenty failed once.
@@ -54,7 +54,7 @@ class PathState:
 
     Args:
         path: whose.
-        group: the MX group it belongs to; empty where all that is known is a lost race.
+        group: the MX group that it was met in first; empty where all that is known is a lost race.
         host: the name its address was found under.
         condition: how well it does.
         since: when that began.
@@ -106,8 +106,9 @@ _WEIGHTS = {
     Sign.TLS_REFUSED: _Weight.FAILURE,
     Sign.TLS_STALLED: _Weight.FAILURE,
     Sign.TLS_BROKEN: _Weight.FAILURE,
-    Sign.TLS_MISSING: _Weight.FAILURE,
-    Sign.UNTRUSTED: _Weight.FAILURE,
+    # What one domain demands of TLS and does not get; mail of others passes there.
+    Sign.TLS_MISSING: _Weight.HESITANT,
+    Sign.UNTRUSTED: _Weight.HESITANT,
     Sign.LOCKED_OUT: _Weight.FAILURE,
     Sign.BUSY: _Weight.HESITANT,
     Sign.UNWELCOME: _Weight.HESITANT,
@@ -120,7 +121,7 @@ _STAYS_IN_ORDER = frozenset({Sign.THROTTLED})
 
 
 _SPOKEN = frozenset({Sign.BUSY, Sign.UNWELCOME, Sign.THROTTLED})
-_UNTESTABLE = frozenset({Sign.UNTRUSTED, Sign.TLS_MISSING, Sign.LOCKED_OUT})
+_UNTESTABLE = frozenset({Sign.LOCKED_OUT})
 _DOWN = frozenset({PathCondition.BLOCKED, PathCondition.PROBING})
 
 
@@ -230,7 +231,7 @@ def _after_good(state: PathState, seen: Observation) -> PathState | None:
     good = state.good + 1 if is_new else state.good
     known = replace(
         state,
-        group=seen.group,
+        group=state.group or seen.group,
         host=seen.host or state.host,
         last_sign=seen.sign,
         last_good_at=seen.at,
@@ -262,7 +263,7 @@ def _after_bad(state: PathState, seen: Observation, *, is_failure: bool) -> Path
         avoid_until = max(avoid_until, seen.at + LAST_S)
     return replace(
         state,
-        group=seen.group,
+        group=state.group or seen.group,
         host=seen.host or state.host,
         condition=condition,
         since=seen.at if condition is not state.condition else state.since,

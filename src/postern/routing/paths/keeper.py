@@ -39,7 +39,7 @@ GATHER_S = 0.05
 MAX_WAITING = 20_000
 """Changes on their way to the disk; more are dropped: a flood of news is news no more."""
 MAX_BATCH = 1000
-PATIENCE_S = 3.0
+PATIENCE_S = 1.0
 CLOSE_S = 2.0
 SWEEP_S = 3600.0
 TELL_S = 60.0
@@ -149,7 +149,10 @@ class PathKeeper:
                 self._tell(str(error))
                 self._renew(error)
             except Exception:
+                # What it stumbled over would make it stumble for ever, and keep nothing at all.
                 log.exception("paths.bug")
+                self._states.clear()
+                self._met.clear()
             finally:
                 self._call(_give, [(question, None) for question in questions])
         self._let_go()

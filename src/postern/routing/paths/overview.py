@@ -24,6 +24,10 @@ _WORST = (
 )
 
 
+Place = tuple[str, str, int]
+"""Egress, address and port."""
+
+
 @dataclass(frozen=True, slots=True)
 class AddressLine:
     """One address through one egress.
@@ -98,60 +102,73 @@ def look(
     if group is not None:
         group = view.group_of(group) or group
     states: dict[str, list[PathState]] = defaultdict(list)
-    for state in view.states(group):
+    at: dict[Place, list[PathState]] = defaultdict(list)
+    for state in view.states():
         left = health.as_of(state, now)
         if left is not None and left.condition is not PathCondition.HEALTHY and left.group:
             states[left.group].append(left)
+            at[_place(left.path)].append(left)
+    wanted = None if group is None else [group]
+    if group is None and only_bad and route_of is None:
+        # Those that are well are many, and none of them is asked for.
+        wanted = sorted({*states, *view.groups_at({ip for _, ip, _ in at})})
     addresses: dict[str, list[KnownAddress]] = defaultdict(list)
-    for one in view.addresses(None if group is None else [group]):
+    for one in view.addresses(wanted):
         addresses[one.group].append(one)
-    counts, tests = view.domain_counts(), view.next_tests()
+    counts, tests = view.domain_counts(wanted), view.next_tests()
+    names = {*addresses, *states} if group is None else {group} & {*addresses, *states}
     found = []
-    for name in {*addresses, *states}:
+    for name in names:
+        lines = _lines(addresses.get(name, ()), states.get(name, ()), at, tests)
         route = route_of(name) if route_of is not None else None
         domains = counts.get(name, 0)
-        is_bad = bool(states.get(name)) or route is not None
+        is_bad = route is not None or any(line.state is not None for line in lines)
         if only_bad and not is_bad:
             continue
         if is_bad or domains or group is not None or name.startswith(_WITHOUT_DOMAINS):
-            lines = _lines(addresses.get(name, ()), states.get(name, ()), tests)
             found.append(_group(name, domains, route, lines))
     return sorted(found, key=lambda line: (_WORST.index(line.condition), -line.domains, line.name))
 
 
 def _lines(
-    known: Iterable[KnownAddress], states: Iterable[PathState], tests: Mapping[Path, Instant]
+    known: Sequence[KnownAddress],
+    own: Iterable[PathState],
+    at: Mapping[Place, Sequence[PathState]],
+    tests: Mapping[Path, Instant],
 ) -> list[AddressLine]:
-    """A line for every address and egress; the encrypted path and that in clear are one."""
-    worst: dict[tuple[str, str, int], PathState] = {}
-    for state in states:
-        key = (state.path.egress, state.path.ip, state.path.port)
-        other = worst.get(key)
-        if other is None or _rank(state) < _rank(other):
-            worst[key] = state
-    lines = []
+    """A line for every address and egress; the encrypted path and that in clear are one.
+
+    An address that several groups have is as well, or not, in all of them.
+    """
+    lines, seen = [], set[Place]()
     for one in known:
-        bad = worst.pop((one.egress, one.ip, one.port), None)
-        lines.append(_line(one.host, one.ip, one.port, one.egress, one.place, bad, tests))
-    for state in worst.values():
-        path = state.path
-        lines.append(_line(state.host, path.ip, path.port, path.egress, 0, state, tests))
+        place = (one.egress, one.ip, one.port)
+        seen.add(place)
+        bad = min(at.get(place, ()), key=_rank, default=None)
+        lines.append(_line(one.host, place, one.place, bad, tests))
+    for place in dict.fromkeys(_place(state.path) for state in own):
+        if place not in seen:
+            bad = min(at[place], key=_rank)
+            lines.append(_line(bad.host, place, 0, bad, tests))
     return lines
 
 
 def _line(
     host: str,
-    ip: str,
-    port: int,
-    egress: str,
-    place: int,
+    place: Place,
+    order: int,
     state: PathState | None,
     tests: Mapping[Path, Instant],
 ) -> AddressLine:
+    egress, ip, port = place
     next_test_at = None
     if state is not None and state.condition in _DOWN:
         next_test_at = tests.get(state.path)
-    return AddressLine(host, ip, port, egress, place, state, next_test_at)
+    return AddressLine(host, ip, port, egress, order, state, next_test_at)
+
+
+def _place(path: Path) -> Place:
+    return path.egress, path.ip, path.port
 
 
 def _rank(state: PathState) -> tuple[int, bool]:

@@ -40,12 +40,8 @@ GROWTH = 0.25
 JITTER = 0.2
 FRESH_S = 10.0
 """An address of which something showed so lately is not tested beside others of its group."""
-LEASED = (1 - JITTER) / (1 + JITTER)
-"""Others leave a tested path alone for so much of the time until its next test, whose own time may
-be shorter by chance.
-"""
 BESIDE_S = 3.0
-"""The same of an address of which nothing is known yet."""
+"""How long others leave an address alone of which nothing is known yet."""
 TURN_S = 0.5
 MAX_DUE = 20_000
 
@@ -59,7 +55,7 @@ class Claims(Protocol):
 
 
 class Prober:
-    """For one worker; a reload changes ``settings``, ``probe`` and ``egress_of``.
+    """For one worker; a reload changes ``settings``, ``probe``, ``egress_of`` and ``has_ipv6``.
 
     Args:
         board: what is known, and where changes are told.
@@ -80,6 +76,7 @@ class Prober:
         self.settings = ProbeSettings()
         self.probe: Probe = _untested
         self.egress_of: Callable[[str], Egress | None] = Egress
+        self.has_ipv6 = True
         self._board = board
         self._census = census
         self._claims = claims
@@ -109,9 +106,11 @@ class Prober:
     async def turn(self) -> None:
         """Begin the tests that are due now, as many as the rate allows."""
         now = self._clock.monotonic()
-        due = sorted((at, path.ip, path) for path, at in self._due.items() if at <= now)
+        due = sorted(
+            (path for path, at in self._due.items() if at <= now), key=self._due.__getitem__
+        )
         wanted: dict[Path, Way] = {}
-        for _, _, path in due[: self._allowance(now)]:
+        for path in due[: self._allowance(now)]:
             way = self._way(path)
             if way is None:
                 self._forget(path)
@@ -121,8 +120,7 @@ class Prober:
             return
         wall = self._clock.now()
         wait_s = {path: self._wait_s(path) for path in wanted}
-        lease = {path: wall + wait_s[path] * LEASED for path in wanted}
-        granted = await self._claims.claim(lease)
+        granted = await self._claims.claim({path: wall + wait_s[path] for path in wanted})
         for path, way in wanted.items():
             self._beside.pop(path, None)
             self._due[path] = self._clock.monotonic() + wait_s[path]
@@ -165,7 +163,7 @@ class Prober:
             self._plan(state, now)
             is_from_mail = state.used_at == state.seen_at
             if is_from_mail and state.last_sign.is_network and wall - state.seen_at < FRESH_S:
-                self._test_others(state, now, wall)
+                self._test_others(group, state, now, wall)
 
     def _plan(self, state: PathState, now: float) -> None:
         path = state.path
@@ -174,12 +172,14 @@ class Prober:
         if path not in self._due or at < self._due[path]:
             self._schedule(path, at)
 
-    def _test_others(self, state: PathState, now: float, wall: Instant) -> None:
-        """The other addresses of its group, at once."""
-        for target in self._census.targets(state.group, state.path.egress):
+    def _test_others(self, group: str, state: PathState, now: float, wall: Instant) -> None:
+        """The other addresses of the group, at once."""
+        for target in self._census.targets(group, state.path.egress):
+            if ":" in target.ip and not self.has_ipv6:
+                continue  # it would not be reached from here, which says nothing of its group
             path = replace(state.path, ip=target.ip, port=target.port)
             if path != state.path and path not in self._due and not self._is_fresh(path, wall):
-                self._beside[path] = (state.group, target)
+                self._beside[path] = (group, target)
                 self._schedule(path, now)
 
     def _is_fresh(self, path: Path, wall: Instant) -> bool:
@@ -239,7 +239,7 @@ class Prober:
         rate = settings.per_minute / 60.0 / workers
         self._tokens = min(self._tokens + (now - self._refilled_at) * rate, float(most))
         self._refilled_at = now
-        return min(int(self._tokens), most - len(self._running))
+        return max(min(int(self._tokens), most - len(self._running)), 0)
 
     def _begin(self, path: Path, way: Way) -> None:
         self._tokens -= 1
@@ -247,6 +247,7 @@ class Prober:
         self._running[path] = task
 
     async def _test(self, path: Path, way: Way) -> None:
+        before = self._board.of(path)
         try:
             await self.probe(way)
         except Exception:
@@ -257,7 +258,10 @@ class Prober:
             if state is None or not _is_tested(state):
                 self._forget(path)
             else:
-                self._due[path] = self._clock.monotonic() + self._wait_s(path)
+                # What our own machine was to blame for tells nothing, and is no reason to hurry.
+                least_s = self.settings.first_retest_s if state is before else 0.0
+                wait_s = max(self._wait_s(path), least_s)
+                self._due[path] = self._clock.monotonic() + wait_s
 
 
 def _is_tested(state: PathState) -> bool:

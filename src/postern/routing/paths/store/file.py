@@ -19,6 +19,7 @@ from postern.routing.paths.store.schema import (
     probe_table,
     state_of,
     target_table,
+    turn_table,
 )
 from postern.runtime.clock import Instant
 from postern.runtime.database.spare import SpareFile
@@ -49,7 +50,7 @@ class Written:
 class Claim:
     """Who wants to probe, now; ``granted``: which paths are its own until ``until``.
 
-    ``until``: of each path, when it may be probed next, by whoever asks first then.
+    ``until``: of each path, when others may probe it, whoever asks first then.
     """
 
     until: Mapping[Path, Instant]
@@ -99,8 +100,8 @@ class PathStore:
         """Write it all down in one transaction."""
         with self._database.write() as connection:
             if what.states:
-                newest = connection.scalar(sa.select(sa.func.max(path_table.c.seq))) or 0
-                rows = [self._row(state, newest + 1) for state in what.states]
+                seq = connection.execute(_NEXT_TURN).scalar_one()
+                rows = [self._row(state, seq) for state in what.states]
                 connection.execute(_PUT_PATH, rows)
             domains = [
                 {"domain": met.domain, "mx_group": met.group, "met_at": met.at}
@@ -123,14 +124,24 @@ class PathStore:
         return [state_of(row) for row in rows if row.writer != self._writer]
 
     def claim(self, claims: Iterable[Claim]) -> None:
-        """Grant each what nobody else has claimed, in one transaction."""
+        """Grant each what nobody else has claimed, in one transaction.
+
+        Whose claim it is may test again at any time: what it found may ask for that.
+        """
         with self._database.write() as connection:
             for claim in claims:
                 claim.granted = frozenset(
                     path
                     for path, until in claim.until.items()
                     if connection.execute(
-                        _CLAIM, {**_key(path), "not_before": until, "now": claim.now}
+                        _CLAIM,
+                        {
+                            **_key(path),
+                            "not_before": until,
+                            "writer": self._writer,
+                            "now": claim.now,
+                            "me": self._writer,
+                        },
                     ).rowcount
                 )
 
@@ -177,6 +188,10 @@ class PathStore:
         }
 
 
+_FIRST_TURN = insert(turn_table).values(id=1, seq=1)
+_NEXT_TURN = _FIRST_TURN.on_conflict_do_update(
+    index_elements=["id"], set_={"seq": turn_table.c.seq + 1}
+).returning(turn_table.c.seq)
 _PUT_PATH = insert(path_table)
 _PUT_PATH = _PUT_PATH.on_conflict_do_update(
     index_elements=list(path_table.primary_key),
@@ -199,8 +214,14 @@ _PUT_TARGET = _PUT_TARGET.on_conflict_do_update(
 _CLAIM_NEW = insert(probe_table)
 _CLAIM = _CLAIM_NEW.on_conflict_do_update(
     index_elements=list(probe_table.primary_key),
-    set_={"not_before": _CLAIM_NEW.excluded.not_before},
-    where=probe_table.c.not_before <= sa.bindparam("now"),
+    set_={
+        "not_before": _CLAIM_NEW.excluded.not_before,
+        "writer": _CLAIM_NEW.excluded.writer,
+    },
+    where=sa.or_(
+        probe_table.c.not_before <= sa.bindparam("now"),
+        probe_table.c.writer == sa.bindparam("me"),
+    ),
 )
 
 

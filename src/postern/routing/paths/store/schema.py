@@ -38,6 +38,14 @@ path_table = sa.Table(
     sa.Index("path_group", "mx_group"),
 )
 
+turn_table = sa.Table(
+    "turn",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("seq", sa.Integer, nullable=False),
+)
+"""One row: how many transactions have written paths. It never goes back, whatever is deleted."""
+
 domain_table = sa.Table(
     "domain",
     metadata,
@@ -69,6 +77,7 @@ probe_table = sa.Table(
     sa.Column("port", sa.Integer, primary_key=True),
     sa.Column("encrypted", sa.Boolean, primary_key=True),
     sa.Column("not_before", sa.Double, nullable=False),
+    sa.Column("writer", sa.String(16), nullable=False),
 )
 
 

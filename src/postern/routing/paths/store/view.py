@@ -1,6 +1,6 @@
 """What is on file, for those who look on: commands, the console. No server need run."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path as File
 
@@ -21,6 +21,8 @@ from postern.routing.paths.store.schema import (
 from postern.runtime.clock import Instant
 from postern.runtime.database.spare import SpareFile
 
+MOST_BY_NAME = 500
+"""Names or addresses that are looked up one by one; of more, all are read."""
 MOVED_S = 2 * 86_400.0
 """Addresses are written down each day while they are met: those older than this are not."""
 
@@ -57,13 +59,18 @@ class PathView:
         """Close it."""
         self._file.close()
 
-    def states(self, group: str | None = None) -> list[PathState]:
-        """Of every path on file, or of one group's."""
-        query = sa.select(path_table)
-        if group is not None:
-            query = query.where(path_table.c.mx_group == group)
+    def states(self) -> list[PathState]:
+        """Of every path on file."""
         with self._database.read() as connection:
-            return [state_of(row) for row in connection.execute(query)]
+            return [state_of(row) for row in connection.execute(sa.select(path_table))]
+
+    def groups_at(self, ips: Collection[str]) -> set[str]:
+        """The groups that have one of these addresses."""
+        query = sa.select(target_table.c.mx_group, target_table.c.ip).distinct()
+        if len(ips) <= MOST_BY_NAME:
+            query = query.where(target_table.c.ip.in_(ips))
+        with self._database.read() as connection:
+            return {row.mx_group for row in connection.execute(query) if row.ip in ips}
 
     def addresses(self, groups: Sequence[str] | None = None) -> list[KnownAddress]:
         """The addresses of these groups, or of all, in the order they are tried.
@@ -83,7 +90,7 @@ class PathView:
             .where(columns.met_at >= newest.c.met_at - MOVED_S)
             .order_by(columns.mx_group, columns.place, columns.ip)
         )
-        if groups is not None:
+        if groups is not None and len(groups) <= MOST_BY_NAME:
             query = query.where(columns.mx_group.in_(groups))
         with self._database.read() as connection:
             return [
@@ -91,11 +98,13 @@ class PathView:
                 for row in connection.execute(query)
             ]
 
-    def domain_counts(self) -> dict[str, int]:
-        """How many domains each group has."""
+    def domain_counts(self, groups: Sequence[str] | None = None) -> dict[str, int]:
+        """How many domains each of these groups has, or each of all."""
         columns = domain_table.c
         count = sa.func.count().label("domains")
         query = sa.select(columns.mx_group, count).group_by(columns.mx_group)
+        if groups is not None and len(groups) <= MOST_BY_NAME:
+            query = query.where(columns.mx_group.in_(groups))
         with self._database.read() as connection:
             return {row.mx_group: row.domains for row in connection.execute(query)}
 
