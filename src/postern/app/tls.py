@@ -13,7 +13,7 @@ from postern.delivery.settings import DeliverySettings
 from postern.directory.model import Refused
 from postern.directory.reader import Directory
 from postern.journal.record import ChangeRecord
-from postern.mail.paths import Observation, Path, PathWatch, Watches
+from postern.mail.paths import Observation, Path
 from postern.mail.route import Way
 from postern.routing.settings import RoutingSettings
 from postern.routing.tls.demands import Demands
@@ -59,17 +59,19 @@ class _LastSeen:
 
 
 class TlsProbe:
-    """Tests as delivery makes them; what they show is the board's to know as well."""
+    """Tests as delivery makes them.
 
-    def __init__(self, settings: DeliverySettings, clock: Clock, board: PathWatch) -> None:
+    The board is not told: it tests what it knows to be bad itself, and knows its group.
+    """
+
+    def __init__(self, settings: DeliverySettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._board = board
 
     async def probe(self, way: Way) -> Observation | None:
         """What a test of this way shows at last."""
         last = _LastSeen()
-        probe = WayProbe(self._settings, self._clock, Watches(last, self._board))
+        probe = WayProbe(self._settings, self._clock, last)
         try:
             await probe.probe(way)
         finally:
@@ -182,10 +184,10 @@ class TlsKnowledge:
         await self.write_counts()
         await asyncio.to_thread(self.shelf.close)
 
-    async def keep_testing(self, board: PathWatch) -> None:
-        """Try TLS again at exempted addresses; ``board`` is told what shows."""
+    async def keep_testing(self) -> None:
+        """Try TLS again at exempted addresses."""
         while True:
-            probe = TlsProbe(delivery_settings(self._config), self._clock, board)
+            probe = TlsProbe(delivery_settings(self._config), self._clock)
             retest_s = self._config.tls_exemptions.retest_s
             await asyncio.sleep(min(retest_s * LOOK_SHARE, LOOK_MOST_S))
             retests = Retests(
