@@ -106,9 +106,9 @@ class Router:
         clock: for what is kept.
         machine: facts of this machine, see ``machine.this_machine``.
         chance: what shuffles equal hosts.
-        census: is told which domain is in which group.
         policies: what domains demand by MTA-STS; None: that is not asked.
         memory: which domains had DANE.
+        census: is told which domain is in which group.
         ours: what we ask of TLS for domains ourselves.
     """
 
@@ -120,9 +120,9 @@ class Router:
         clock: Clock,
         machine: Machine,
         chance: random.Random | None = None,
-        census: Census | None = None,
         policies: Policies | None = None,
         memory: DaneMemory | None = None,
+        census: Census | None = None,
         ours: DomainPolicies | None = None,
     ) -> None:
         self._places = places
