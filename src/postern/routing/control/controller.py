@@ -26,7 +26,7 @@ from postern.routing.paths.groups import Evidence, GroupState, Knobs, Remedy, St
 from postern.routing.paths.health import is_good
 from postern.routing.relays import Relay, Relays
 from postern.routing.routes.table import RouteTable
-from postern.runtime.clock import Clock
+from postern.runtime.clock import Clock, Instant
 
 log = structlog.get_logger("postern.routing")
 
@@ -104,6 +104,10 @@ class Controller:
     def lost(self, path: Path) -> None:
         """Another way answered first."""
         self._board.lost(path)
+
+    def answers(self, path: Path, since: Instant) -> bool:
+        """Whether it has answered anybody since then."""
+        return self._board.answers(path, since)
 
     def _weigh(self, seen: Observation) -> None:
         standing = self._standings.of(seen.group)
