@@ -205,3 +205,18 @@ def test_a_table_of_providers_that_is_not_there_is_told_at_the_setting(tmp_path:
     problem = only(tmp_path, '[delivery]\nproviders = "providers.toml"')
     assert problem.key == ("delivery", "providers")
     assert "cannot be read" in problem.text
+
+
+def test_only_the_first_resolver_s_word_on_dnssec_counts(tmp_path: Path) -> None:
+    one = '[[resolver]]\nname = "{name}"\nservers = ["192.0.2.53:53"]\ntrusted = true\n'
+    both = one.format(name="home") + one.format(name="abroad")
+    keys = [problem.key for problem in told(tmp_path, both, Severity.WARNING)]
+    assert ("resolver", 1, "trusted") in keys
+    assert ("resolver", 0, "trusted") not in keys
+
+
+def test_authorities_of_one_s_own_must_be_there(tmp_path: Path) -> None:
+    problem = only(tmp_path, '[delivery]\nca_file = "ca.pem"')
+    assert problem.key == ("delivery", "ca_file")
+    (tmp_path / "ca.pem").write_text("x")
+    assert not told(tmp_path, '[delivery]\nca_file = "ca.pem"')

@@ -136,9 +136,15 @@ class Peer:
         if act is not None:
             return await self.say(act, reader, writer)
         assert self.script.tls is not None
+        below = writer.transport
         try:
             await writer.start_tls(self.script.tls)
         except (ssl.SSLError, OSError):
+            return False
+        except AttributeError:
+            # Who connected hung up as the handshake ended: asyncio's writer trips over having no
+            # transport, now and when it goes.
+            writer._transport = below  # type: ignore[attr-defined]  # see above
             return False
         self.is_secure = True
         return True
@@ -213,14 +219,14 @@ def reset(writer: asyncio.StreamWriter) -> None:
 
 @asynccontextmanager
 async def peer(
-    script: Script | None = None, *, path: str = "", host: str = "127.0.0.1"
+    script: Script | None = None, *, path: str = "", host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[Peer]:
-    """Run one on a free loopback port, or on a unix socket."""
+    """Run one on a loopback port, free if none is given, or on a unix socket."""
     made = Peer(script or Script(), host=host)
     if path:
         server: asyncio.Server = await asyncio.start_unix_server(made.serve, path)
     else:
-        server = await asyncio.start_server(made.serve, host, 0)
+        server = await asyncio.start_server(made.serve, host, port)
         made.port = server.sockets[0].getsockname()[1]
     try:
         yield made

@@ -16,8 +16,8 @@ from tests.peers.process import free_port
 from postern.delivery.job import JobResult
 from postern.delivery.smtp import SmtpDelivery
 from postern.mail.outcome import Cause, Deferred, Delivered
+from postern.mail.paths import Observation, Sign
 from postern.mail.paths import Path as MailPath
-from postern.mail.paths import Sign
 from postern.mail.route import Egress, Target, TlsPolicy, Way
 from postern.runtime.clock import FakeClock
 
@@ -686,3 +686,27 @@ async def test_silent_address_is_given_up_by_the_same_clock() -> None:
         await on.pass_by(300)
         assert deferral(await sending).cause is Cause.SILENT
     assert on.watch.signs() == [(Sign.SILENT, False), (Sign.SILENT, True)]
+
+
+class Broken(Watch):
+    """Has an error of its own."""
+
+    def saw(self, observation: Observation) -> None:
+        if observation.sign is Sign.REFUSED:
+            raise RuntimeError("a bug")
+
+
+async def test_an_error_of_our_own_beside_the_first_way_ends_the_attempt() -> None:
+    clock = FakeClock()
+    async with peer(silent()) as quiet:
+        smtp = SmtpDelivery(settings(tick_s=0.01), clock, Broken())
+        sending = asyncio.ensure_future(smtp.deliver(direct(quiet.target, dead()), job()))
+        await until(lambda: quiet.connections == 1)
+        clock.advance(3)
+        await asyncio.sleep(0.05)
+        assert not sending.done()
+        clock.advance(300)  # the first, which is right, comes to its end
+        with pytest.raises(RuntimeError, match="a bug"):
+            await sending
+        await smtp.close(0.5)
+        assert smtp.open_connections == 0

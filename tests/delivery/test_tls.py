@@ -10,7 +10,8 @@ import pytest
 from tests.peers.process import answers, free_port, wait_until
 
 from postern.delivery.tls import TlsContexts
-from postern.mail.route import TlsPolicy
+from postern.mail.route import TlsDemand, TlsPolicy
+from postern.runtime.clock import SystemClock
 
 OLD = {
     "CBC": ("ECDHE-RSA-AES256-SHA384", "-tls1_2"),
@@ -57,11 +58,11 @@ def s_server(pair: tuple[Path, Path], cipher: str, version: str) -> Iterator[int
 
 async def shake_hands(port: int, policy: TlsPolicy, ca: Path) -> str:
     """The cipher agreed on; empty where none was."""
-    context = TlsContexts(ca).context(policy)
+    handshake = TlsContexts(SystemClock(), ca).handshake(TlsDemand(policy), "old.test")
     try:
         async with asyncio.timeout(20):
             _, writer = await asyncio.open_connection(
-                "127.0.0.1", port, ssl=context, server_hostname="old.test"
+                "127.0.0.1", port, ssl=handshake.context, server_hostname=handshake.server_name
             )
     except OSError:
         return ""
@@ -79,14 +80,15 @@ async def test_old_encryption_is_better_than_none_and_not_enough_to_verify(
     cipher, version = OLD[kind]
     with s_server(pair, cipher, version) as port:
         assert await shake_hands(port, TlsPolicy.OPPORTUNISTIC, pair[0]) == cipher
-        assert await shake_hands(port, TlsPolicy.VERIFY, pair[0]) == ""
+        for proving in (TlsPolicy.VERIFY, TlsPolicy.DANE):
+            assert await shake_hands(port, proving, pair[0]) == ""
 
 
 @pytest.mark.parametrize("kind", NEW)
 async def test_modern_encryption_serves_both(pair: tuple[Path, Path], kind: str) -> None:
     cipher, version = NEW[kind]
     with s_server(pair, cipher, version) as port:
-        for policy in (TlsPolicy.OPPORTUNISTIC, TlsPolicy.ENCRYPT, TlsPolicy.VERIFY):
+        for policy in set(TlsPolicy) - {TlsPolicy.NEVER}:
             assert await shake_hands(port, policy, pair[0])
 
 

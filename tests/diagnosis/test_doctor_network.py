@@ -16,6 +16,7 @@ from postern.diagnosis.doctor_network import (
     ask,
     examine_console,
     examine_ports,
+    judge_dane,
     judge_port,
     judge_resolver,
     system_servers,
@@ -78,6 +79,38 @@ def test_resolver_that_refuses_connections_is_told_so(transport: str) -> None:
         closed.bind(("127.0.0.1", 0))
         server = NamedServer("home", "127.0.0.1", closed.getsockname()[1], transport, 5.0)
         assert isinstance(ask(server, SystemClock()), str)
+
+
+@pytest.mark.parametrize(
+    ("host", "trusted", "reply", "grade", "words"),
+    [
+        ("127.0.0.1", None, Reply("NOERROR", 0.1, is_validated=True), Grade.OK, "validates"),
+        ("127.0.0.1", None, Reply("NOERROR", 0.1), Grade.WARNING, "does not validate"),
+        (
+            "192.0.2.53",
+            None,
+            Reply("NOERROR", 0.1, is_validated=True),
+            Grade.WARNING,
+            "not on this machine",
+        ),
+        ("192.0.2.53", True, Reply("NOERROR", 0.1, is_validated=True), Grade.OK, "validates"),
+        ("192.0.2.53", True, Reply("NOERROR", 0.1), Grade.WARNING, "does not validate"),
+        ("127.0.0.1", False, Reply("NOERROR", 0.1), Grade.OK, "as configured"),
+        ("127.0.0.1", None, Reply("REFUSED", 0.1), None, ""),
+        ("127.0.0.1", None, "no answer in 3 s", None, ""),
+    ],
+)
+def test_doctor_says_whether_dane_can_protect_mail(
+    host: str,
+    trusted: bool | None,  # noqa: FBT001 - parametrized
+    reply: Reply | str,
+    grade: Grade | None,
+    words: str,
+) -> None:
+    server = NamedServer("home", host, 53, "udp", 3.0, trusted)
+    results = list(judge_dane([(server, reply)]))
+    assert [result.grade for result in results] == ([] if grade is None else [grade])
+    assert all(words in result.what and "DANE" in result.what for result in results)
 
 
 def test_slow_resolver_is_a_warning() -> None:

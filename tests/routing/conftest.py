@@ -13,6 +13,7 @@ from postern.routing.machine import Machine
 from postern.routing.places import NotOurs, Place
 from postern.routing.router import Router
 from postern.routing.settings import RoutingSettings
+from postern.routing.tls.sts import Published
 from postern.runtime.clock import FakeClock
 from postern.runtime.resolver.fake import FakeResolver
 
@@ -29,6 +30,29 @@ class FakePlaces:
         return self.domains.get(address.domain, NotOurs())
 
 
+@dataclass
+class FakePolicies:
+    """What domains publish by MTA-STS."""
+
+    by_domain: dict[str, Published] = field(default_factory=dict)
+
+    async def of(self, domain: str) -> Published:
+        return self.by_domain.get(domain, Published(ttl_s=86_400))
+
+
+@dataclass
+class FakeMemory:
+    """Which domains had DANE."""
+
+    domains: set[str] = field(default_factory=set)
+
+    def saw_dane(self, domain: str) -> None:
+        self.domains.add(domain)
+
+    def had_dane(self, domain: str) -> bool:
+        return domain in self.domains
+
+
 class World:
     """A router, and the strings to pull behind it."""
 
@@ -39,6 +63,8 @@ class World:
         self.settings = RoutingSettings(hostname="mx.host.test")
         self.machine = Machine(has_ipv6=True, owns=lambda ip: ip == OUR_ADDRESS)
         self.chance = random.Random(4)
+        self.policies = FakePolicies()
+        self.dane = FakeMemory()
         self._router: Router | None = None
 
     def set(self, **changes: object) -> None:
@@ -50,7 +76,14 @@ class World:
     def router(self) -> Router:
         if self._router is None:
             self._router = Router(
-                self.places, self.dns, self.settings, self.clock, self.machine, self.chance
+                self.places,
+                self.dns,
+                self.settings,
+                self.clock,
+                self.machine,
+                self.chance,
+                self.policies,
+                self.dane,
             )
         return self._router
 

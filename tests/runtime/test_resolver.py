@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import dns.flags
@@ -57,6 +58,38 @@ def one_address(query: dns.message.Message) -> list[bytes]:
 
 def server_failure(query: dns.message.Message) -> list[bytes]:
     return [failing(query)]
+
+
+def vouching(query: dns.message.Message) -> list[bytes]:
+    """Says that DNSSEC vouches for its answer."""
+    response = dns.message.from_wire(answering(query, "192.0.2.1"))
+    response.flags |= dns.flags.AD
+    return [response.to_wire()]
+
+
+# --- whose word on DNSSEC counts ------------------------------------------------------------------
+
+
+async def test_our_own_resolver_is_believed_and_what_it_said_is_kept() -> None:
+    async with udp_server(vouching) as server:
+        under_test = resolver(home(server.address))
+        assert (await under_test.ask(TEA)).secure
+        kept = under_test.cached(TEA)
+        assert kept is not None
+        assert kept.secure
+
+
+async def test_a_resolver_that_is_not_trusted_is_not_believed() -> None:
+    async with udp_server(vouching) as server:
+        under_test = resolver(replace(home(server.address), trusted=False))
+        assert not (await under_test.ask(TEA)).secure
+
+
+async def test_another_resolver_than_home_is_never_believed() -> None:
+    async with udp_server(server_failure) as dead, udp_server(vouching) as server:
+        other = replace(abroad(server.address), trusted=True)
+        answer = await resolver(home(dead.address), other).ask(TEA)
+        assert (answer.resolver, answer.secure) == ("abroad", False)
 
 
 # --- the cache -----------------------------------------------------------------------------------

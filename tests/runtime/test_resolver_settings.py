@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,23 @@ def test_system_resolver_reads_resolv_conf_and_skips_what_it_cannot_read(tmp_pat
 
 def test_a_machine_without_resolv_conf_has_no_servers(tmp_path: Path) -> None:
     assert system_resolver(tmp_path / "missing").servers == ()
+
+
+@pytest.mark.parametrize(
+    ("servers", "trusted", "expected"),
+    [
+        (["127.0.0.53"], None, True),
+        (["127.0.0.1", "[::1]:5300"], None, True),
+        (["127.0.0.1", "192.0.2.53"], None, False),
+        (["192.0.2.53"], True, True),
+        (["127.0.0.1"], False, False),
+        ([], None, False),
+    ],
+)
+def test_only_a_resolver_on_this_machine_is_trusted_unasked(
+    servers: list[str],
+    trusted: bool | None,  # noqa: FBT001 - parametrized
+    expected: bool,  # noqa: FBT001 - parametrized
+) -> None:
+    settings = replace(ResolverSettings.parse("home", servers), trusted=trusted)
+    assert settings.is_trusted is expected

@@ -91,7 +91,7 @@ def test_a_backslash_in_a_name_is_no_escape() -> None:
 def test_addresses_come_with_the_lowest_ttl_and_the_ad_bit() -> None:
     query = asked()
     answer = read(query, response(query, "tea.test 77 A 192.0.2.1", flags=dns.flags.AD))
-    assert answer == Answer(query.question, Status.OK, ("192.0.2.1",), 77, authentic=True)
+    assert answer == Answer(query.question, Status.OK, ("192.0.2.1",), 77, secure=True)
 
 
 def test_text_of_each_type_is_as_promised() -> None:
@@ -122,6 +122,7 @@ def test_cname_chain_is_followed_and_its_lowest_ttl_counts() -> None:
     )
     answer = read(query, made)
     assert (answer.status, answer.records, answer.ttl_s) == (Status.OK, ("192.0.2.7",), 20)
+    assert answer.canonical == "b.test"
 
 
 @pytest.mark.parametrize(("links", "status"), [(8, Status.OK), (9, Status.SERVER_FAILURE)])

@@ -2,9 +2,11 @@
 
 import asyncio
 import functools
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from postern.app import published
 from postern.app.settings import (
     delivery_settings,
     notice_settings,
@@ -34,7 +36,10 @@ from postern.reception.recipients import Recipients
 from postern.routing.machine import this_machine
 from postern.routing.places import DirectoryPlaces
 from postern.routing.router import Router
+from postern.routing.tls.shelf import Shelf
+from postern.routing.tls.sts import StsPolicies
 from postern.runtime.clock import Clock
+from postern.runtime.processes import WorkerSetup
 from postern.runtime.resolver.resolver import Resolver
 from postern.spool.holdings import Holdings
 
@@ -49,6 +54,7 @@ class Outward:
     maildir: MaildirDelivery
     router: Router
     ways_out: WaysOut
+    policies: StsPolicies
     courier: Courier
     tidings: NoticeTidings
     recipients: Recipients
@@ -66,6 +72,7 @@ class Outward:
         )
         if self.quota_status is not None:
             self.quota_status.close()
+        await self.policies.aclose()
         await self.resolver.aclose(grace_s)
 
 
@@ -81,6 +88,7 @@ def outward(
     signers: Signers,
     returns: ReturnAddresses,
     steering: Steering,
+    shelf: Shelf,
 ) -> Outward:
     """The set that ``config`` describes; ``ports`` are the real ones, by listener index."""
     resolver = Resolver(resolver_settings(config), clock)
@@ -91,8 +99,18 @@ def outward(
     maildir = MaildirDelivery(root, config.hostname, clock, filled=quota.forget)
     machine = this_machine()
     places = DirectoryPlaces(directory)
+    policies = published.policies(config, resolver, shelf, clock, machine)
     routing = routing_settings(config, ports, steering.hop_key)
-    router = Router(places, resolver, routing, clock, machine, census=steering.paths.census)
+    router = Router(
+        places,
+        resolver,
+        routing,
+        clock,
+        machine,
+        census=steering.paths.census,
+        policies=policies,
+        memory=shelf,
+    )
     probe = WayProbe(delivery_settings(config), clock, steering.controller)
     ways_out = steering.ways_out(config, workers, routing, resolver, router, probe, machine)
     expire_s = config.queue.expire_s
@@ -107,6 +125,7 @@ def outward(
         maildir,
         router,
         ways_out,
+        policies,
         Courier(smtp, lmtp, maildir, ways_out.chooser, returns),
         NoticeTidings(
             notice_settings(config),
@@ -130,3 +149,12 @@ def is_this_host(hostname: str, owns: Callable[[str], bool], domain: str) -> boo
     if not domain.startswith("["):
         return domain == hostname
     return owns(domain[1:-1].removeprefix("IPv6:"))
+
+
+def real_ports(setup: WorkerSetup) -> dict[int, int]:
+    """The real port of each TCP listener, by index."""
+    return {
+        index: sock.getsockname()[1]
+        for index, sock in setup.listeners
+        if sock.family in {socket.AF_INET, socket.AF_INET6}
+    }

@@ -207,6 +207,7 @@ def delivery_settings(config: Config) -> DeliverySettings:
         slow_after_s=delivery.slow_after_s,
         final_dot_timeout_s=delivery.final_dot_timeout_s,
         reuse_idle_s=delivery.reuse_idle_s,
+        ca_file=delivery.ca_file,
     )
 
 
@@ -217,8 +218,8 @@ def resolver_settings(config: Config) -> list[ResolverSettings]:
 
 def _resolver(resolver: Resolver) -> ResolverSettings:
     servers = tuple(Server(bind.host, bind.port) for bind in resolver.servers)
-    tries_s = (resolver.timeout_s / 2, resolver.timeout_s / 2)
-    return ResolverSettings(resolver.name, servers, Transport(resolver.transport), tries_s)
+    name, how, half_s = resolver.name, Transport(resolver.transport), resolver.timeout_s / 2
+    return ResolverSettings(name, servers, how, (half_s, half_s), trusted=resolver.trusted)
 
 
 def policy_settings(config: Config, worker: int, workers: int) -> PolicySettings:

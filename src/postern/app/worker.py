@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gc
 import signal
-import socket
 from dataclasses import replace
 
 import structlog
@@ -15,7 +14,8 @@ from postern.app.forwarding import Forwarding
 from postern.app.holding import Holding
 from postern.app.housekeeping import keep_reserving, keep_sweeping
 from postern.app.judging import Judging
-from postern.app.outward import Outward, outward
+from postern.app.outward import Outward, outward, real_ports
+from postern.app.published import open_shelf
 from postern.app.rationing import Rationing
 from postern.app.settings import (
     certificate_files,
@@ -57,6 +57,7 @@ from postern.reception.codes import Numbers
 from postern.reception.reception import Reception
 from postern.reception.services import Services
 from postern.reception.tls import BadCertificateError, CertificateFilesWatch, Certificates
+from postern.routing.tls.sts import keep_fresh
 from postern.routing.zones.store import ForwardZoneStore
 from postern.runtime.clock import SystemClock
 from postern.runtime.database.watch import ChangeWatch
@@ -125,6 +126,7 @@ class Worker:
         self._directory.on_change(self._signers.forget)
         self._sent = SentMail(self._directory, self._acquaintances.notebook)
         self._steering = Steering(data_dir, self._site, self._directory, self._spool, self._clock)
+        self._shelf = open_shelf(config, self._clock)
         self._outward = out = self._outward_of(config)
         zones = ForwardZoneStore(self._site.database, self._clock, f"worker-{setup.number}")
         self._forwarding = Forwarding(zones, out)
@@ -192,7 +194,7 @@ class Worker:
         return self._judging.scanners.statuses()
 
     def _outward_of(self, config: Config) -> Outward:
-        ports, workers = _ports(self._setup), self._setup.of
+        ports, workers = real_ports(self._setup), self._setup.of
         suggestions = Suggestions(self._sent, self._acquaintances.store.reached_at)
         return outward(
             config,
@@ -206,6 +208,7 @@ class Worker:
             self._signers,
             self._returns,
             self._steering,
+            self._shelf,
         )
 
     async def live(self) -> int:
@@ -259,6 +262,7 @@ class Worker:
             folder, settings = self._config.data_dir / "journal", self._journal_settings
             jobs["journal"] = lambda: keep_sweeping(folder, settings, self._clock)
             jobs["DKIM keys"] = self._keep_looking_for_keys
+            jobs["policies"] = lambda: keep_fresh(lambda: self._outward.policies)
             jobs["notices of what is held"] = self._holding.keep_writing
         for name, job in jobs.items():
             self._jobs.begin(name, job)
@@ -360,17 +364,9 @@ class Worker:
         await self._greylist.close()
         await self._outward.close(END_S)
         await self._steering.close()
+        await asyncio.to_thread(self._shelf.close)
         await self._spool.close()
         self._authenticator.close()
         if self._memory.patience is not None:
             await asyncio.to_thread(self._memory.patience.close)
         self._site.close()
-
-
-def _ports(setup: WorkerSetup) -> dict[int, int]:
-    """The real port of each TCP listener, by index."""
-    return {
-        index: sock.getsockname()[1]
-        for index, sock in setup.listeners
-        if sock.family in {socket.AF_INET, socket.AF_INET6}
-    }

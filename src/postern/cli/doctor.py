@@ -95,7 +95,7 @@ def site_of(config: Config) -> Site:
         workers=workers,
         doors=doors_of(config),
         resolvers=tuple(
-            NamedServer(r.name, server.host, server.port, r.transport, r.timeout_s)
+            NamedServer(r.name, server.host, server.port, r.transport, r.timeout_s, r.trusted)
             for r in config.resolvers
             for server in r.servers
         ),

@@ -126,6 +126,10 @@ def _resolvers(config: Config) -> Iterator[Doubt]:
         for index, server in enumerate(resolver.servers):
             if server.path is not None or server.port == 0:
                 yield Doubt((*key, "servers", index), "expected 'ADDRESS:PORT' of a DNS server")
+        if resolver.trusted and number:
+            yield warning(
+                (*key, "trusted"), "DANE rests on the first resolver alone, so this changes nothing"
+            )
 
 
 def _egresses(config: Config) -> Iterator[Doubt]:
@@ -191,6 +195,9 @@ def _delivery(config: Config) -> Iterator[Doubt]:
     for setting, name in named.items():
         if name not in known:
             yield Doubt(("delivery", setting), f"there is no [[egress]] named {name!r}")
+    ca_file = delivery.ca_file
+    if ca_file is not None and _is_missing(ca_file):
+        yield Doubt(("delivery", "ca_file"), f"there is no file {ca_file}")
     lmtp = config.delivery.lmtp
     if lmtp and not lmtp.startswith("unix:/"):
         yield from host_port_doubts(("delivery", "lmtp"), lmtp)

@@ -88,6 +88,13 @@ class Resolver(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["udp", "tcp", "tls"], Meta(description="how to ask; `udp` falls back to TCP")
     ] = "udp"
     timeout_s: Annotated[Seconds, Meta(description="how long one question may take")] = 5.0
+    trusted: Annotated[
+        bool | None,
+        Meta(
+            description="what the first says of DNSSEC is believed, so that DANE may rest on it:"
+            " nobody between it and us can forge that; not set: where it is on this machine"
+        ),
+    ] = None
 
 
 class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -131,6 +138,20 @@ class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
     port: Annotated[Port, Meta(description="port of MX hosts; others than 25 for laboratories")] = (
         25
     )
+    mta_sts_port: Annotated[
+        Port,
+        Meta(
+            description="port of the servers that other domains' MTA-STS policies are fetched from;"
+            " others than 443 for laboratories, where those may also have private addresses"
+        ),
+    ] = 443
+    ca_file: Annotated[
+        Path | None,
+        Meta(
+            description="PEM file of the authorities to trust where a mail host's or a policy"
+            " server's certificate must be verified; not set: those of this machine"
+        ),
+    ] = None
     connect_timeout_s: Annotated[Seconds, Meta(description="for one address to answer")] = 20.0
     session_budget_s: Annotated[
         Seconds, Meta(description="for a whole attempt until DATA is answered 354")

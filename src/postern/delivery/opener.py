@@ -1,18 +1,19 @@
 """Opens a connection to one place and brings it to where it can carry mail."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from postern.delivery.failure import not_connected
 from postern.delivery.settings import DeliverySettings
 from postern.delivery.smtp_connection import SmtpConnection
-from postern.delivery.tls import TlsContexts, server_name
+from postern.delivery.tls import TlsContexts
 from postern.mail.finding import Whose
 from postern.mail.outcome import Cause, Deferred
 from postern.mail.route import TlsDemand, TlsPolicy
 from postern.mail.smtp.client import ClientMachine
-from postern.mail.smtp.client_opening import ClientConfig
+from postern.mail.smtp.client_opening import ClientConfig, Stage
 from postern.mail.smtp.client_outcomes import own_words
+from postern.mail.tlsrpt import DANE_SOURCE, STS_SOURCE, TlsResult
 from postern.runtime.clock import Clock
 
 
@@ -40,10 +41,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class NotOpened:
-    """No session: why, and the TLS it had come to."""
+    """No session: why, the TLS it had come to, and what reports call it where TLS was why."""
 
     failure: Deferred
     tls: str = ""
+    tls_result: TlsResult | None = None
 
 
 class Opener:
@@ -52,7 +54,7 @@ class Opener:
     def __init__(self, settings: DeliverySettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._contexts = TlsContexts(settings.ca_file)
+        self._contexts = TlsContexts(clock, settings.ca_file)
 
     def begin(self, config: ClientConfig) -> SmtpConnection:
         """A connection that is not open yet; give it to the pool's ``watch``, then ``open`` it."""
@@ -61,15 +63,19 @@ class Opener:
     async def open(
         self, connection: SmtpConnection, place: Place, tls: TlsDemand
     ) -> NotOpened | None:
-        """Connect and go through greeting, EHLO, STARTTLS and AUTH; None when it can carry mail."""
+        """Connect and go through greeting, EHLO, STARTTLS and AUTH; None when it can carry mail.
+
+        ``connection.tls_result`` then tells what reports call its TLS; None: all is well.
+        """
         try:
             failure = await self._connect(connection, place)
             if failure is not None:
                 connection.abandon()
                 return NotOpened(failure)
-            is_clear = tls.policy is TlsPolicy.NEVER
-            context = None if is_clear else self._contexts.context(tls.policy)
-            if await connection.wait_ready(context, server_name(place.host)):
+            is_wanted = tls.policy is not TlsPolicy.NEVER
+            handshake = self._contexts.handshake(tls, place.host) if is_wanted else None
+            if await connection.wait_ready(handshake):
+                connection.tls_result = _result(connection, tls)
                 return None
         except OSError as error:  # the authorities' file cannot be read
             connection.close()
@@ -81,7 +87,12 @@ class Opener:
             raise
         failure = connection.machine.failure
         connection.close()
-        return NotOpened(failure or own_words(Cause.CLOSED, "The session ended"), connection.tls)
+        if failure is None:
+            return NotOpened(own_words(Cause.CLOSED, "The session ended"), connection.tls)
+        result = connection.tls_result or _result_of_stage(connection, failure)
+        if result is not None:
+            failure = _with_demand(failure, tls)
+        return NotOpened(failure, connection.tls, result)
 
     async def _connect(self, connection: SmtpConnection, place: Place) -> Deferred | None:
         loop = asyncio.get_running_loop()
@@ -99,3 +110,40 @@ class Opener:
         finally:
             connection.limit_is_over()
         return None
+
+
+def _result(connection: SmtpConnection, tls: TlsDemand) -> TlsResult | None:
+    """What reports call the TLS of a session that can carry mail."""
+    if connection.tls_result is not None or tls.policy is TlsPolicy.NEVER:
+        return connection.tls_result
+    if not connection.tls:
+        return TlsResult.STARTTLS_NOT_SUPPORTED
+    return TlsResult(tls.fault) if tls.fault else None
+
+
+def _result_of_stage(connection: SmtpConnection, failure: Deferred) -> TlsResult | None:
+    """What reports call an opening that ended before anybody showed a certificate."""
+    match connection.machine.opened_to:
+        case Stage.HANDSHAKE:
+            return TlsResult.VALIDATION_FAILURE
+        case Stage.STARTTLS if not failure.remote:
+            return TlsResult.VALIDATION_FAILURE
+        case _:
+            is_refused = failure.cause is Cause.TLS and not connection.tls
+            return TlsResult.STARTTLS_NOT_SUPPORTED if is_refused else None
+
+
+_WHO_DEMANDS = {
+    DANE_SOURCE: "DNS says that mail goes there under TLS alone (DANE)",
+    STS_SOURCE: "its domain's policy is that mail goes there under verified TLS alone (MTA-STS)",
+}
+
+
+def _with_demand(failure: Deferred, tls: TlsDemand) -> Deferred:
+    """The failure, and why the mail does not go there in clear; a peer's words are left alone."""
+    demanded = _WHO_DEMANDS.get(tls.source)
+    if demanded is None or tls.policy is TlsPolicy.OPPORTUNISTIC or failure.remote:
+        return failure
+    said = failure.reply
+    lines = (f"{said.text}; {demanded}",)
+    return replace(failure, reply=replace(said, lines=lines))

@@ -20,6 +20,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from postern.delivery.opener import NotOpened
 from postern.delivery.pool import Pool
 from postern.delivery.settings import DeliverySettings
@@ -33,6 +35,8 @@ from postern.mail.paths import Sign
 from postern.mail.route import Way
 from postern.mail.smtp.client_outcomes import own_words
 from postern.runtime.clock import Clock
+
+log = structlog.get_logger("postern.delivery")
 
 _LATE = {
     Sign.SILENT: "gave no answer within",
@@ -340,8 +344,11 @@ class Race:
 
     def _lane_is_over(self, lane: "asyncio.Task[None]") -> None:
         self._lanes.discard(lane)
-        if not lane.cancelled():
-            self._bug = self._bug or lane.exception()
+        bug = None if lane.cancelled() else lane.exception()
+        if bug is not None and (self._is_over or self._winner is not None):
+            log.error("delivery.race_bug", exc_info=bug)  # it stops nobody any more
+        elif bug is not None:
+            self._bug = bug
         self._wake()
 
     async def _wait(self) -> None:

@@ -15,7 +15,7 @@ from typing import cast
 
 from postern.delivery.failure import cause_of_loss
 from postern.delivery.settings import DeliverySettings
-from postern.delivery.tls import session_text
+from postern.delivery.tls import Handshake, session_text
 from postern.mail.content import Content, pour
 from postern.mail.finding import Whose
 from postern.mail.outcome import Cause
@@ -23,6 +23,7 @@ from postern.mail.paths import Sign
 from postern.mail.smtp.client import ClientMachine, Want
 from postern.mail.smtp.client_mail import Mail, Octets, OctetScan, must_scan
 from postern.mail.smtp.client_opening import Stage
+from postern.mail.tlsrpt import TlsResult, result_of_verification
 from postern.runtime.clock import Clock
 
 PIECE_BYTES = 65536
@@ -36,6 +37,7 @@ class SmtpConnection(asyncio.Protocol):
 
     One coroutine at a time may wait on it. ``remote`` names the peer in texts; ``tls`` is the
     session in words, empty without TLS; ``tls_trouble``: why there is none where one was begun;
+    ``tls_result``: what reports call it, None where all is well;
     ``has_heard``: the peer sent something. ``on_greeting`` is called when it has greeted with 2xx,
     ``on_lost`` at the end, each once.
     """
@@ -48,6 +50,7 @@ class SmtpConnection(asyncio.Protocol):
         self.tls = ""
         self.tls_trouble: Sign | None = None
         self.has_heard = False
+        self.tls_result: TlsResult | None = None
         self.is_closed = False
         self.on_greeting: Callable[[], None] | None = None
         self.on_lost: Callable[[SmtpConnection], None] | None = None
@@ -133,17 +136,16 @@ class SmtpConnection(asyncio.Protocol):
         """What it does now must be done by the monotonic second ``until``."""
         self._deadline = min(self._deadline, until)
 
-    async def wait_ready(self, context: ssl.SSLContext | None, server_name: str | None) -> bool:
+    async def wait_ready(self, handshake: Handshake | None) -> bool:
         """Go through greeting, EHLO, STARTTLS and AUTH; False when the session came to nothing.
 
         Args:
-            context: for STARTTLS; None where the machine will never ask for it.
-            server_name: what SNI says and VERIFY checks.
+            handshake: for STARTTLS; None where the machine will never ask for it.
         """
         machine = self.machine
         while machine.want in {Want.REPLY, Want.TLS}:
-            if machine.want is Want.TLS and context is not None:
-                await self._start_tls(context, server_name)
+            if machine.want is Want.TLS and handshake is not None:
+                await self._start_tls(handshake)
             else:
                 await self._wait()
         return machine.want is Want.MAIL
@@ -290,48 +292,55 @@ class SmtpConnection(asyncio.Protocol):
         finally:
             self._waiter = None
 
-    async def _start_tls(self, context: ssl.SSLContext, server_name: str | None) -> None:
-        """Shake hands; a failure or a stall ends the session with cause TLS."""
-        limit_s = self._settings.tls_timeout_s
+    async def _start_tls(self, handshake: Handshake) -> None:
+        """Shake hands; a failure, a stall or a stranger ends the session with cause TLS."""
+        left_s = self._session_ends_at - self._clock.monotonic()
+        limit_s = min(self._settings.tls_timeout_s, max(0.1, left_s))
         try:
-            transport = await self._shake_hands(limit_s, context, server_name)
+            transport = await self._shake_hands(limit_s, handshake)
         except TimeoutError:
             words = f"did not finish the TLS handshake in {limit_s:.0f} s"
             self._tls_failed(Sign.TLS_STALLED, words)
         except ssl.SSLCertVerificationError as error:
             words = f"has a certificate we cannot accept: {error.verify_message}"
-            self._tls_failed(Sign.UNTRUSTED, words)
+            self._tls_failed(Sign.UNTRUSTED, words, result_of_verification(error.verify_code))
         except (OSError, ValueError) as error:
             self._tls_failed(Sign.TLS_BROKEN, f"broke the TLS handshake: {_reason(error)}")
         else:
-            if transport is None or self.is_closed:
+            # uvloop hands out a transport without a session where we ourselves gave up meanwhile.
+            session = transport.get_extra_info("ssl_object") if transport is not None else None
+            if transport is None or session is None or self.is_closed:
                 words = "closed the connection in the TLS handshake"
                 self._tls_failed(Sign.TLS_BROKEN, words)
                 return
             self._transport = transport
-            self.tls = session_text(transport.get_extra_info("ssl_object"))
+            self.tls = session_text(session)
+            flaw = None if handshake.vet is None else handshake.vet(session)
+            if flaw is not None and not handshake.only_reports:
+                self._tls_failed(Sign.UNTRUSTED, flaw.words, flaw.result)
+                return
+            self.tls_result = None if flaw is None else flaw.result
             self._write(self.machine.tls_started())
 
-    async def _shake_hands(
-        self, limit_s: float, context: ssl.SSLContext, server_name: str | None
-    ) -> asyncio.Transport | None:
+    async def _shake_hands(self, limit_s: float, handshake: Handshake) -> asyncio.Transport | None:
         assert self._transport is not None
         try:
             async with self.limit(limit_s):
                 return await self._loop.start_tls(
                     self._transport,
                     self,
-                    context,
-                    server_hostname=server_name,
+                    handshake.context,
+                    server_hostname=handshake.server_name,
                     ssl_handshake_timeout=2 * limit_s,  # ours comes first, and says it better
                 )
         finally:
             self.limit_is_over()
 
-    def _tls_failed(self, sign: Sign, words: str) -> None:
+    def _tls_failed(self, sign: Sign, words: str, result: TlsResult | None = None) -> None:
         if self.machine.want is not Want.CLOSE:
-            self.tls_trouble = sign
-            self.machine.lost(Cause.TLS, f"{self.remote} {words}")
+            self.tls_trouble, self.tls_result = sign, result
+            whose = Whose.RECIPIENT if sign is Sign.UNTRUSTED else Whose.BETWEEN
+            self.machine.lost(Cause.TLS, f"{self.remote} {words}", whose)
         self.abort()
         # The transport below a failed handshake does not always report back to this protocol.
         self.connection_lost(None)

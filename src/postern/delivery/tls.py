@@ -1,47 +1,128 @@
-"""TLS towards other servers: contexts made once, and a session in words."""
+"""TLS towards other servers: how a handshake is made for what is demanded, a session in words."""
 
 import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 
-from postern.mail.route import TlsPolicy
+from postern.delivery.certificates import (
+    NO_CERTIFICATE,
+    Anchors,
+    Distrust,
+    chain_of,
+    load,
+    name_flaw,
+    path_flaw,
+)
+from postern.delivery.dane import dane_flaw
+from postern.delivery.roots import Roots
+from postern.mail.route import TlsDemand, TlsPolicy
+from postern.mail.tlsrpt import STS_TESTING_SOURCE
+from postern.runtime.clock import Clock
 
 _AEAD = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:!aNULL"
 """What RFC 9325 §4.2 recommends of TLS 1.2, where a failure is better than weak encryption."""
 
+Vet = Callable[[ssl.SSLObject], Distrust | None]
+"""What a session's certificate lacks; called once the handshake is through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """How one is made, and what must be true of the server afterwards.
+
+    ``vet``: what OpenSSL does not look at itself. ``only_reports``: what it finds ends nothing.
+    """
+
+    context: ssl.SSLContext
+    server_name: str | None
+    vet: Vet | None = None
+    only_reports: bool = False
+
 
 class TlsContexts:
-    """One client context per kind of policy; making one costs milliseconds, so they are kept."""
+    """One client context per kind of policy; making one costs milliseconds, so they are kept.
 
-    def __init__(self, ca_file: Path | None = None) -> None:
+    Args:
+        clock: certificates must be valid at its date.
+        ca_file: the authorities to trust; None: the system's.
+    """
+
+    def __init__(self, clock: Clock, ca_file: Path | None = None) -> None:
+        self._clock = clock
         self._ca_file = ca_file
-        self._any: ssl.SSLContext | None = None
-        self._verified: ssl.SSLContext | None = None
+        self._roots = Roots(ca_file)
+        self._made: dict[str, ssl.SSLContext] = {}
 
-    def context(self, policy: TlsPolicy) -> ssl.SSLContext:
-        """The context for a policy other than NEVER.
+    def handshake(self, demand: TlsDemand, host: str) -> Handshake:
+        """For a demand other than NEVER, with a server found as ``host`` (empty: by address).
 
         Raises:
             OSError: ``ca_file`` cannot be read.
         """
-        if policy is TlsPolicy.VERIFY:
-            if self._verified is None:
-                self._verified = _verified_context(self._ca_file)
-            return self._verified
-        if self._any is None:
-            self._any = _any_context()
-        return self._any
+        names = demand.names or ((host.rstrip("."),) if host.rstrip(".") else ())
+        name = server_name(names[0]) if names else None
+        match demand.policy:
+            case TlsPolicy.VERIFY if len(names) > 1:
+                return Handshake(self._context("named"), name, lambda s: _named(s, names))
+            case TlsPolicy.VERIFY:
+                return Handshake(self._context("verified"), name)
+            case TlsPolicy.DANE:
+                return Handshake(self._context("dane"), name, self._dane(demand, names))
+            case _:
+                vet = self._public(names) if demand.source == STS_TESTING_SOURCE else None
+                return Handshake(self._context("any"), name, vet, only_reports=True)
+
+    def _context(self, kind: str) -> ssl.SSLContext:
+        context = self._made.get(kind)
+        if context is None:
+            context = self._made[kind] = self._make(kind)
+        return context
+
+    def _make(self, kind: str) -> ssl.SSLContext:
+        if kind == "any":
+            return _any_context()
+        if kind == "dane":
+            context = _any_context()
+        else:
+            context = ssl.create_default_context(cafile=str(self._ca_file or "") or None)
+            context.check_hostname = kind == "verified"
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(_AEAD + ":@SECLEVEL=1" if kind == "dane" else _AEAD)
+        return context
+
+    def _dane(self, demand: TlsDemand, names: Sequence[str]) -> Vet:
+        def vet(session: ssl.SSLObject) -> Distrust | None:
+            return dane_flaw(chain_of(session), demand.tlsa, names, self._today())
+
+        return vet
+
+    def _public(self, names: Sequence[str]) -> Vet:
+        """What public authorities would make of the server, where that is only to be reported."""
+
+        def vet(session: ssl.SSLObject) -> Distrust | None:
+            chain = [one for der in chain_of(session) if (one := load(der)) is not None]
+            if not chain:
+                return NO_CERTIFICATE
+            anchors = Anchors(self._roots.named)
+            return path_flaw(chain, anchors, self._today()) or name_flaw(chain[0], names)
+
+        return vet
+
+    def _today(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.now(), UTC)
 
 
-def _verified_context(ca_file: Path | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(_AEAD)
-    return context
+def _named(session: ssl.SSLObject, names: Sequence[str]) -> Distrust | None:
+    shown = session.getpeercert(binary_form=True)
+    certificate = load(shown) if shown else None
+    return NO_CERTIFICATE if certificate is None else name_flaw(certificate, names)
 
 
 def _any_context() -> ssl.SSLContext:
-    """Encrypts with whoever answers (RFC 7435); who it is remains unknown."""
+    """Encrypts with whoever answers (RFC 7435); who it is remains unknown, or is seen later."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -4,10 +4,11 @@ import errno
 import http.client
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 from postern.diagnosis.doctor_results import (
@@ -31,10 +32,14 @@ CONSOLE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a DNS server answered, in DNS's words, after so many seconds."""
+    """What a DNS server answered, in DNS's words, after so many seconds.
+
+    ``is_validated``: it says that DNSSEC vouches for its answer.
+    """
 
     rcode: str
     seconds: float
+    is_validated: bool = False
 
 
 def examine_resolvers(site: Site, clock: Clock) -> Iterator[Result]:
@@ -52,6 +57,45 @@ def examine_resolvers(site: Site, clock: Clock) -> Iterator[Result]:
     silent = all(isinstance(reply, str) for reply in replies)
     for server, reply in zip(servers, replies, strict=True):
         yield judge_resolver(server, reply, is_any_answering=not silent)
+    home = [
+        (server, reply)
+        for server, reply in zip(servers, replies, strict=True)
+        if server.resolver == servers[0].resolver
+    ]
+    yield from judge_dane(home)
+
+
+def judge_dane(home: Sequence[tuple[NamedServer, Reply | str]]) -> Iterator[Result]:
+    """Whether DANE can protect mail: the first resolver must validate, and be believed."""
+    check, name = "resolver.dane", home[0][0].resolver
+    answered = [reply for _, reply in home if isinstance(reply, Reply) and reply.rcode == "NOERROR"]
+    trusted = home[0][0].trusted
+    if trusted is None:
+        trusted = all(is_loopback(server.host) for server, _ in home)
+    if home[0][0].trusted is False:
+        yield ok(check, f"{name} is not to be trusted, so DANE protects no mail, as configured")
+    elif not trusted:
+        yield warning(
+            check,
+            f"DANE protects no mail: {name} is not on this machine, so its DNSSEC is not believed",
+            "run a validating resolver here (unbound), or set trusted = true if nobody is between",
+        )
+    elif answered and not all(reply.is_validated for reply in answered):
+        yield warning(
+            check,
+            f"DANE protects no mail: {name} does not validate DNSSEC",
+            "have it validate (unbound does with its root key), or set trusted = false",
+        )
+    elif answered:
+        yield ok(check, f"{name} validates DNSSEC, so DANE protects mail to those who have it")
+
+
+def is_loopback(host: str) -> bool:
+    """True for an address that never leaves this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def system_servers(path: Path = Path("/etc/resolv.conf")) -> Iterator[NamedServer]:
@@ -70,11 +114,12 @@ def ask(server: NamedServer, clock: Clock) -> Reply | str:
     """Ask for the root's name servers; an answer of any kind, or one sentence why there is none."""
     # 70 ms that only this check pays.
     import dns.exception  # noqa: PLC0415
+    import dns.flags  # noqa: PLC0415
     import dns.message  # noqa: PLC0415
     import dns.query  # noqa: PLC0415
     import dns.rcode  # noqa: PLC0415
 
-    query = dns.message.make_query(".", "NS")
+    query = dns.message.make_query(".", "NS", flags=dns.flags.RD | dns.flags.AD)
     began = clock.monotonic()
     try:
         where, port, timeout_s = server.host, server.port, server.timeout_s
@@ -88,7 +133,8 @@ def ask(server: NamedServer, clock: Clock) -> Reply | str:
         return f"no answer in {server.timeout_s:g} s"
     except (dns.exception.DNSException, OSError, ValueError) as error:
         return str(error) or type(error).__name__
-    return Reply(dns.rcode.to_text(answer.rcode()), clock.monotonic() - began)
+    is_validated = bool(answer.flags & dns.flags.AD)
+    return Reply(dns.rcode.to_text(answer.rcode()), clock.monotonic() - began, is_validated)
 
 
 def judge_resolver(server: NamedServer, reply: Reply | str, *, is_any_answering: bool) -> Result:

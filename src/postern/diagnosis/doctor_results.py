@@ -79,13 +79,17 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class NamedServer:
-    """One DNS server of a resolver; transport ``udp``, ``tcp`` or ``tls``."""
+    """One DNS server of a resolver; transport ``udp``, ``tcp`` or ``tls``.
+
+    ``trusted``: as configured; None: nothing is.
+    """
 
     resolver: str
     host: str
     port: int
     transport: str
     timeout_s: float
+    trusted: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,9 @@ class Answer:
     ``"10 mx.example"`` for MX (see ``mx``), presentation format for others.
     ``ttl_s``: seconds the answer may still be kept, negative answers by RFC 2308; 0 when couldn't
     tell.
-    ``authentic``: the AD bit, worth something only from a trusted loopback resolver.
+    ``secure``: DNSSEC vouches for all of it, "there is nothing" and aliases included (RFC 6840
+    §5.8, the AD bit): said by our own resolver, where it is trusted. Never of another's answer.
+    ``canonical``: the name at the end of a chain of aliases; empty: there was none.
     ``resolver``: name of the resolver that answered. ``seconds``: time taken; 0.0 from cache.
     ``confirmed_by``: another resolver that found nothing there either. ``denied_by``: one that
     said that there is nothing, where this answer, of another, is not the same.
@@ -87,11 +89,12 @@ class Answer:
     status: Status
     records: tuple[str, ...] = ()
     ttl_s: int = 0
-    authentic: bool = False
+    secure: bool = False
     resolver: str = ""
     seconds: float = 0.0
     confirmed_by: str = ""
     denied_by: str = ""
+    canonical: str = ""
 
     @property
     def is_negative(self) -> bool:

@@ -33,12 +33,15 @@ class TlsDemand:
     ``names``: what the certificate may be for, of VERIFY and DANE's trust anchors; empty: the
     host. ``tlsa``: the records, of DANE. ``source``: who asks for it, a word for the record, such
     as ``mta-sts``, ``dane``, ``domain``, ``message`` or a temporary's label; empty: nobody.
+    ``fault``: what is wrong with what the domain published, as reports name it (a value of
+    ``tlsrpt.TlsResult``); empty: nothing.
     """
 
     policy: TlsPolicy = TlsPolicy.OPPORTUNISTIC
     names: tuple[str, ...] = ()
     tlsa: tuple[Tlsa, ...] = ()
     source: str = ""
+    fault: str = ""
 
 
 ANY_TLS = TlsDemand()

@@ -1,5 +1,7 @@
 """The words for every way that mail cannot go: code, sentence, cause, and whose it is."""
 
+from collections.abc import Sequence
+
 from postern.mail.dns import Answer
 from postern.mail.finding import Whose
 from postern.mail.outcome import Cause, Deferred, Refused
@@ -78,6 +80,25 @@ def not_confirmed(domain: str, answer: Answer) -> NoRoute:
         f" and {answer.resolver} could not confirm that"
     )
     return _deferred(own_name(domain), "4.4.3", text, Cause.DNS, Whose.BETWEEN)
+
+
+def dane_untold(domain: str, host: str, group: str) -> NoRoute:
+    """Couldn't tell whether a host has TLSA records: without knowing, nothing goes there."""
+    text = (
+        f"DNS does not tell how mail for {domain} must be protected (the TLSA records of {host}),"
+        " so it waits"
+    )
+    return _deferred(group, "4.4.3", text, Cause.DNS, Whose.BETWEEN)
+
+
+def not_in_policy(domain: str, group: str, hosts: Sequence[str]) -> NoRoute:
+    """None of the hosts in DNS is one that the domain's policy allows (RFC 8461 §5.1)."""
+    named = ", ".join(hosts[:3]) + (" and others" if len(hosts) > 3 else "")
+    text = (
+        f"The mail hosts of {domain} in DNS ({named}) are not those that its policy allows"
+        " (MTA-STS, enforce), so the mail waits until the two agree"
+    )
+    return _deferred(group, "4.7.5", text, Cause.TLS, Whose.RECIPIENT)
 
 
 def fixed_host_missing(what: str, group: str, whose: Whose) -> NoRoute:

@@ -46,7 +46,8 @@ def organisation(host: str) -> str:
     """
     if is_address(host):
         return host
-    plain = host.translate(_NOT_IN_NAMES)
+    # A dot within a label is written "\\.", and parts nothing.
+    plain = host.replace("\\.", "_").translate(_NOT_IN_NAMES)
     return registrable(plain) or plain
 
 

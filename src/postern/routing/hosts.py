@@ -19,12 +19,19 @@ _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """What DNS said of one host. ``unsure``: some look-up couldn't tell."""
+    """What DNS said of one host. ``unsure``: some look-up couldn't tell.
+
+    ``secure``: DNSSEC vouches for the addresses. ``canonical``: the name that the host is an alias
+    of. ``is_foreign``: another resolver than home said it.
+    """
 
     ipv4: tuple[str, ...] = ()
     ipv6: tuple[str, ...] = ()
     unsure: bool = False
     ttl_s: float = FIXED_TTL_S
+    secure: bool = False
+    canonical: str = ""
+    is_foreign: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -51,11 +58,15 @@ async def find_addresses(lookup: Lookup, host: str, *, want_ipv6: bool) -> Addre
         answers = await asyncio.gather(*(lookup.confirm(answer) for answer in answers))
     unsure = any(not answer.status.is_known for answer in answers)
     ttl_s = min((float(a.ttl_s) for a in answers if a.status.is_known), default=0.0)
+    found = [answer for answer in answers if answer.status is Status.OK]
     return Addresses(
         _usable(_records(answers[0])),
         _usable(_records(answers[1])) if want_ipv6 else (),
         unsure,
         min(ttl_s, UNSURE_TTL_S) if unsure else ttl_s,
+        secure=bool(found) and all(answer.secure for answer in found),
+        canonical=found[0].canonical if found else "",
+        is_foreign=any(answer.resolver != lookup.home for answer in found),
     )
 
 

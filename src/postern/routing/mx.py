@@ -6,10 +6,11 @@ import random
 from postern.mail.dns import Answer, MxRecord, Question, Status
 from postern.routing import dead_ends
 from postern.routing.group import group_of_hosts, own_name
-from postern.routing.hosts import Addresses, find_addresses
+from postern.routing.hosts import UNSURE_TTL_S, Addresses, find_addresses
 from postern.routing.loops import Ourselves
 from postern.routing.plan import DeadEnd, Found, Host, Plan
 from postern.routing.providers import Providers
+from postern.routing.tls.dane import NO_DANE, Dane, DaneSearch
 from postern.runtime.resolver.lookup import Lookup
 from postern.runtime.suffixes import public_suffixes
 
@@ -28,6 +29,7 @@ class MxSearch:
         want_ipv6: whether IPv6 addresses are looked up.
         chance: picks among equals where a zone lists more hosts than are looked up.
         providers: whose mail hosts name their group.
+        dane: finds what hosts' TLSA records demand.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class MxSearch:
         want_ipv6: bool,
         chance: random.Random,
         providers: Providers,
+        dane: DaneSearch,
     ) -> None:
         self._lookup = lookup
         self._ourselves = ourselves
@@ -49,6 +52,7 @@ class MxSearch:
         self._chance = chance
         self._providers = providers
         public_suffixes()  # read now, and not while mail waits for its route
+        self._dane = dane
 
     async def find(self, domain: str) -> Found:
         """Where mail for ``domain`` can go, or why nowhere; never raises for what DNS does."""
@@ -71,7 +75,7 @@ class MxSearch:
     async def _implicit(self, domain: str, answer: Answer) -> Found:
         """No MX: the domain's own address is its mail host."""
         hosts = [MxRecord(0, domain)]
-        found = await self._resolve(domain, own_name(domain), hosts, answer.ttl_s, implicit=True)
+        found = await self._resolve(domain, own_name(domain), hosts, answer, implicit=True)
         if isinstance(found, Plan):
             return found
         answer = await self._lookup.confirm(answer)
@@ -94,32 +98,38 @@ class MxSearch:
         best.sort(key=lambda record: record.preference)
         once = {record.host: record for record in reversed(best)}
         best = sorted(once.values(), key=lambda record: record.preference)[:MAX_HOSTS]
-        return await self._resolve(domain, group, best, answer.ttl_s, implicit=False)
+        return await self._resolve(domain, group, best, answer, implicit=False)
 
     async def _resolve(
-        self, domain: str, group: str, records: list[MxRecord], ttl_s: float, *, implicit: bool
+        self, domain: str, group: str, records: list[MxRecord], answer: Answer, *, implicit: bool
     ) -> Found:
-        """Look up the hosts' addresses and leave out what is not better than ourselves."""
-        found = await asyncio.gather(
-            *(
-                find_addresses(self._lookup, record.host, want_ipv6=self._want_ipv6)
-                for record in records
-            )
-        )
-        by_host = dict(zip((r.host for r in records), found, strict=True))
-        ttl_s = min(ttl_s, *(addresses.ttl_s for addresses in found))
+        """Look up the hosts and leave out what is not better than ourselves."""
+        looks = [self._look_up(domain, answer, record.host) for record in records]
+        pairs = await asyncio.gather(*looks)
+        by_host = {r.host: addresses for r, (addresses, _) in zip(records, pairs, strict=True)}
+        danes = {r.host: dane for r, (_, dane) in zip(records, pairs, strict=True)}
+        ttl_s = min(float(answer.ttl_s), *(min(a.ttl_s, dane.ttl_s) for a, dane in pairs))
         best = _better_than(
             records, [r.preference for r in records if self._is_us(by_host[r.host])]
         )
         if not best:
             return DeadEnd(dead_ends.loop(domain, group, self._hostname), ttl_s)
         hosts = tuple(
-            Host(r.host, r.preference, by_host[r.host].ipv4, by_host[r.host].ipv6)
+            Host(
+                r.host,
+                r.preference,
+                by_host[r.host].ipv4,
+                by_host[r.host].ipv6,
+                danes[r.host].demand,
+            )
             for r in best
-            if not by_host[r.host].is_empty
+            if not by_host[r.host].is_empty and not danes[r.host].unsure
         )
         if hosts:
             return Plan(group, self._port, hosts, ttl_s)
+        untold = [r.host for r in best if danes[r.host].unsure]
+        if untold:
+            return DeadEnd(dead_ends.dane_untold(domain, untold[0], group), UNSURE_TTL_S)
         if any(by_host[r.host].unsure for r in best):
             return DeadEnd(dead_ends.dns_silent(f"the addresses of {domain}'s mail hosts", group))
         if not self._want_ipv6:
@@ -127,6 +137,13 @@ class MxSearch:
         if implicit:
             return DeadEnd(dead_ends.no_mail_host(domain), ttl_s)
         return DeadEnd(dead_ends.no_host_has_address(domain, group), ttl_s)
+
+    async def _look_up(self, domain: str, answer: Answer, host: str) -> tuple[Addresses, Dane]:
+        """A host's addresses, and what its TLSA records demand."""
+        addresses = await find_addresses(self._lookup, host, want_ipv6=self._want_ipv6)
+        if addresses.is_empty:
+            return addresses, NO_DANE
+        return addresses, await self._dane.of(domain, answer, host, addresses)
 
     def _is_us(self, addresses: Addresses) -> bool:
         ips = (*addresses.ipv4, *addresses.ipv6)

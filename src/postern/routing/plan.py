@@ -18,12 +18,16 @@ MAX_ADDRESSES_PER_HOST = 4
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A mail host with at least one address; lower preferences are tried first."""
+    """A mail host with at least one address; lower preferences are tried first.
+
+    ``tls``: what its domain, or its own zone, asks of TLS there.
+    """
 
     name: str
     preference: int
     ipv4: tuple[str, ...] = ()
     ipv6: tuple[str, ...] = ()
+    tls: TlsDemand = ANY_TLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ Found = Plan | DeadEnd
 def targets(
     plan: Plan,
     chance: random.Random,
-    tls: TlsDemand = ANY_TLS,
+    tls: TlsDemand | None = None,
     *,
     ipv6_last: bool = False,
     only_family: int | None = None,
@@ -63,7 +67,7 @@ def targets(
     Args:
         plan: what was found.
         chance: what shuffles.
-        tls: what TLS all of them must have.
+        tls: what TLS all of them must have; None: what each host asks for.
         ipv6_last: behind every IPv4 address, whatever its host's preference: this machine cannot
             reach them, or may not prefer them.
         only_family: 4 or 6 where the source address allows no other; else None.
@@ -75,7 +79,7 @@ def targets(
         rows = [_addresses(host, chance, only_family) for host in hosts]
         for turn in zip_longest(*rows):
             order.extend(
-                Target(host.name, ip, plan.port, tls)
+                Target(host.name, ip, plan.port, tls or host.tls)
                 for host, ip in zip(hosts, turn, strict=True)
                 if ip is not None
             )

@@ -5,15 +5,16 @@ then an address literal, then DNS. What DNS said is kept for its smallest TTL; t
 is shuffled anew every few seconds, so that one message's recipients find one and the same route.
 """
 
+import asyncio
 import ipaddress
 import random
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Protocol
 
 from postern.mail.address import Address
 from postern.mail.finding import Whose
 from postern.mail.route import (
-    ANY_TLS,
     LmtpRoute,
     MaildirRoute,
     NoRoute,
@@ -44,6 +45,9 @@ from postern.routing.settings import (
     LiteralPolicy,
     RoutingSettings,
 )
+from postern.routing.tls.dane import DaneMemory, DaneSearch, NoMemory
+from postern.routing.tls.published import demanded
+from postern.routing.tls.sts import Published
 from postern.runtime.clock import Clock
 from postern.runtime.resolver.lookup import Lookup
 
@@ -82,6 +86,14 @@ class _Kept:
     shuffle_at: float
 
 
+class Policies(Protocol):
+    """Knows what domains demand by MTA-STS."""
+
+    async def of(self, domain: str) -> Published:
+        """The policy for mail to ``domain``, within some seconds."""
+        ...
+
+
 class Router:
     """Finds routes. Belongs to one event loop.
 
@@ -92,6 +104,8 @@ class Router:
         clock: for what is kept.
         machine: facts of this machine, see ``machine.this_machine``.
         chance: what shuffles equal hosts.
+        policies: what domains demand by MTA-STS; None: that is not asked.
+        memory: which domains had DANE.
         census: is told which domain is in which group.
     """
 
@@ -103,6 +117,8 @@ class Router:
         clock: Clock,
         machine: Machine,
         chance: random.Random | None = None,
+        policies: Policies | None = None,
+        memory: DaneMemory | None = None,
         census: Census | None = None,
     ) -> None:
         self._places = places
@@ -122,7 +138,9 @@ class Router:
             want_ipv6=self._want_ipv6,
             chance=self._chance,
             providers=settings.providers,
+            dane=DaneSearch(lookup, settings.port, memory or NoMemory()),
         )
+        self._policies = policies
         self._kept: OrderedDict[_Way, _Kept] = OrderedDict()
 
     def cached_route(self, address: Address, via: str | None = None) -> Route | None:
@@ -147,7 +165,7 @@ class Router:
         if known is not None:
             return known
         if isinstance(start, _ToDomain):
-            found = await self._mx.find(start.domain)
+            found = await self._find_domain(start.domain)
         else:
             found = await self._find_host(start)
         return self._keep(start, found)
@@ -222,7 +240,15 @@ class Router:
             return dead_ends.literal_not_allowed(literal)
         ipv4, ipv6 = ((), (ip,)) if address.version == 6 else ((ip,), ())
         plan = Plan(literal, self._settings.port, (Host(literal, 0, ipv4, ipv6),), 0.0)
-        return self._make(plan, egress, ANY_TLS, "")
+        return self._make(plan, egress, None, "")
+
+    async def _find_domain(self, domain: str) -> Found:
+        if self._policies is None:
+            return await self._mx.find(domain)
+        # Both at once. Not by gather: compiled, what it makes of two kinds is no tuple.
+        asked = asyncio.ensure_future(self._policies.of(domain))
+        found = await self._mx.find(domain)
+        return demanded(found, domain, await asked)
 
     async def _find_host(self, way: _ToHost) -> Found:
         found = await find_addresses(self._lookup, way.host, want_ipv6=self._want_ipv6)
@@ -266,11 +292,11 @@ class Router:
         if isinstance(found, DeadEnd):
             return found.route
         egress = self._settings.egress(way.egress) or EgressSettings(DIRECT)
-        tls = TlsDemand(egress.tls) if egress.relay is not None else ANY_TLS
+        tls = TlsDemand(egress.tls) if egress.relay is not None else None
         return self._make(found, egress, tls, way.domain if isinstance(way, _ToDomain) else "")
 
     def _make(
-        self, plan: Plan, egress: EgressSettings, tls: TlsDemand, domain: str
+        self, plan: Plan, egress: EgressSettings, tls: TlsDemand | None, domain: str
     ) -> SmtpRoute | NoRoute:
         family = ipaddress.ip_address(egress.source_ip).version if egress.source_ip else None
         order = targets(plan, self._chance, tls, ipv6_last=self._ipv6_last, only_family=family)

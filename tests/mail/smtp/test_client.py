@@ -641,6 +641,8 @@ def test_failed_log_in_defers_and_is_our_affair(reply: str) -> None:
 @pytest.mark.parametrize(
     "reply",
     [
+        "530 5.7.0 Authentication required",
+        "535 5.7.8 who are you",
         "554 5.7.1 <bob@x.test>: Relay access denied",
         "550 5.7.1 Relaying denied. Proper authentication required",
         "550 relay not permitted",
@@ -649,7 +651,11 @@ def test_failed_log_in_defers_and_is_our_affair(reply: str) -> None:
     ],
 )
 def test_relay_that_does_not_relay_for_us_never_bounces(reply: str) -> None:
-    machine = ready(PIPELINED, relay=True)
+    machine = greeted(relay=True)
+    machine.receive(TLS_OFFERED.encode())
+    machine.receive(b"220 go\r\n")
+    machine.tls_started()
+    machine.receive(PIPELINED.encode())
     machine.start(mail())
     replies(machine, "250 ok", reply, "503 no")
     (outcome,) = machine.outcomes

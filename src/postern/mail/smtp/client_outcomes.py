@@ -49,15 +49,23 @@ def from_reply(answer: Reply, peer: Peer, *, to_rcpt: bool = False) -> Deferred 
         return Deferred(answer, Cause.REPLY, peer.remote, retry_after_s=wait_asked(answer.text))
     if answer.code in _AUTH_CODES and peer.logs_in:
         return Deferred(answer, Cause.LOCKED_OUT, peer.remote, Whose.US)
-    # 5.1.x speaks of the address, and may quote what another server told the relay of it.
-    is_about_us = (peer.relay or peer.logs_in) and not answer.enhanced.startswith("5.1.")
-    if is_about_us and _NO_RELAY.search(answer.text):
-        return Deferred(answer, Cause.LOCKED_OUT, peer.remote, Whose.US)
     if answer.code == 530 and not peer.encrypted:
         return Deferred(answer, Cause.TLS, peer.remote, Whose.BETWEEN)
+    if (peer.relay or peer.logs_in) and _locks_us_out(answer):
+        return Deferred(answer, Cause.LOCKED_OUT, peer.remote, Whose.US)
     if to_rcpt and answer.code == 552 and answer.enhanced in {"", "5.5.3"}:
         return Deferred(answer, Cause.REPLY, peer.remote)
     return Refused(answer, Cause.REPLY, peer.remote)
+
+
+def _locks_us_out(answer: Reply) -> bool:
+    """Whether a relay speaks of us, and not of the recipient.
+
+    5.1.x speaks of the address, and may quote what another server told the relay of it.
+    """
+    if answer.enhanced.startswith("5.1."):
+        return False
+    return answer.code in _AUTH_CODES or _NO_RELAY.search(answer.text) is not None
 
 
 def wait_asked(text: str) -> float | None:

@@ -34,7 +34,7 @@ log = structlog.get_logger("postern.routing")
 Probe = Callable[[Way], Awaitable[None]]
 """Tests a way, and tells the board itself what showed. Never raises for what a peer does."""
 
-CONFIRM_S = 1.0
+CONFIRM_S = 0.3
 GOOD_EVERY_S = 10.0
 GROWTH = 0.25
 JITTER = 0.2
@@ -43,6 +43,7 @@ FRESH_S = 10.0
 BESIDE_S = 3.0
 """How long others leave an address alone of which nothing is known yet."""
 TURN_S = 0.5
+LEAST_TURN_S = 0.05
 MAX_DUE = 20_000
 
 
@@ -97,8 +98,9 @@ class Prober:
                 await self._wake.wait()
             self._wake.clear()
             await self.turn()
+            next_s = min(self._due.values(), default=math.inf) - self._clock.monotonic()
             try:
-                async with asyncio.timeout(TURN_S):
+                async with asyncio.timeout(min(max(next_s, LEAST_TURN_S), TURN_S)):
                     await self._wake.wait()
             except TimeoutError:
                 continue

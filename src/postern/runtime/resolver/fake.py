@@ -28,7 +28,8 @@ class FakeResolver:
         *records: str,
         status: Status = Status.OK,
         ttl_s: int = 300,
-        authentic: bool = False,
+        secure: bool = False,
+        canonical: str = "",
     ) -> None:
         """Answer so from now on: ``add("tea.example", "MX", "10 mx.tea.example")``.
 
@@ -36,7 +37,9 @@ class FakeResolver:
         """
         question = Question.of(name, type_)
         ttl_s = ttl_s if status.is_known else 0
-        self._answers[question] = Answer(question, status, records, ttl_s, authentic, "fake")
+        self._answers[question] = Answer(
+            question, status, records, ttl_s, secure, "fake", canonical=canonical
+        )
         self._kept.discard(question)
 
     def add_second(self, name: str, type_: str, *records: str, status: Status = Status.OK) -> None:

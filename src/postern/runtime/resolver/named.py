@@ -16,12 +16,18 @@ SHUNNED_S = 30.0
 
 
 class NamedResolver:
-    """``home``, ``abroad``: asks its servers one after another until one knows."""
+    """``home``, ``abroad``: asks its servers one after another until one knows.
 
-    def __init__(self, settings: ResolverSettings, clock: Clock) -> None:
+    ``is_trusted``: what it says of DNSSEC is believed.
+    """
+
+    def __init__(
+        self, settings: ResolverSettings, clock: Clock, *, is_trusted: bool = False
+    ) -> None:
         self.name = settings.name
         self._settings = settings
         self._clock = clock
+        self._is_trusted = is_trusted
         self._shunned_until: dict[Server, float] = {}
         self.health = Health(clock)
         self._tls: ssl.SSLContext | None = None
@@ -71,7 +77,8 @@ class NamedResolver:
                     self._shunned_until[server] = self._clock.monotonic() + SHUNNED_S
                     continue
                 if isinstance(result, Answer) and result.status.is_known:
-                    return replace(result, resolver=self.name)
+                    secure = result.secure and self._is_trusted
+                    return replace(result, resolver=self.name, secure=secure)
                 failed = True
                 waiting.remove(server)
         status = Status.SERVER_FAILURE if failed else Status.TIMEOUT

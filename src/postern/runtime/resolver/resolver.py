@@ -42,7 +42,10 @@ class Resolver:
         self._clock = clock
         self._limits = limits or ResolverLimits()
         chosen = resolvers or (system_resolver(),)
-        self._named = tuple(NamedResolver(settings, clock) for settings in chosen)
+        self._named = tuple(
+            NamedResolver(settings, clock, is_trusted=settings.is_trusted and number == 0)
+            for number, settings in enumerate(chosen)
+        )
         self._failure_ttl_s = min(self._limits.failure_ttl_s, MAX_FAILURE_TTL_S)
         entries, size_bytes = self._limits.cache_entries, self._limits.cache_bytes
         # Block lists (home alone) have a cache of their own: a flood of strangers' addresses must

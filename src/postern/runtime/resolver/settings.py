@@ -59,7 +59,8 @@ class ResolverSettings:
 
     ``tries_s``: time limit of each server in each round. ``tls_name``: the name its certificate
     must bear; empty: its IP address. ``tls_ca_file``: whom to trust for it; empty: the system's
-    list.
+    list. ``trusted``: whether it is believed that DNSSEC vouches for an answer; None: if it is on
+    this machine.
     """
 
     name: str
@@ -68,6 +69,18 @@ class ResolverSettings:
     tries_s: tuple[float, ...] = (3.0, 5.0)
     tls_name: str = ""
     tls_ca_file: str = ""
+    trusted: bool | None = None
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether its AD bit is believed: nobody on the way to it may forge that (RFC 7672 §2.2).
+
+        Without a word from the configuration: where every server is on loopback.
+        """
+        if self.trusted is not None:
+            return self.trusted
+        ips = [ipaddress.ip_address(server.ip) for server in self.servers]
+        return bool(ips) and all(ip.is_loopback for ip in ips)
 
     @classmethod
     def parse(

@@ -94,19 +94,20 @@ def _weigh(query: Query, response: dns.message.Message) -> Answer:
     rcode = response.rcode()
     if rcode not in {dns.rcode.NOERROR, dns.rcode.NXDOMAIN}:
         return Answer(question, Status.SERVER_FAILURE)
-    authentic = bool(response.flags & dns.flags.AD)
+    secure = bool(response.flags & dns.flags.AD)
     found, ttl_s, hops = _follow(query, response)
     if hops > MAX_CHAIN:
         return Answer(question, Status.SERVER_FAILURE)
     if found is not None:
         records = tuple(_text_of(rdata) for rdata in found)
-        return Answer(question, Status.OK, records, ttl_s, authentic)
+        canonical = _host(found.name) if hops else ""
+        return Answer(question, Status.OK, records, ttl_s, secure, canonical=canonical)
     if rcode != dns.rcode.NXDOMAIN and _is_lame(response, hops):
         return Answer(question, Status.SERVER_FAILURE)
     # NXDOMAIN speaks of the last name of a chain (RFC 6604 §3); what the first leads to does not
     # exist either way.
     status = Status.NO_NAME if rcode == dns.rcode.NXDOMAIN else Status.NO_DATA
-    return Answer(question, status, (), min(ttl_s, _negative_ttl_s(response)), authentic)
+    return Answer(question, status, (), min(ttl_s, _negative_ttl_s(response)), secure)
 
 
 def _follow(query: Query, response: dns.message.Message) -> tuple[dns.rrset.RRset | None, int, int]:

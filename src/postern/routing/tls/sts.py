@@ -1,0 +1,212 @@
+"""Policies of MTA-STS: which one counts for a domain now (RFC 8461 §5).
+
+A policy counts until it ends by itself, whatever DNS or its server say or keep to themselves
+meanwhile; only a newer policy replaces it. Without one on file, "couldn't fetch" is as if there
+were none, and is noted. Mail waits some seconds for a first policy and never longer: the fetch goes
+on, and the next look has what came of it.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from postern.mail.dns import Question, Status
+from postern.mail.sts import BadPolicy, StsMode, StsPolicy, parse_policy, policy_id
+from postern.mail.tlsrpt import TlsResult
+from postern.routing.tls.shelf import Shelf
+from postern.routing.tls.store import StoredPolicy
+from postern.routing.tls.sts_fetch import NotFetched
+from postern.runtime.clock import Clock
+from postern.runtime.resolver.lookup import Lookup
+
+log = structlog.get_logger("postern.routing")
+
+WAIT_S = 5.0
+"""How long mail waits for DNS and a policy's server, together."""
+AGAIN_S = 300.0
+"""How long what was found is not looked for again, at least (RFC 8461 §3.3)."""
+MEANWHILE_S = 10.0
+"""The same while a fetch is still under way."""
+UNTOLD_S = 60.0
+"""The same where DNS did not tell."""
+MIN_AGE_S = 300
+"""A policy that ends sooner is kept for so long, or each message would fetch it."""
+FRESH_S = 86_400.0
+"""A policy older than this is fetched anew in the background."""
+USED_S = 90 * 86_400.0
+"""Policies that no mail went by for so long are left to end."""
+CHECK_S = 3_600.0
+MAX_REFRESHED = 500
+"""In one round."""
+REFRESH_AT_ONCE = 4
+MAX_FAILED = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a domain's policy is now, good for ``ttl_s``.
+
+    ``policy``: None: none that asks for anything. ``fault``: why there may be one that we do not
+    have, in the words of reports; empty: no such thing.
+    """
+
+    policy: StsPolicy | None = None
+    fault: str = ""
+    ttl_s: float = AGAIN_S
+
+
+class Fetcher(Protocol):
+    """Brings policies."""
+
+    async def fetch(self, domain: str) -> bytes | NotFetched:
+        """The body as served, or why there is none; within a time of its own."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """A policy of this id could not be had, until the monotonic second ``until``."""
+
+    id: str
+    result: TlsResult
+    until: float
+
+
+class StsPolicies:
+    """Knows the policies. Belongs to one event loop.
+
+    Args:
+        lookup: for the records that tell of policies.
+        fetcher: brings them.
+        shelf: where they are kept.
+        clock: for their ends.
+        wait_s: how long one who asks waits at most.
+    """
+
+    def __init__(
+        self,
+        lookup: Lookup,
+        fetcher: Fetcher,
+        shelf: Shelf,
+        clock: Clock,
+        wait_s: float = WAIT_S,
+    ) -> None:
+        self._lookup = lookup
+        self._fetcher = fetcher
+        self._shelf = shelf
+        self._clock = clock
+        self._wait_s = wait_s
+        self._flying: dict[str, asyncio.Task[Published]] = {}
+        self._fetching: set[str] = set()
+        self._failed: OrderedDict[str, _Failed] = OrderedDict()
+
+    async def of(self, domain: str) -> Published:
+        """The policy for mail to ``domain``, within some seconds; those who ask at once share."""
+        task = self._flying.get(domain)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._find(domain))
+            self._flying[domain] = task
+            task.add_done_callback(lambda _: self._flying.pop(domain, None))
+        await asyncio.wait((task,), timeout=self._wait_s)
+        if task.done() and not task.cancelled():
+            return task.result()
+        is_late = domain in self._fetching
+        fault = TlsResult.STS_POLICY_FETCH_ERROR.value if is_late else ""
+        return self._published(self._shelf.policy(domain), fault, MEANWHILE_S)
+
+    async def refresh(self) -> None:
+        """Fetch policies anew before they end, for as long as mail goes by them: one round."""
+        self._shelf.prune()
+        now = self._clock.now()
+        domains = self._shelf.due(now - FRESH_S, now - USED_S, MAX_REFRESHED)
+        await asyncio.gather(
+            *(self._refresh(domains[n::REFRESH_AT_ONCE]) for n in range(REFRESH_AT_ONCE))
+        )
+
+    async def aclose(self) -> None:
+        """Cut what is under way."""
+        tasks = tuple(self._flying.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _refresh(self, domains: Sequence[str]) -> None:
+        for domain in domains:
+            stored = self._shelf.policy(domain)
+            if stored is None:
+                continue
+            # Its id may have changed as well, or be gone: then the policy is left to its end.
+            answer = await self._lookup.ask(_question(domain))
+            found = policy_id(answer.records) if answer.status is Status.OK else None
+            if found is None or isinstance(await self._fetch(domain, found), TlsResult):
+                self._shelf.tried(domain)
+
+    async def _find(self, domain: str) -> Published:
+        answer = await self._lookup.ask(_question(domain))
+        stored = self._shelf.policy(domain)
+        ttl_s = max(float(answer.ttl_s), AGAIN_S) if answer.status.is_known else UNTOLD_S
+        found = policy_id(answer.records) if answer.status is Status.OK else None
+        if found is None or (stored is not None and stored.id == found):
+            return self._published(stored, "", ttl_s)
+        failed = self._failed.get(domain)
+        if failed is not None and failed.id == found and self._clock.monotonic() < failed.until:
+            return self._published(stored, failed.result.value, AGAIN_S)
+        fetched = await self._fetch(domain, found)
+        if isinstance(fetched, TlsResult):
+            return self._published(stored, fetched.value, AGAIN_S)
+        return self._published(fetched, "", ttl_s)
+
+    async def _fetch(self, domain: str, id_: str) -> StoredPolicy | TlsResult:
+        """Fetch, and keep what came; else note that it did not."""
+        self._fetching.add(domain)
+        try:
+            body = await self._fetcher.fetch(domain)
+        finally:
+            self._fetching.discard(domain)
+        if isinstance(body, NotFetched):
+            return self._note(domain, id_, body.result, body.text)
+        policy = parse_policy(body)
+        if isinstance(policy, BadPolicy):
+            return self._note(domain, id_, TlsResult.STS_POLICY_INVALID, policy.text)
+        now = self._clock.now()
+        stored = StoredPolicy(domain, id_, body, now, now + max(policy.max_age_s, MIN_AGE_S))
+        self._shelf.put(stored)
+        self._failed.pop(domain, None)
+        log.info("routing.sts_policy", domain=domain, mode=policy.mode.value)
+        return stored
+
+    def _note(self, domain: str, id_: str, result: TlsResult, text: str) -> TlsResult:
+        log.warning("routing.sts_no_policy", domain=domain, text=text)
+        self._failed[domain] = _Failed(id_, result, self._clock.monotonic() + AGAIN_S)
+        self._failed.move_to_end(domain)
+        if len(self._failed) > MAX_FAILED:
+            self._failed.popitem(last=False)
+        return result
+
+    def _published(self, stored: StoredPolicy | None, fault: str, ttl_s: float) -> Published:
+        if stored is None:
+            return Published(None, fault, ttl_s)
+        policy = parse_policy(stored.body)
+        if isinstance(policy, BadPolicy) or policy.mode is StsMode.NONE:
+            return Published(None, fault, ttl_s)
+        self._shelf.used(stored.domain)
+        left_s = stored.expires - self._clock.now()
+        return Published(policy, fault, max(1.0, min(ttl_s, left_s)))
+
+
+async def keep_fresh(current: Callable[[], StsPolicies]) -> None:
+    """Refresh every hour, whichever policies are ``current`` after a reload; never returns."""
+    while True:
+        try:
+            await current().refresh()
+        except Exception:
+            log.exception("routing.sts_refresh")
+        await asyncio.sleep(CHECK_S)
+
+
+def _question(domain: str) -> Question:
+    return Question(f"_mta-sts.{domain}", "TXT")

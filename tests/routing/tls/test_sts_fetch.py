@@ -1,0 +1,150 @@
+"""Policies over real HTTPS: what is taken, and what is not."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.peers.certificates import Authority, KeyPair, self_signed
+from tests.routing.tls.policies import PolicyServer, policy, policy_server
+
+from postern.mail.tlsrpt import TlsResult
+from postern.routing.tls.sts_fetch import NotFetched, StsFetcher, StsSettings
+from postern.runtime.resolver.fake import FakeResolver
+
+HOST = "mta-sts.tea.test"
+GOOD = policy("enforce", "mx.tea.test")
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="module")
+def pair(authority: Authority) -> KeyPair:
+    return authority.issue(HOST)
+
+
+async def fetched(
+    served: PolicyServer, pair: KeyPair, ca_file: Path, limit_s: float = 20.0
+) -> bytes | NotFetched:
+    dns = FakeResolver()
+    dns.add(HOST, "A", "127.0.0.1")
+    async with policy_server(pair, served):
+        settings = StsSettings(limit_s=limit_s, port=served.port, ca_file=ca_file)
+        return await StsFetcher(dns, settings, has_ipv6=False).fetch("tea.test")
+
+
+async def result(served: PolicyServer, pair: KeyPair, authority: Authority) -> NotFetched:
+    found = await fetched(served, pair, authority.ca)
+    assert isinstance(found, NotFetched)
+    return found
+
+
+async def test_the_policy_is_asked_for_by_name_and_brought_as_it_is_served(
+    authority: Authority, pair: KeyPair
+) -> None:
+    served = PolicyServer(GOOD)
+    assert await fetched(served, pair, authority.ca) == GOOD
+    (request,) = served.requests
+    assert request.startswith(b"GET /.well-known/mta-sts.txt HTTP/1.1\r\n")
+    assert b"Host: mta-sts.tea.test\r\n" in request
+
+
+async def test_no_proxy_of_the_environment_is_asked(
+    authority: Authority, pair: KeyPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("https_proxy", "HTTPS_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert await fetched(PolicyServer(GOOD), pair, authority.ca) == GOOD
+
+
+async def test_a_body_in_chunks_is_put_together(authority: Authority, pair: KeyPair) -> None:
+    raw = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"3\r\nver\r\n5\r\nsion:\r\n0\r\n\r\n"
+    )
+    assert await fetched(PolicyServer(raw=raw), pair, authority.ca) == b"version:"
+
+
+@pytest.mark.parametrize(
+    ("served", "expected", "words"),
+    [
+        (
+            PolicyServer(GOOD, "301 Moved", more="Location: https://mta-sts.tea.test/x\r\n"),
+            TlsResult.STS_POLICY_FETCH_ERROR,
+            "301",
+        ),
+        (PolicyServer(GOOD, "404 Not Found"), TlsResult.STS_POLICY_FETCH_ERROR, "404"),
+        (PolicyServer(GOOD, kind="text/html"), TlsResult.STS_POLICY_INVALID, "text/plain"),
+        (PolicyServer(b"x" * 65_537), TlsResult.STS_POLICY_INVALID, "longer"),
+        (PolicyServer(raw=b"220 mx ESMTP\r\n"), TlsResult.STS_POLICY_FETCH_ERROR, "did not"),
+        (PolicyServer(raw=b""), TlsResult.STS_POLICY_FETCH_ERROR, "did not"),
+        (
+            PolicyServer(raw=b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n"[:-1]),
+            TlsResult.STS_POLICY_FETCH_ERROR,
+            "did not",
+        ),
+        (
+            PolicyServer(raw=b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20_000),
+            TlsResult.STS_POLICY_FETCH_ERROR,
+            "did not",
+        ),
+    ],
+    ids=["redirect", "missing", "html", "long", "no http", "nothing", "cut", "endless head"],
+)
+async def test_what_is_not_a_policy_served_as_one_is_not_taken(
+    served: PolicyServer, expected: TlsResult, words: str, authority: Authority, pair: KeyPair
+) -> None:
+    found = await result(served, pair, authority)
+    assert found.result is expected
+    assert words in found.text
+    assert len(served.requests) == 1
+
+
+async def test_the_certificate_must_be_good_and_for_that_name(
+    authority: Authority, tmp_path: Path
+) -> None:
+    bad = [
+        authority.issue("tea.test"),
+        authority.issue("old.test", HOST, valid=timedelta(days=-1)),
+        self_signed(tmp_path, HOST),
+    ]
+    for pair in bad:
+        served = PolicyServer(GOOD)
+        found = await result(served, pair, authority)
+        assert found.result is TlsResult.STS_WEBPKI_INVALID
+        assert served.requests == []
+
+
+async def test_a_server_that_keeps_silent_costs_its_time_limit_and_no_more(
+    authority: Authority, pair: KeyPair
+) -> None:
+    found = await fetched(PolicyServer(is_silent=True), pair, authority.ca, limit_s=0.3)
+    assert isinstance(found, NotFetched)
+    assert found.result is TlsResult.STS_POLICY_FETCH_ERROR
+
+
+async def test_the_next_address_is_asked_where_nobody_listens_at_the_first(
+    authority: Authority, pair: KeyPair
+) -> None:
+    dns = FakeResolver()
+    dns.add(HOST, "A", "127.0.0.9", "127.0.0.1")
+    async with policy_server(pair, PolicyServer(GOOD)) as served:
+        settings = StsSettings(port=served.port, ca_file=authority.ca)
+        assert await StsFetcher(dns, settings, has_ipv6=False).fetch("tea.test") == GOOD
+
+
+async def test_a_host_without_an_address_has_no_policy() -> None:
+    found = await StsFetcher(FakeResolver(), StsSettings(), has_ipv6=True).fetch("tea.test")
+    assert isinstance(found, NotFetched)
+    assert found.result is TlsResult.STS_POLICY_FETCH_ERROR
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "192.168.1.1"])
+async def test_nobody_has_us_knock_at_addresses_of_our_own_network(ip: str) -> None:
+    dns = FakeResolver()
+    dns.add(HOST, "A", ip)
+    found = await StsFetcher(dns, StsSettings(), has_ipv6=False).fetch("tea.test")
+    assert isinstance(found, NotFetched)
+    assert "no address" in found.text
