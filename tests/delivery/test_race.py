@@ -311,6 +311,23 @@ async def test_relay_starts_six_seconds_after_the_beginning_when_nothing_has_gre
     assert result.attempts[-1].egress == "us1"
 
 
+async def test_an_address_that_has_just_answered_a_test_comes_next_and_no_relay() -> None:
+    async with peer(silent()) as quiet, peer() as good, peer() as relay, stage() as on:
+        dead_ones = [Target(f"mx{n}.test", "127.0.0.1", quiet.port) for n in range(3)]
+        on.watch.answering[good.port] = on.clock.now() - 60
+        sending = on.begin(*direct(*dead_ones, good.target), fallback(relay.target))
+        await until(lambda: quiet.connections == 1)
+        await on.pass_by(3)
+        await until(lambda: quiet.connections == 2)
+        assert good.connections == 0, "what it answered before says nothing"
+        on.watch.answering[good.port] = on.clock.now()
+        await on.pass_by(3)
+        result = await sending
+    assert is_delivered(result)
+    assert len(good.messages) == 1
+    assert (quiet.connections, relay.connections) == (2, 0)
+
+
 async def test_relay_does_not_start_where_a_direct_way_has_greeted_in_time() -> None:
     slow = held()
     async with peer(slow) as first, peer() as relay, stage() as on:

@@ -282,6 +282,17 @@ def test_other_source_addresses_come_before_the_relay() -> None:
     ]  # fmt: skip
 
 
+def test_the_source_address_of_another_class_of_mail_is_left_to_it() -> None:
+    stand = Stand(EgressSettings("direct"), EgressSettings("lists", source_ip="203.0.113.6"))
+    assert "lists .1" in stand.ways()
+    settings = replace(stand.settings, reserved=frozenset({"lists"}))
+    stand.chooser = Chooser(
+        settings, stand.board, stand.table, stand.relays, stand.mandates, stand.steering,
+        lambda: None,
+    )  # fmt: skip
+    assert stand.ways() == ["direct .1", "direct .2", "direct .3"]
+
+
 def test_a_person_may_pin_another_source_address() -> None:
     stand = Stand(EgressSettings("direct"), EgressSettings("second", source_ip="203.0.113.6"))
     stand.pin("second", is_automatic=False)

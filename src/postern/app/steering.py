@@ -157,7 +157,8 @@ class Steering:
     def serve(self, ways: WaysOut) -> None:
         """Steer as this configuration wants it, from now on. On the running loop."""
         self.paths.serve(ways.probe, ways.routing, ways.probing, ways.machine)
-        self._egresses = tuple(one.name for one in ways.routing.direct_egresses)
+        egresses = (one.name for one in ways.routing.direct_egresses)
+        self._egresses = tuple(name for name in egresses if name not in ways.routing.reserved)
         self.table.default = ways.control.policy
         self.controller.serve(ways.relays, self._egresses, ways.control.knobs)
         self._deeds.serve(ways.control.knobs, ways.control.lasts_s)

@@ -37,6 +37,7 @@ def routing_settings(
         config.delivery.lmtp,
         config.delivery.port,
         providers=providers_of(config),
+        reserved=frozenset((config.delivery.forwarded_egress, config.delivery.bounce_egress)),
     )
 
 

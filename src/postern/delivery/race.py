@@ -111,6 +111,7 @@ class Race:
         self._running: list[Runner] = []
         self._lanes: set[asyncio.Task[None]] = set()
         self._begun = 0
+        self._began_at = clock.now()
         self._winner: Runner | None = None
         self._changed: asyncio.Future[None] | None = None
         self._bug: BaseException | None = None
@@ -170,9 +171,12 @@ class Race:
         """The way to begin now, taken from those that are left; None: none, for now."""
         keeps = 0 if self._has_fallen_back or not self._fallbacks else 1
         if self._has_room(keeps):
-            for place, way in enumerate(self._left):
-                if self._is_usual(way) or not self._was_answered:
-                    return self._left.pop(place)
+            may = [way for way in self._left if self._is_usual(way) or not self._was_answered]
+            if may:
+                # While the first was silent the others were tested: one that answers comes first.
+                way = next(filter(self._answers, may), may[0])
+                self._left.remove(way)
+                return way
         if self._fallbacks and self._may_fall_back(self._clock.monotonic()) and self._has_room(0):
             return self._fallbacks.pop(0)
         return None
@@ -202,10 +206,24 @@ class Race:
         if self._was_answered:
             return False
         if now >= self._fallback_at and not self._direct_greeted:
-            return True
+            return not self._is_answer_near()
         if not self._network_failed or self._left:
             return False
         return all(r.way.is_fallback or r.late is Sign.TLS_STALLED for r in self._running)
+
+    def _is_answer_near(self) -> bool:
+        """Whether a direct address that answers others is left, or was begun a moment ago."""
+        begun = (r.way for r in self._running if r.late is None and not r.is_out)
+        return any(
+            self._answers(way)
+            for ways in (self._left, begun)
+            for way in ways
+            if not way.is_fallback
+        )
+
+    def _answers(self, way: Way) -> bool:
+        """Whether its address has answered others since this began, where another did not."""
+        return self._network_failed and self._sightings.answers(way, self._began_at)
 
     # One way
 

@@ -5,7 +5,7 @@ import structlog
 from postern.delivery.job import Job
 from postern.delivery.signs import path_of
 from postern.delivery.smtp_connection import SmtpConnection
-from postern.mail.paths import Observation, PathWatch, Sign
+from postern.mail.paths import Observation, Path, PathWatch, Sign
 from postern.mail.route import TlsPolicy, Way
 from postern.mail.tlsrpt import UNCOUNTED, TlsResult, TlsSessions
 from postern.runtime.clock import Clock
@@ -73,6 +73,12 @@ class Sightings:
     def lost(self, way: Way, connection: SmtpConnection) -> None:
         """Another answered while this one did not."""
         self._watch.lost(path_of(way, connection))
+
+    def answers(self, way: Way, since: float) -> bool:
+        """Whether anybody has had an answer there since that moment (wall clock)."""
+        target = way.target
+        encrypted = target.tls.policy is not TlsPolicy.NEVER
+        return self._watch.answers(Path(way.egress.name, target.ip, target.port, encrypted), since)
 
     def _alarm(self, way: Way, text: str) -> None:
         name, now = way.egress.name, self._clock.monotonic()

@@ -94,6 +94,10 @@ class PathWatch(Protocol):
         """It had not answered when another was first: it goes last for a while."""
         ...
 
+    def answers(self, path: Path, since: float) -> bool:
+        """Whether it has answered anybody since that moment (wall clock), a test of it perhaps."""
+        ...
+
 
 class Unwatched:
     """Nobody wants to know."""
@@ -103,6 +107,11 @@ class Unwatched:
 
     def lost(self, path: Path) -> None:
         """Forget it."""
+
+    def answers(self, path: Path, since: float) -> bool:
+        """Nobody has told."""
+        del path, since
+        return False
 
 
 UNWATCHED = Unwatched()

@@ -231,6 +231,8 @@ class Chooser:
     def _other_sources(self, route: SmtpRoute, direct: Sequence[Way]) -> Iterable[Way]:
         """The same addresses from other addresses of ours."""
         for egress in self._sources:
+            if egress.name in self._settings.reserved:
+                continue  # what others complain of has an address of its own
             if egress.name == route.egress.name or egress.source_ip == route.egress.source_ip:
                 continue
             fits = [way for way in direct if _is_reachable(way.target, egress)]

@@ -76,6 +76,7 @@ class RoutingSettings:
     directly. ``lmtp``: ``unix:/path`` or ``host:port`` of the store of our mailboxes; empty: our
     own Maildirs. ``port``: of mail hosts found by MX; other than 25 in laboratories.
     ``providers``: whose mail hosts name their MX group.
+    ``reserved``: names of egresses that mail of one class alone leaves through.
     """
 
     hostname: str
@@ -86,6 +87,7 @@ class RoutingSettings:
     port: int = SMTP_PORT
     ipv6: Ipv6Policy = Ipv6Policy.BOTH
     literals: LiteralPolicy = LiteralPolicy.PUBLIC
+    reserved: frozenset[str] = frozenset()
     providers: Providers = field(default_factory=shipped)
 
     @property

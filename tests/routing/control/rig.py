@@ -88,11 +88,20 @@ class Rig:
 
     # --- what shows -------------------------------------------------------------------------------
 
-    def see(self, ip: str, sign: Sign, *, is_probe: bool = False, is_final: bool = True) -> None:
-        path = Path("direct", ip, 25, encrypted=True)
+    def see(
+        self,
+        ip: str,
+        sign: Sign,
+        *,
+        is_probe: bool = False,
+        is_final: bool = True,
+        egress: str = "direct",
+        group: str = "google",
+    ) -> None:
+        path = Path(egress, ip, 25, encrypted=True)
         self.controller.saw(
             Observation(
-                path, "google", "mx", sign, self.clock.now(), 0.0, is_probe=is_probe,
+                path, group, "mx", sign, self.clock.now(), 0.0, is_probe=is_probe,
                 is_final=is_final,
             )
         )  # fmt: skip

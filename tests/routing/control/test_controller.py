@@ -183,6 +183,26 @@ async def test_a_relay_that_is_dead_is_engaged_once_it_is_well(rig: Rig) -> None
     assert rig.stands() is GroupState.RELAYED
 
 
+async def test_an_address_that_some_mail_alone_leaves_from_blocks_nobody_else(rig: Rig) -> None:
+    for ip in MX:
+        for _ in range(2):
+            rig.clock.advance(1)
+            rig.see(ip, Sign.REFUSED, egress="lists")
+    rig.clock.advance(10)
+    await rig.look()
+    assert rig.stands() is GroupState.DIRECT
+
+
+async def test_a_customers_own_server_takes_no_relay(rig: Rig) -> None:
+    for _ in range(4):
+        rig.clock.advance(4)
+        rig.see("192.0.2.77", Sign.REFUSED, group="gateway:mx.customer.example:25")
+        rig.see("192.0.2.78", Sign.REFUSED, group="gateway:mx.customer.example:25")
+        await rig.look()
+    assert rig.active() == []
+    assert rig.actions() == ["group.blocked"]
+
+
 async def test_what_a_person_pinned_is_left_to_him(rig: Rig) -> None:
     rig.people.add(PIN)
     rig.reread()

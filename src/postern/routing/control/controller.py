@@ -25,15 +25,18 @@ from postern.routing.paths.census import Census
 from postern.routing.paths.groups import Evidence, GroupState, Knobs, Remedy, Standing
 from postern.routing.paths.health import is_good
 from postern.routing.relays import Relay, Relays
+from postern.routing.routes.route import Policy
 from postern.routing.routes.table import RouteTable
-from postern.runtime.clock import Clock
+from postern.runtime.clock import Clock, Instant
 
 log = structlog.get_logger("postern.routing")
 
 MAX_RELAYED = 5_000
 """Groups of which it is remembered that only a relay answered."""
+_WITHOUT_RELAY = ("gateway:", "[")
+"""Customers' own servers, and address literals: a relay has no business with them."""
 ALARM_S = 600.0
-"""How often a relay that locks us out is told of in the log."""
+"""How often it is put on record that a relay locks us out."""
 
 
 class Controller:
@@ -105,7 +108,13 @@ class Controller:
         """Another way answered first."""
         self._board.lost(path)
 
+    def answers(self, path: Path, since: Instant) -> bool:
+        """Whether it has answered anybody since then."""
+        return self._board.answers(path, since)
+
     def _weigh(self, seen: Observation) -> None:
+        if seen.path.egress not in self._egresses:
+            return  # an address that some mail alone leaves from has troubles of its own
         standing = self._standings.of(seen.group)
         if standing is not None and standing.state is GroupState.RELAYED:
             self._count_test(standing, seen)
@@ -153,7 +162,7 @@ class Controller:
                 verdict = verdicts.canary(direct)
                 self._canaries.back(group)
                 self._begin(self._canary_back(group, is_good=verdict))
-        elif is_relay[-1] and attempts[-1].outcome == "delivered":
+        elif is_relay[-1] and not all(is_relay) and attempts[-1].outcome == "delivered":
             standing = self._standings.of(group)
             if standing is None or not standing.state.is_relayed:
                 self._relayed[group] = self._relayed.get(group, 0) + 1
@@ -175,13 +184,25 @@ class Controller:
             return
         self._suspects.pop(group, None)
         standing = self._standings.of(group) or Standing(group)
-        relay = self._well_relay()
+        relay = None if group.startswith(_WITHOUT_RELAY) else self._well_relay()
         policy = self._table.policy_of(group)
         name = "" if relay is None else relay.name
         remedy = groups.remedy(standing, policy, name, now)
         if remedy is not Remedy.NOTHING:
             self._deciding.add(group)
             self._begin(self._act(group, remedy, name, evidence))
+
+    def can_help(self, standing: Standing) -> bool:
+        """Whether anything may be done for a group that nothing answers for, were it looked at."""
+        if standing.group.startswith(_WITHOUT_RELAY) or self._well_relay() is None:
+            return False
+        match self._table.policy_of(standing.group):
+            case Policy.NEVER:
+                return False
+            case Policy.PROPOSE:
+                return not standing.is_proposed
+            case Policy.AUTOMATIC:
+                return not standing.is_proposed or self._clock.now() >= standing.quiet_until
 
     def look_again(self) -> None:
         """Decide on groups whose other addresses have had the time to answer."""
@@ -198,7 +219,7 @@ class Controller:
         }
         paths = [Path(*address, encrypted=True) for address in sorted(addresses)]
         relayed = self._relayed.get(group, 0)
-        return gather(self._board, group, paths, relayed, self._clock.now())
+        return gather(self._board, group, paths, self._egresses, relayed, self._clock.now())
 
     def _well_relay(self) -> Relay | None:
         """The first that is well and whose address is known."""
@@ -256,7 +277,6 @@ class Controller:
         name = seen.path.egress
         if now >= self._alarm_at.get(name, 0.0):
             self._alarm_at[name] = now + ALARM_S
-            log.error("relay.locked_out", relay=name, host=seen.host, text=seen.text)
             self._deeds.tell_locked_out(name, seen.text)
 
     def _path_changed(self, group: str) -> None:

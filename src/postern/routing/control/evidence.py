@@ -1,7 +1,7 @@
 """What speaks against the direct paths of a group, gathered from the board."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from postern.mail.paths import Path, Sign
@@ -21,7 +21,12 @@ _DOWN = frozenset({PathCondition.DEGRADED, PathCondition.BLOCKED})
 
 
 def gather(
-    board: Board, group: str, targets: Sequence[Path], relayed: int, now: Instant
+    board: Board,
+    group: str,
+    targets: Sequence[Path],
+    egresses: Collection[str],
+    relayed: int,
+    now: Instant,
 ) -> Evidence:
     """The evidence of now.
 
@@ -29,26 +34,34 @@ def gather(
         board: how paths do.
         group: whose.
         targets: the direct paths it has, as far as they were seen.
+        egresses: names of those that are direct.
         relayed: times that a relay answered, lately, where no direct address had done so.
         now: the moment.
     """
-    failing = [state for state in board.of_group(group) if _fails(state)]
+    failing = [
+        state for state in board.of_group(group) if state.path.egress in egresses and _fails(state)
+    ]
     since = min((state.since for state in failing), default=now)
-    ips = tuple(dict.fromkeys(state.path.ip for state in failing))
-    known = {path.ip for path in targets}
-    answers = any(_last_good_at(board, path) >= since for path in targets if path.ip not in ips)
+    failures: dict[str, int] = {}
+    for state in failing:
+        ip = state.path.ip
+        failures[ip] = max(failures.get(ip, 1), state.failures)
+    down = {(state.path.egress, state.path.ip) for state in failing}
+    answers = any(
+        _last_good_at(board, path) >= since
+        for path in targets
+        if (path.egress, path.ip) not in down
+    )
     signs = Counter(state.last_sign for state in failing)
-    words = _WORDS[signs.most_common(1)[0][0]] if signs else "do not answer"
-    failures = sum(max(1, state.failures) for state in failing)
     return Evidence(
-        failures + (relayed if failing else 0),
-        len(ips),
-        len(known | set(ips)),
+        sum(failures.values()) + (relayed if failing else 0),
+        len(failures),
+        len({path.ip for path in targets} | set(failures)),
         since,
-        ips,
+        tuple(failures),
         answers=answers,
         relayed=relayed > 0,
-        words=words,
+        words=_WORDS[signs.most_common(1)[0][0]] if signs else "do not answer",
     )
 
 

@@ -118,7 +118,8 @@ class Reconciling:
             return
         if policy is not None and _asks_again(policy, standing):
             await self._standings.change(standing.group, groups.asked_again)
-        if standing.state is GroupState.DEGRADED:
+            standing = self._standings.of(standing.group) or standing
+        if standing.state is GroupState.DEGRADED and self._controller.can_help(standing):
             self._controller.suspect(standing.group)
 
     def _test_again(self, standing: Standing) -> None:

@@ -49,12 +49,28 @@ class StandingStore:
         self._database: Database | None = None
         self._watch: ChangeWatch | None = None
         self._number = 0
+        self._seen = (-1, -1)
 
     def changed(self) -> bool:
-        """Whether anybody else wrote to the file since this was last asked, or it is another."""
+        """Whether any standing was written since this was last asked, or the file is another.
+
+        The file holds much that is written more often: only where anything was, standings are
+        looked at, and not read.
+        """
         self._opened()
         assert self._watch is not None
-        return self._watch.changed()
+        if not self._watch.changed():
+            return False
+        table = standing_table
+        query = sa.select(sa.func.count(), sa.func.sum(table.c.version)).select_from(table)
+
+        def read(database: Database) -> tuple[int, int]:
+            with database.read() as connection:
+                count, versions = connection.execute(query).one()
+            return count, versions or 0
+
+        seen, self._seen = self._seen, self._with(read)
+        return seen != self._seen
 
     def all(self) -> list[Standing]:
         """Every group that is not simply direct, or was not lately, as far as it can be read."""
@@ -116,6 +132,7 @@ class StandingStore:
         if self._database is not None:
             self._database.close()
         self._watch = self._database = None
+        self._seen = (-1, -1)
 
     def _with(self, work: Callable[[Database], T]) -> T:
         try:
