@@ -13,7 +13,7 @@ from postern.delivery.settings import DeliverySettings
 from postern.directory.model import Refused
 from postern.directory.reader import Directory
 from postern.journal.record import ChangeRecord
-from postern.mail.paths import Observation, Path
+from postern.mail.paths import UNWATCHED, Observation, Watches
 from postern.mail.route import Way
 from postern.routing.settings import RoutingSettings
 from postern.routing.tls.demands import Demands
@@ -44,7 +44,7 @@ LOOK_MOST_S = 600.0
 
 
 class _LastSeen:
-    """Keeps what a test of one way showed at last. A ``PathWatch``."""
+    """Keeps what a test of one way showed at last. A ``PathListener``."""
 
     def __init__(self) -> None:
         self.seen: Observation | None = None
@@ -53,9 +53,6 @@ class _LastSeen:
         """Keep it, unless the test goes on."""
         if observation.is_final:
             self.seen = observation
-
-    def lost(self, path: Path) -> None:
-        """A test has no rivals."""
 
 
 class TlsProbe:
@@ -71,7 +68,7 @@ class TlsProbe:
     async def probe(self, way: Way) -> Observation | None:
         """What a test of this way shows at last."""
         last = _LastSeen()
-        probe = WayProbe(self._settings, self._clock, last)
+        probe = WayProbe(self._settings, self._clock, Watches(UNWATCHED, last))
         try:
             await probe.probe(way)
         finally:

@@ -117,21 +117,33 @@ class Unwatched:
 UNWATCHED = Unwatched()
 
 
-class Watches:
-    """Several who want to know."""
-
-    def __init__(self, *watches: PathWatch) -> None:
-        self._watches = watches
+class PathListener(Protocol):
+    """Who is only told. Called on the event loop; must not block."""
 
     def saw(self, observation: Observation) -> None:
-        """Tell all of them."""
-        for watch in self._watches:
-            watch.saw(observation)
+        """Take note."""
+        ...
+
+
+class Watches:
+    """A watch that knows of paths, and a listener that hears the same."""
+
+    def __init__(self, watch: PathWatch, listener: PathListener) -> None:
+        self._watch = watch
+        self._listener = listener
+
+    def saw(self, observation: Observation) -> None:
+        """Tell both."""
+        self._watch.saw(observation)
+        self._listener.saw(observation)
 
     def lost(self, path: Path) -> None:
-        """Tell all of them."""
-        for watch in self._watches:
-            watch.lost(path)
+        """Tell the watch."""
+        self._watch.lost(path)
+
+    def answers(self, path: Path, since: float) -> bool:
+        """What the watch knows."""
+        return self._watch.answers(path, since)
 
 
 class GroupMood(Enum):

@@ -35,7 +35,7 @@ class Lesson:
 
 
 class TlsLearner:
-    """For one worker, on its event loop. Half of a ``PathWatch``: it only listens.
+    """For one worker, on its event loop. A ``PathListener``.
 
     Args:
         book: what is exempted already; it is told of uses.
@@ -58,9 +58,6 @@ class TlsLearner:
                 self._troubles.pop(_key(path), None)
         elif seen.sign is Sign.ANSWERED and not seen.is_probe:
             self._answered_in_clear(seen)
-
-    def lost(self, path: Path) -> None:
-        """It was slower than another: that says nothing of its TLS."""
 
     def take(self) -> list[Lesson]:
         """What is to be written down since the last call."""
