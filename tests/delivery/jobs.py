@@ -73,9 +73,13 @@ class Watch:
     def __init__(self) -> None:
         self.seen: list[Observation] = []
         self.losers: list[Path] = []
+        self.answering: dict[int, float] = {}
 
     def saw(self, observation: Observation) -> None:
         self.seen.append(observation)
+
+    def answers(self, path: Path, since: float) -> bool:
+        return self.answering.get(path.port, -1.0) >= since
 
     def lost(self, path: Path) -> None:
         self.losers.append(path)

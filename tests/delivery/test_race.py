@@ -18,7 +18,7 @@ from postern.delivery.smtp import SmtpDelivery
 from postern.mail.outcome import Cause, Deferred, Delivered
 from postern.mail.paths import Observation, Sign
 from postern.mail.paths import Path as MailPath
-from postern.mail.route import Egress, Target, TlsPolicy, Way
+from postern.mail.route import Egress, Target, TlsDemand, TlsPolicy, Way
 from postern.runtime.clock import FakeClock
 
 DIRECT = Egress("direct")
@@ -311,6 +311,23 @@ async def test_relay_starts_six_seconds_after_the_beginning_when_nothing_has_gre
     assert result.attempts[-1].egress == "us1"
 
 
+async def test_an_address_that_has_just_answered_a_test_comes_next_and_no_relay() -> None:
+    async with peer(silent()) as quiet, peer() as good, peer() as relay, stage() as on:
+        dead_ones = [Target(f"mx{n}.test", "127.0.0.1", quiet.port) for n in range(3)]
+        on.watch.answering[good.port] = on.clock.now() - 60
+        sending = on.begin(*direct(*dead_ones, good.target), fallback(relay.target))
+        await until(lambda: quiet.connections == 1)
+        await on.pass_by(3)
+        await until(lambda: quiet.connections == 2)
+        assert good.connections == 0, "what it answered before says nothing"
+        on.watch.answering[good.port] = on.clock.now()
+        await on.pass_by(3)
+        result = await sending
+    assert is_delivered(result)
+    assert len(good.messages) == 1
+    assert (quiet.connections, relay.connections) == (2, 0)
+
+
 async def test_relay_does_not_start_where_a_direct_way_has_greeted_in_time() -> None:
     slow = held()
     async with peer(slow) as first, peer() as relay, stage() as on:
@@ -458,7 +475,11 @@ async def test_where_tls_fails_another_address_comes_first_and_clear_text_last(
         ]  # fmt: skip
         for policy in (TlsPolicy.ENCRYPT, TlsPolicy.VERIFY, TlsPolicy.DANE):
             deferral(await on.begin(*direct(first.target, tls=policy)))
-    assert (len(first.messages), len(second.messages)) == (1, 0)
+        tested = TlsDemand(TlsPolicy.OPPORTUNISTIC, source="mta-sts-testing")
+        target = Target("peer.test", "127.0.0.1", second.port, tested)
+        result = await on.begin(Way(DIRECT, target))
+        assert is_delivered(result), "a policy that is tested never holds mail up (RFC 8461 §5)"
+    assert (len(first.messages), len(second.messages)) == (1, 1)
 
 
 @pytest.mark.parametrize("at", ["STARTTLS", "handshake"])

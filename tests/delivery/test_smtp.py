@@ -17,8 +17,9 @@ from tests.peers.process import free_port
 from postern.delivery.job import JobResult
 from postern.delivery.smtp import SmtpDelivery
 from postern.mail.content import BytesContent
+from postern.mail.hops import relays_of
 from postern.mail.outcome import Cause, Deferred, Delivered, Refused
-from postern.mail.route import Egress, Target, TlsPolicy
+from postern.mail.route import Egress, Target, TlsPolicy, Way
 from postern.runtime.clock import FakeClock, SystemClock
 
 
@@ -401,7 +402,7 @@ async def test_verify_takes_the_right_name_and_no_other(
 async def test_required_tls_is_never_given_up(policy: TlsPolicy) -> None:
     async with peer() as server, delivery() as smtp:
         result = await smtp.deliver(route(server.target, tls=policy), job())
-    assert cause(result) is Cause.TLS
+    assert cause(result) is Cause.UNENCRYPTED
     assert server.messages == []
 
 
@@ -626,3 +627,19 @@ async def test_message_that_is_all_there_goes_nowhere_else_however_late_the_answ
         result = await smtp.deliver(route(server.target), job())
         assert cause(result) is Cause.LOST_AFTER_DOT
         assert server.connections == 1
+
+
+async def test_mail_through_a_relay_is_marked_and_its_record_says_why() -> None:
+    key = b"k" * 32
+    us1 = Egress("us1", hop_key=key)
+    async with peer(Script()) as server, delivery() as smtp:
+        way = Way(us1, server.target, group="relay:us1", reason="relayed: google is blocked")
+        direct = route(server.target)
+        through = await smtp.deliver((way,), job())
+        await smtp.deliver(direct, job())
+    marked, plain = server.messages
+    assert plain == BODY
+    field, _, rest = marked.partition(b"\r\n")
+    assert rest == BODY
+    assert relays_of([field.partition(b":")[2]], key) == ("us1",)
+    assert through.attempts[0].reason == "relayed: google is blocked"

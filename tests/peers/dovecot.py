@@ -53,6 +53,11 @@ service lmtp {{
     port = {lmtp_port}
   }}
 }}
+service auth {{
+  unix_listener {folder}/sasl {{
+    mode = 0666
+  }}
+}}
 service stats {{
   client_limit = 1000
 }}
@@ -101,6 +106,11 @@ class Dovecot:
     def lmtp_socket(self) -> Path:
         """The unix socket that takes LMTP."""
         return self.folder / "lmtp"
+
+    @property
+    def sasl_socket(self) -> Path:
+        """Where Postfix asks for logins; any name with ``PASSWORD`` is let in."""
+        return self.folder / "sasl"
 
     @property
     def quota_socket(self) -> Path:

@@ -10,13 +10,15 @@ from tests.spool.mail import message
 from postern.delivery.job import Job, JobResult
 from postern.delivery.maildir_store import Folder
 from postern.directory.return_addresses import ReturnAddresses
+from postern.journal.record import AttemptRecord
 from postern.mail.address import Address
-from postern.mail.envelope import Sender
+from postern.mail.envelope import Sender, TlsWish
+from postern.mail.outcome import Cause, Deferred, Refused
 from postern.mail.route import LmtpRoute, MaildirRoute, Route, SmtpRoute, Way
 from postern.queue.courier import JUNK_FIELD, RELEASED_FIELD, Courier
-from postern.queue.groups import Work
+from postern.queue.group import Work
 from postern.queue.ways import Ways
-from postern.routing.chooser import Chooser, MailClass
+from postern.routing.chooser import MailClass, MessageFacts
 from postern.runtime.clock import FakeClock
 from postern.spool.message import Message
 
@@ -42,6 +44,20 @@ class Scripted:
         return JobResult((DELIVERED,) * len(job.recipients), ())
 
 
+class AllWays:
+    """Every target in its order; notes whose attempts have ended."""
+
+    def __init__(self) -> None:
+        self.ended_for: list[tuple[str, int]] = []
+
+    def ways(self, route: SmtpRoute, facts: MessageFacts) -> Sequence[Way]:
+        del facts
+        return route.ways
+
+    def ended(self, route: SmtpRoute, attempts: Sequence[AttemptRecord]) -> None:
+        self.ended_for.append((route.group, len(attempts)))
+
+
 @pytest.mark.parametrize("is_junk", [False, True], ids=["inbox", "junk"])
 async def test_junk_goes_to_its_folder_or_is_marked(*, is_junk: bool) -> None:
     made = message(1)
@@ -49,7 +65,7 @@ async def test_junk_goes_to_its_folder_or_is_marked(*, is_junk: bool) -> None:
     data = made.content.in_memory
     assert data is not None
     way = Scripted()
-    courier = Courier(way, way, way, Chooser())
+    courier = Courier(way, way, way, AllWays())
     for route in (SMTP, LMTP, MAILDIR):
         await courier.attempt(Work(made, made.deliveries, route))
     marked = JUNK_FIELD + data if is_junk else data
@@ -63,7 +79,7 @@ async def test_released_mail_says_so_on_every_way() -> None:
     data = made.content.in_memory
     assert data is not None
     way = Scripted()
-    courier = Courier(way, way, way, Chooser())
+    courier = Courier(way, way, way, AllWays())
     for route in (SMTP, LMTP, MAILDIR):
         await courier.attempt(Work(made, made.deliveries, route))
     marked = RELEASED_FIELD % made.deliveries[0].released.encode() + data
@@ -71,6 +87,34 @@ async def test_released_mail_says_so_on_every_way() -> None:
         b"X-Postern-Released: Thu, 26 Nov 2026 21:00:00 +0000; by=cli:wang; was"
     )
     assert [given for _, given, _ in way.given] == [marked] * 3
+
+
+class NothingFits(AllWays):
+    """No way may carry anything."""
+
+    def ways(self, route: SmtpRoute, facts: MessageFacts) -> tuple[Way, ...]:
+        return ()
+
+
+@pytest.mark.parametrize(
+    ("wish", "kind", "status"),
+    [(TlsWish.ENCRYPT, Deferred, "4.7.10"), (TlsWish.REQUIRETLS, Refused, "5.7.30")],
+    ids=["encrypt", "requiretls"],
+)
+async def test_what_no_way_may_carry_is_not_tried(
+    wish: TlsWish, kind: type[Deferred | Refused], status: str
+) -> None:
+    made = message(1, "wang@there.test", "chen@there.test")
+    made.tls_wish = wish
+    way = Scripted()
+    courier = Courier(way, way, way, NothingFits())
+    result = await courier.attempt(Work(made, made.deliveries, SMTP))
+    assert way.given == []
+    assert result.attempts == ()
+    assert len(result.outcomes) == 2
+    for outcome in result.outcomes:
+        assert isinstance(outcome, kind)
+        assert (outcome.cause, outcome.reply.enhanced) == (Cause.UNENCRYPTED, status)
 
 
 async def test_forwarded_mail_bears_its_alias_and_bounces_through_us() -> None:
@@ -81,7 +125,7 @@ async def test_forwarded_mail_bears_its_alias_and_bounces_through_us() -> None:
     assert data is not None
     way = Scripted()
     returns = ReturnAddresses(b"k" * 32, FakeClock())
-    courier = Courier(way, way, way, Chooser(), returns)
+    courier = Courier(way, way, way, AllWays(), returns)
     await courier.attempt(Work(made, [delivery], SMTP))
     assert way.given[0][1] == b"Delivered-To: sales@here.test\r\n" + data
     (sender,) = way.senders
@@ -108,3 +152,12 @@ async def test_a_class_of_mail_leaves_by_its_own_egress_and_a_pinned_one_comes_f
     pinned.deliveries[0].via = "us1"
     told = [await egress_of(made) for made in (ours, forwarded, pinned, bounce)]
     assert told == ["direct", "fwd", "us1", "null"]
+
+
+async def test_whoever_chose_the_ways_hears_how_the_attempt_went() -> None:
+    way, chooser = Scripted(), AllWays()
+    courier = Courier(way, way, way, chooser)
+    made = message(1, "zoe@gate.test")
+    await courier.attempt(Work(made, made.deliveries, SMTP))
+    await courier.attempt(Work(made, made.deliveries, MAILDIR))
+    assert chooser.ended_for == [(SMTP.group, 0)]

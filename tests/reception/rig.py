@@ -237,6 +237,9 @@ def listener(
     )
 
 
+HOP_KEY = b"h" * 32
+
+
 class Rig:
     """One worker's reception."""
 
@@ -289,6 +292,7 @@ class Rig:
             self.clock,
             policy=self._policy(rates, greylist) if examines or scanners else None,
             signers=self._signers(),
+            hop_key=HOP_KEY,
         )
         self.rules = RuleStore(self.site.database, self.clock, "test")
         self.reception = Reception(self.services, certificates, Headcount(1))

@@ -7,14 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from postern.app import published
-from postern.app.paths import Paths
 from postern.app.settings import (
     delivery_settings,
     notice_settings,
     queue_settings,
     resolver_settings,
 )
-from postern.app.ways_out import probe_settings, routing_settings
+from postern.app.steering import Steering, WaysOut
+from postern.app.tls import TlsKnowledge
+from postern.app.ways_out import routing_settings
 from postern.config.settings import Config
 from postern.delivery.lmtp import LmtpDelivery
 from postern.delivery.maildir import MaildirDelivery
@@ -26,6 +27,7 @@ from postern.delivery.smtp import SmtpDelivery
 from postern.directory.reader import Directory
 from postern.directory.return_addresses import ReturnAddresses
 from postern.directory.signers import Signers
+from postern.mail.paths import Watches
 from postern.queue.courier import Courier
 from postern.queue.settings import QueueSettings
 from postern.queue.suggestions import Suggestions
@@ -33,13 +35,9 @@ from postern.queue.tidings import NoticeTidings
 from postern.reception.callahead import CallAhead
 from postern.reception.codes import Numbers
 from postern.reception.recipients import Recipients
-from postern.routing.chooser import Chooser
-from postern.routing.machine import Machine, this_machine
-from postern.routing.paths.settings import ProbeSettings
+from postern.routing.machine import this_machine
 from postern.routing.places import DirectoryPlaces
 from postern.routing.router import Router
-from postern.routing.settings import RoutingSettings
-from postern.routing.tls.shelf import Shelf
 from postern.routing.tls.sts import StsPolicies
 from postern.runtime.clock import Clock
 from postern.runtime.processes import WorkerSetup
@@ -53,14 +51,11 @@ class Outward:
 
     resolver: Resolver
     smtp: SmtpDelivery
-    probe: WayProbe
     lmtp: LmtpDelivery
     maildir: MaildirDelivery
     router: Router
-    routing: RoutingSettings
-    probe_settings: ProbeSettings
-    machine: Machine
     policies: StsPolicies
+    ways_out: WaysOut
     courier: Courier
     tidings: NoticeTidings
     recipients: Recipients
@@ -74,7 +69,7 @@ class Outward:
             self.smtp.close(grace_s),
             self.lmtp.close(grace_s),
             self.maildir.close(grace_s),
-            self.probe.close(),
+            self.ways_out.close(),
         )
         if self.quota_status is not None:
             self.quota_status.close()
@@ -93,30 +88,35 @@ def outward(
     holdings: Holdings,
     signers: Signers,
     returns: ReturnAddresses,
-    paths: Paths,
-    shelf: Shelf,
+    tls: TlsKnowledge,
+    steering: Steering,
 ) -> Outward:
     """The set that ``config`` describes; ``ports`` are the real ones, by listener index."""
     resolver = Resolver(resolver_settings(config), clock)
-    smtp = SmtpDelivery(delivery_settings(config), clock, paths.board)
+    watch = Watches(steering.controller, tls.learner)
+    smtp = SmtpDelivery(delivery_settings(config), clock, watch, tls.tally)
     lmtp = LmtpDelivery(delivery_settings(config), clock)
     root = config.maildir_root
     quota = MaildirQuota(MaildirUsage(root, clock), clock)
     maildir = MaildirDelivery(root, config.hostname, clock, filled=quota.forget)
     machine = this_machine()
     places = DirectoryPlaces(directory)
-    policies = published.policies(config, resolver, shelf, clock, machine)
-    routing = routing_settings(config, ports)
+    policies = published.policies(config, resolver, tls.shelf, clock, machine)
+    routing = routing_settings(config, ports, steering.hop_key)
     router = Router(
         places,
         resolver,
         routing,
         clock,
         machine,
-        census=paths.census,
+        census=steering.paths.census,
         policies=policies,
-        memory=shelf,
+        memory=tls.shelf,
+        ours=tls.domains,
     )
+    probe = WayProbe(delivery_settings(config), clock, steering.controller)
+    fits = tls.demands(routing)
+    ways_out = steering.ways_out(config, workers, routing, resolver, router, probe, machine, fits)
     expire_s = config.queue.expire_s
     stored_by = config.delivery
     asked = QuotaStatus(stored_by.quota_status, clock) if stored_by.quota_status else None
@@ -125,15 +125,12 @@ def outward(
     return Outward(
         resolver,
         smtp,
-        WayProbe(delivery_settings(config), clock, paths.board),
         lmtp,
         maildir,
         router,
-        routing,
-        probe_settings(config, workers),
-        machine,
         policies,
-        Courier(smtp, lmtp, maildir, Chooser(), returns),
+        ways_out,
+        Courier(smtp, lmtp, maildir, ways_out.chooser, returns),
         NoticeTidings(
             notice_settings(config),
             expire_s,

@@ -1,6 +1,7 @@
 """What a worker knows of paths, put together; it outlives reloads."""
 
 import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 
 from postern.delivery.probe import WayProbe
@@ -10,6 +11,7 @@ from postern.routing.paths.census import Census
 from postern.routing.paths.keeper import PathKeeper
 from postern.routing.paths.prober import Prober
 from postern.routing.paths.settings import ProbeSettings
+from postern.routing.paths.store.schema import FILE_NAME
 from postern.routing.settings import RoutingSettings
 from postern.runtime.clock import Clock
 
@@ -20,6 +22,7 @@ class Paths:
     """Board, file, census and tests of one worker."""
 
     def __init__(self, data_dir: Path, clock: Clock) -> None:
+        self.file = data_dir / FILE_NAME
         self.keeper = PathKeeper(data_dir, clock)
         self.board = Board(clock, self.keeper.keep)
         self.census = Census(clock, self.keeper.meet)
@@ -40,6 +43,11 @@ class Paths:
         prober.egress_of = lambda name: (
             None if (found := routing.egress(name)) is None else found.as_egress()
         )
+
+    def test(self, group: str, egresses: Iterable[str]) -> None:
+        """Have a group's addresses tested soon, whatever is known of them."""
+        for egress in egresses:
+            self._prober.ask(group, egress)
 
     async def keep_testing(self) -> None:
         """Test blocked paths, for ever."""

@@ -1,6 +1,6 @@
 """How much a worker's users may send: the allowance in front of the queue, and who is frozen."""
 
-from postern.app.settings import allowance_settings, notice_settings
+from postern.app.settings import allowance_settings, notice_settings, relay_accounts
 from postern.config.settings import Config
 from postern.directory.freezes import Frozen
 from postern.directory.model import Mailbox
@@ -60,9 +60,12 @@ class Rationing:
             queue, self._allowance(config), outside, knows, self._freezer.freeze
         )
 
+        self.outgoing.unlimited = relay_accounts(config)
+
     def reload(self, config: Config) -> None:
         """Other limits from now on; what was counted counts."""
         self.outgoing.allowance = self._allowance(config)
+        self.outgoing.unlimited = relay_accounts(config)
         self._freezer.settings = notice_settings(config)
 
     def _allowance(self, config: Config) -> Allowance:

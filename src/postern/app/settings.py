@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable
 from zoneinfo import ZoneInfo
 
 from postern.config.inbound import Blocklist, Scanner
+from postern.config.outbound import Resolver
 from postern.config.places import parse_host_port
-from postern.config.settings import Config, Resolver
+from postern.config.settings import Config
 from postern.delivery.settings import DeliverySettings
 from postern.journal.settings import JournalSettings
 from postern.mail.address import normalise_domain, parse_address, to_a_labels
@@ -24,6 +25,7 @@ from postern.policy.scanners.settings import ScannerSettings
 from postern.policy.settings import PolicySettings
 from postern.queue.digests import DigestSettings
 from postern.queue.settings import QueueSettings
+from postern.queue.throttles import load_throttles
 from postern.reception.settings import Kind, ListenerSettings, ReceptionSettings
 from postern.reception.tls import CertificateFiles
 from postern.routing.chooser import MailClass
@@ -52,6 +54,7 @@ def reception_settings(config: Config, worker: int) -> ReceptionSettings:
         accept_bare_newlines=config.submission.accept_bare_newlines,
         expire_s=config.queue.expire_s,
         defers_mixed=config.mixed_verdict == "defer",
+        relay_accounts=relay_accounts(config),
     )
 
 
@@ -64,6 +67,11 @@ def allowance_settings(config: Config) -> AllowanceSettings:
         submission.domain_recipients_per_day,
         submission.spike_first_recipients,
     )
+
+
+def relay_accounts(config: Config) -> frozenset[str]:
+    """Accounts of other servers of ours, by their key."""
+    return frozenset(map(_place_key, config.submission.relay_accounts))
 
 
 def listener_settings(config: Config) -> list[ListenerSettings]:
@@ -109,9 +117,12 @@ def queue_settings(config: Config, workers: int) -> QueueSettings:
         queue.max_retry_s,
         expire_s=queue.expire_s,
         slots=config.delivery.slots,
+        slow_slots=config.delivery.slow_slots,
         group_share=config.delivery.group_share,
         workers=workers,
         egresses=_egresses_of_classes(config),
+        drain_per_min=queue.drain_per_min,
+        throttles=load_throttles(queue.throttles),
     )
 
 

@@ -15,8 +15,6 @@ from postern.app.holding import Holding
 from postern.app.housekeeping import keep_reserving, keep_sweeping
 from postern.app.judging import Judging
 from postern.app.outward import Outward, outward, real_ports
-from postern.app.paths import Paths
-from postern.app.published import open_shelf
 from postern.app.rationing import Rationing
 from postern.app.settings import (
     certificate_files,
@@ -28,6 +26,8 @@ from postern.app.settings import (
     spool_settings,
 )
 from postern.app.status import StatusWriter
+from postern.app.steering import Steering
+from postern.app.tls import TlsKnowledge
 from postern.config.fixed import keep_fixed
 from postern.config.load import load
 from postern.config.problems import ConfigError
@@ -125,8 +125,10 @@ class Worker:
         self._returns = ReturnAddresses(self._site.srs_key(), self._clock)
         self._directory.on_change(self._signers.forget)
         self._sent = SentMail(self._directory, self._acquaintances.notebook)
-        self._paths = Paths(data_dir, self._clock)
-        self._shelf = open_shelf(config, self._clock)
+        self._tls = TlsKnowledge(
+            config, self._site.database, self._directory, self._spool, self._clock
+        )
+        self._steering = Steering(data_dir, self._site, self._directory, self._spool, self._clock)
         self._outward = out = self._outward_of(config)
         zones = ForwardZoneStore(self._site.database, self._clock, f"worker-{setup.number}")
         self._forwarding = Forwarding(zones, out)
@@ -151,22 +153,14 @@ class Worker:
             self._sent,
         )  # fmt: skip
         self._commands = Commands(
-            self._site.database,
-            ChangeWatch(data_dir / FILE_NAME),
-            setup.number,
-            self._queue,
-            self._spool,
-            self._clock,
-        )
+            self._site.database, ChangeWatch(data_dir / FILE_NAME), setup.number, self._queue,
+            self._spool, self._clock,
+        )  # fmt: skip
+        self._directory.on_change(self._commands.suspending.refresh)
         self._holding = Holding(
-            config,
-            self._site.database,
-            self._spool,
-            self._queue,
-            self._directory,
-            self._numbers,
-            self._clock,
-        )
+            config, self._site.database, self._spool, self._queue, self._directory,
+            self._numbers, self._clock,
+        )  # fmt: skip
         self._rationing = Rationing(
             config,
             self._site.database,
@@ -189,11 +183,9 @@ class Worker:
             self._clock,
             policy=self._judging.policy,
             signers=self._signers,
+            hop_key=self._steering.hop_key,
             frozen=self._rationing.frozen,
         )
-
-    def _serve_paths(self, out: Outward) -> None:
-        self._paths.serve(out.probe, out.routing, out.probe_settings, out.machine)
 
     def _judging_of(self, config: Config, out: Outward) -> Judging:
         settings = policy_settings(config, self._setup.number, self._setup.of)
@@ -217,8 +209,8 @@ class Worker:
             self._spool.holdings,
             self._signers,
             self._returns,
-            self._paths,
-            self._shelf,
+            self._tls,
+            self._steering,
         )
 
     async def live(self) -> int:
@@ -243,8 +235,8 @@ class Worker:
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         loop.add_signal_handler(signal.SIGINT, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload, reception)
-        self._paths.begin()
-        self._serve_paths(self._outward)
+        self._steering.begin(self._queue)
+        self._steering.serve(self._outward.ways_out)
         self._queue.start(await self._spool.open())
         listeners = listener_settings(self._config)
         await reception.open([(listeners[index], sock) for index, sock in self._setup.listeners])
@@ -266,12 +258,13 @@ class Worker:
             "uses": self._keep_counting_uses,
             "acquaintances": self._acquaintances.keep_writing,
             "what is held": self._holding.keep_going_round,
-            "tests of paths": self._paths.keep_testing,
-            "what is known of paths": self._paths.keep_sweeping,
+            **self._tls.jobs(),
+            **self._steering.jobs,
         }
         if self._setup.number == 0:
             folder, settings = self._config.data_dir / "journal", self._journal_settings
             jobs["journal"] = lambda: keep_sweeping(folder, settings, self._clock)
+            jobs["tests of TLS"] = self._tls.keep_testing
             jobs["DKIM keys"] = self._keep_looking_for_keys
             jobs["policies"] = lambda: keep_fresh(lambda: self._outward.policies)
             jobs["notices of what is held"] = self._holding.keep_writing
@@ -305,9 +298,10 @@ class Worker:
             await self._write_uses()
 
     async def _write_uses(self) -> None:
-        """How often exceptions were of use: rules, and zones with a resolver of their own."""
+        """How often exceptions were of use: rules, routes, resolvers for zones, exemptions."""
         zones = self._outward.resolver.take_forward_uses()
-        await self._judging.write_uses(self._rules, zones)
+        uses = {**zones, **self._steering.table.take_uses(), **self._tls.take_uses()}
+        await self._judging.write_uses(self._rules, uses)
 
     def _reload(self, reception: Reception) -> None:
         """Take up the configuration for all that begins from now on; mistakes change nothing."""
@@ -333,7 +327,7 @@ class Worker:
         old, self._outward, self._config = self._outward, fresh, config
         self._directory.answer_for_host(fresh.is_this_host)
         self._forwarding.serve(fresh)
-        self._serve_paths(fresh)
+        self._steering.serve(fresh.ways_out)
         self._certificate_files = watch
         before, self._judging = self._judging, judging
         judging.take_over(before)
@@ -342,6 +336,7 @@ class Worker:
         reception.reload(services, certificates)
         self._spool.holdings.resize(held)
         self._holding.reload(config)
+        self._tls.reload(config)
         self._rationing.reload(config)
         self._queue.reload(fresh.router, fresh.courier, fresh.tidings, fresh.queue_settings)
         self._leaving.add(leaving := asyncio.get_running_loop().create_task(old.close(OLD_WAYS_S)))
@@ -373,8 +368,8 @@ class Worker:
         await self._acquaintances.close()
         await self._greylist.close()
         await self._outward.close(END_S)
-        await self._paths.close()
-        await asyncio.to_thread(self._shelf.close)
+        await self._steering.close()
+        await self._tls.close()
         await self._spool.close()
         self._authenticator.close()
         if self._memory.patience is not None:

@@ -105,6 +105,7 @@ def site_of(config: Config) -> Site:
         has_ballast=config.spool.ballast_bytes > 0,
         scanners=scanners_of(config, 0, 1),
         largest_bytes=config.limits.max_message_bytes,
+        relays=tuple(egress.name for egress in config.egresses if egress.relay),
         senders=senders_of(config),
         blocklists=tuple(
             b.zone for b in config.blocklists if b.about == "addresses" and not b.allow

@@ -1,7 +1,7 @@
 """``postern paths``: MX groups, their addresses, and how well each way to them does."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
@@ -17,9 +17,11 @@ from postern.cli.output import (
     print_json_list,
     say,
 )
-from postern.cli.queue import moment, span
+from postern.cli.steered import steered
+from postern.cli.when import moment, span
 from postern.config.load import load
 from postern.config.settings import Config
+from postern.diagnosis.store import Unencrypted, read_unencrypted
 from postern.mail.paths import Sign
 from postern.routing.paths.health import GOOD_TO_HEAL, PathCondition, is_good
 from postern.routing.paths.overview import AddressLine, GroupLine, RouteText, look
@@ -32,6 +34,9 @@ app = typer.Typer(
     help="MX groups, their addresses, and how well each way to them does.",
     epilog="What the words mean, and what is tested when: docs/paths.md",
 )
+
+Exempt = Mapping[str, Unencrypted]
+"""Addresses that mail goes to in clear."""
 
 SHOWN_ADDRESSES = 20
 """Of one group; of a provider's hosts each customer may have some of its own."""
@@ -94,17 +99,19 @@ def paths(
         )
     if group is not None and not is_known:
         fail(ExitCode.NOT_FOUND, f"no mail went to {group!r} yet; groups: postern paths")
+    exempt = {one.ip: one for one in read_unencrypted(config.data_dir / "site.db", now)}
     if as_json:
-        print_json_list("groups", map(_as_json, found))
+        print_json_list("groups", (_as_json(line, exempt) for line in found))
     else:
         _print(found, now, only_bad=bad, retest_s=config.paths.retest_s)
+        for text in _exempted(found, exempt):
+            say(text)
     return max((_ENDS[line.condition] for line in found), default=ExitCode.OK)
 
 
-def route_texts(config: Config) -> RouteText | None:
-    """What says which route a group's mail takes; None: nothing but straight to its hosts."""
-    del config
-    return None
+def route_texts(config: Config) -> RouteText:
+    """What says which route a group's mail takes."""
+    return steered(config).of_group
 
 
 @contextmanager
@@ -129,19 +136,27 @@ def _opened(config: Config) -> Iterator[PathView | None]:
         fail(ExitCode.COULDNT_TELL, f"{path}: {error}")
 
 
-def _as_json(line: GroupLine) -> JsonObject:
+def _exempted(found: Sequence[GroupLine], exempt: Exempt) -> Iterator[str]:
+    """A line for each address shown that mail goes to in clear."""
+    ips = dict.fromkeys(one.ip for line in found for one in line.addresses)
+    for one in (exempt[ip] for ip in ips if ip in exempt):
+        until = rfc3339(one.until)[:10]
+        yield f"No TLS to {one.ip}: exemption {one.label} until {until}; see: postern tls list"
+
+
+def _as_json(line: GroupLine, exempt: Exempt) -> JsonObject:
     return {
         "mx_group": line.name,
         "domains": line.domains,
         "state": line.condition.value,
         "since": None if line.since is None else rfc3339(line.since),
         "route": line.route,
-        "addresses": [_address_json(address) for address in line.addresses],
+        "addresses": [_address_json(address, exempt) for address in line.addresses],
     }
 
 
-def _address_json(line: AddressLine) -> JsonObject:
-    state = line.state
+def _address_json(line: AddressLine, exempt: Exempt) -> JsonObject:
+    state, exemption = line.state, exempt.get(line.ip)
     return {
         "mx": line.host,
         "address": _address(line),
@@ -150,6 +165,7 @@ def _address_json(line: AddressLine) -> JsonObject:
         "tls": None if state is None else state.tls,
         "last_error": None if state is None else state.last_error or None,
         "since": None if state is None else rfc3339(state.since),
+        "exemption": None if exemption is None else exemption.label,
         "sign": None if state is None else state.last_sign.value,
         "place": line.place or None,
         "last_good_at": _moment_json(None if state is None else state.last_good_at),

@@ -1,8 +1,7 @@
-"""``postern queue``: what waits and why; hold, release, retry, cancel, reroute."""
+"""``postern queue``: what waits and why; hold, release, retry, cancel, reroute, suspend."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,8 +19,13 @@ from postern.cli.output import (
     say,
 )
 from postern.cli.queue_surgery import add_actions
+from postern.cli.queue_suspension import add_suspension
+from postern.cli.steered import steered
+from postern.cli.when import moment, span
 from postern.config.load import load
 from postern.config.settings import Config
+from postern.diagnosis.store import Unencrypted, read_unencrypted
+from postern.queue.groupview import GroupView
 from postern.queue.view import CauseLine, DeliveryLine, QueueView, groups, look, look_at_group
 from postern.runtime.clock import Instant, SystemClock, rfc3339
 from postern.runtime.lock import is_served
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
     from typer._click import Context  # what TyperGroup's own signature names
 
 SHOWN_CAUSES = 20
-DAY_S = 86_400.0
+HEAD_CHARS = 74
 
 
 class _Queue(TyperGroup):
@@ -47,7 +51,7 @@ class _Queue(TyperGroup):
 
 app = typer.Typer(
     cls=_Queue,
-    help="What waits and why; hold, release, retry, cancel, reroute it.",
+    help="What waits and why; hold, release, retry, cancel, reroute it; suspend a group.",
     epilog="One group: postern queue GROUP. One mail: postern why PT-.... mailq works too.",
 )
 
@@ -80,19 +84,25 @@ def list_(
         fail(ExitCode.COULDNT_TELL, str(error))
     for warning in view.warnings:
         note(warning)
+    unencrypted = read_unencrypted(config.data_dir / "site.db", SystemClock().now())
     if as_json:
-        print_json(_as_json(view))
+        print_json(_as_json(view, unencrypted))
     else:
-        _print_view(view, SystemClock().now(), is_running=is_served(config.data_dir))
+        _print_view(config, view, SystemClock().now(), is_running=is_served(config.data_dir))
+        _print_unencrypted(unencrypted)
     return ExitCode.COULDNT_TELL if view.warnings else view.severity
 
 
-def _as_json(view: QueueView) -> JsonObject:
+def _as_json(view: QueueView, unencrypted: Sequence[Unencrypted]) -> JsonObject:
     return {
         "waiting": view.waiting,
         "held": view.held,
         "oldest_s": round(view.oldest_s),
-        "slots": {"used": view.slots_used, "all": view.slots_all},
+        "slots": {
+            "used": view.slots_used,
+            "all": view.slots_all,
+            "lanes": {lane.name: {"used": lane.used, "all": lane.all} for lane in view.lanes},
+        },
         "causes": [
             {
                 "cause": line.cause,
@@ -101,36 +111,80 @@ def _as_json(view: QueueView) -> JsonObject:
                 "since": rfc3339(line.since),
                 "next_at": None if line.next_at is None else rfc3339(line.next_at),
                 "gives_up_at": rfc3339(line.gives_up_at),
+                "group": None if line.group is None else _group_json(line.group),
             }
             for line in view.causes
         ],
         "more_causes": view.more_causes,
+        "unencrypted": [
+            {"id": one.label, "address": one.ip, "until": rfc3339(one.until)} for one in unencrypted
+        ],
     }
 
 
-def _print_view(view: QueueView, now: Instant, *, is_running: bool) -> None:
-    slots = f"slots {view.slots_used}/{view.slots_all}" if is_running else "server not running"
+def _print_unencrypted(unencrypted: Sequence[Unencrypted]) -> None:
+    """What goes out in clear now: it does not wait, and somebody should know."""
+    if not unencrypted:
+        return
+    first = unencrypted[0]
+    more = f" and to {len(unencrypted) - 1} more" if len(unencrypted) > 1 else ""
+    until = rfc3339(first.until)[:10]
+    say(f"No TLS to {first.ip} until {until} ({first.label}){more}: postern tls list")
+
+
+def _group_json(group: GroupView) -> JsonObject:
+    return {
+        "condition": group.condition,
+        "since": rfc3339(group.since),
+        "until": None if group.until is None else rfc3339(group.until),
+        "because": group.because,
+        "temporary": group.label or None,
+        "slots": {"used": group.used, "most": group.most, "slow": group.slow_used},
+        "busy": group.busy,
+    }
+
+
+def _print_view(config: Config, view: QueueView, now: Instant, *, is_running: bool) -> None:
+    slots = _slots(view) if is_running else "server not running"
     if not view.waiting:
-        say(f"Nothing waits.{slots:>60}")
+        say(f"{'Nothing waits.':<{HEAD_CHARS - len(slots)}}  {slots}")
     else:
         causes = len(view.causes) + view.more_causes
         head = (
             f"{view.waiting} waiting, oldest {span(view.oldest_s)}, "
             f"{causes} cause{'' if causes == 1 else 's'}"
         )
-        say(f"{head:<60}{slots:>14}")
+        say(f"{head:<{HEAD_CHARS - len(slots)}}  {slots}")
         print_table(
             (" n", "cause", "since", "next try", "gives up"),
-            (_row(line, now) for line in view.causes[:SHOWN_CAUSES]),
+            (row for line in view.causes[:SHOWN_CAUSES] for row in _rows(line, now)),
         )
         if causes > SHOWN_CAUSES:
             say(f"and {causes - SHOWN_CAUSES} more causes: postern queue --json")
     if view.held:
         say(f"{view.held} held until a person says otherwise: postern queue release --all")
     if view.waiting:
+        shown = dict.fromkeys(line.mx_group for line in view.causes[:SHOWN_CAUSES])
+        for text in steered(config).about(group for group in shown if group):
+            say(text)
         say("")
         named = next((line.mx_group for line in view.causes if line.mx_group), "GROUP")
         say(f"One group: postern queue {named}     One mail: postern why PT-...")
+
+
+def _slots(view: QueueView) -> str:
+    """``slots 31/400, 6 of them slow``."""
+    slow = next((lane.used for lane in view.lanes if lane.name == "slow"), 0)
+    return f"slots {view.slots_used}/{view.slots_all}" + (f", {slow} of them slow" if slow else "")
+
+
+def _rows(line: CauseLine, now: Instant) -> Iterator[tuple[str, ...]]:
+    """A cause, and below it what holds its group."""
+    yield _row(line, now)
+    group = line.group
+    if group is not None:
+        until = "" if group.until is None else moment(group.until, now)
+        yield "", f"   {group.in_words(until, moment(group.since, now))}", "", "", ""
 
 
 def _row(line: CauseLine, now: Instant) -> tuple[str, ...]:
@@ -190,22 +244,5 @@ def _line_row(line: DeliveryLine, now: Instant) -> Sequence[str]:
     )
 
 
-def moment(instant: Instant, now: Instant) -> str:
-    """``14:20`` when it is less than a day away, else ``25 May``; in this machine's own time."""
-    local = datetime.fromtimestamp(instant).astimezone()
-    return f"{local:%H:%M}" if abs(instant - now) < DAY_S else f"{local.day} {local:%b}"
-
-
-def span(seconds: float) -> str:
-    """``5 h 12 min``, ``3 days 4 h``, ``40 s``."""
-    minutes = int(seconds // 60)
-    if minutes < 1:
-        return f"{int(seconds)} s"
-    if minutes < 60:
-        return f"{minutes} min"
-    if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes // 1440} days {minutes % 1440 // 60} h"
-
-
 add_actions(app)
+add_suspension(app)

@@ -21,6 +21,11 @@ from postern.policy.rules.rule import Action
 from postern.policy.rules.store import Books, RuleStore, StoredRule
 from postern.policy.store import inventory
 from postern.policy.wording import place_in_words, rule_in_words
+from postern.queue.store.suspensions import SuspensionStore
+from postern.routing.routes.route import RouteMatch
+from postern.routing.routes.store import RouteStore
+from postern.routing.tls.exemptions.exemption import Exemption
+from postern.routing.tls.exemptions.store import ExemptionStore
 from postern.routing.zones.store import ForwardZoneStore
 from postern.runtime.clock import Clock, SystemClock, rfc3339
 
@@ -38,7 +43,8 @@ IDLE_DAYS = int(IDLE_S // DAY_S)
 class _Line:
     """One exception. ``proposal``: why it could be ended, in words; empty: nothing speaks for it.
 
-    ``undo`` is the command that ends it; ``needed`` None: it was not tested.
+    ``undo`` is the command that ends it; ``needed`` None: it was not tested on mail of the past;
+    ``tested``: what the server's own tests say, in words.
     """
 
     id: str
@@ -48,6 +54,7 @@ class _Line:
     needed: StillNeeded | None
     proposal: str
     undo: str
+    tested: str = ""
 
 
 @app.callback()
@@ -59,7 +66,8 @@ def temporary() -> None:
 def list_(as_json: JsonFlag = False) -> None:
     """All that hold now, with what speaks for ending them."""
     with open_site() as site:
-        lines = [*_rules(site), *_zones(site), *_freezes(site)]
+        lines = [*_rules(site), *_zones(site), *_routes(site), *_freezes(site)]
+        lines += [*_suspensions(site), *_exemptions(site)]
     if as_json:
         print_json_list("temporaries", map(_fields, lines))
         return
@@ -138,6 +146,56 @@ def _zones(site: SiteStore) -> Iterator[_Line]:
         )
 
 
+# --- addresses exempted from TLS ------------------------------------------------------------------
+
+
+def _exemptions(site: SiteStore) -> Iterator[_Line]:
+    """Each is tested again by the server, and ended by it; so there is nothing to propose."""
+    for one in ExemptionStore(site.database, SystemClock(), author()).all():
+        host = f" ({one.place.host})" if one.place.host else ""
+        yield _Line(
+            one.label,
+            f"mail to {one.ip}{host} goes unencrypted",
+            "everybody",
+            one.temporary,
+            None,
+            "",
+            f"postern tls end {one.label}",
+            tested=_tested(one),
+        )
+
+
+def _tested(one: Exemption) -> str:
+    tests = one.tests
+    if one.insists:
+        return "not tested: somebody insists on it"
+    if tests.at is None:
+        return "not tested yet"
+    at = _day(tests.at, "")
+    return f"perhaps not, {at}: {tests.text}" if tests.good else f"yes, {at}: {tests.text}"
+
+
+# --- routes ---------------------------------------------------------------------------------------
+
+
+def _routes(site: SiteStore) -> Iterator[_Line]:
+    clock = SystemClock()
+    for route in RouteStore(site.database, clock, author()).all():
+        made = route.temporary
+        is_idle = made.standing(clock.now()) is Standing.IDLE
+        mail = route.value if route.match is RouteMatch.GROUP else f"@{route.value}"
+        how = " (tested, and taken back by itself)" if route.is_automatic else ""
+        yield _Line(
+            route.label,
+            f"mail for {mail} through {route.via}{how}",
+            "everybody",
+            made,
+            None,
+            f"not used in {IDLE_DAYS} days" if is_idle else "",
+            f"postern route end {route.label}",
+        )
+
+
 # --- accounts that may send nothing ---------------------------------------------------------------
 
 
@@ -152,6 +210,22 @@ def _freezes(site: SiteStore) -> Iterator[_Line]:
         yield _Line(freeze.label, what, str(account), made, None, proposal, undo)
 
 
+# --- groups whose mail waits ----------------------------------------------------------------------
+
+
+def _suspensions(site: SiteStore) -> Iterator[_Line]:
+    for stored in SuspensionStore(site.database, SystemClock(), author()).all():
+        yield _Line(
+            stored.label,
+            f"try nothing of {stored.group}",
+            "everybody",
+            stored.temporary,
+            None,
+            "",
+            f"postern queue resume --group {stored.group}",
+        )
+
+
 def _anyway(needed: StillNeeded) -> str:
     return f"{needed.anyway} of the last {needed.mails}"
 
@@ -162,6 +236,8 @@ def _anyway(needed: StillNeeded) -> str:
 def _still_needed(line: _Line) -> str:
     if line.proposal:
         return f"{line.proposal}: end it? {line.undo}"
+    if line.tested:
+        return line.tested
     needed = line.needed
     if needed is None or not needed.mails:
         return ""
@@ -186,6 +262,7 @@ def _fields(line: _Line) -> JsonObject:
         "needed": None
         if needed is None
         else {"mails": needed.mails, "would_have_passed": needed.anyway},
+        "tested": line.tested or None,
         "proposal": line.proposal or None,
         "undo": line.undo,
     }

@@ -10,11 +10,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from postern.config.doubts import Doubt, host_port_doubts, warning
 from postern.config.lines import Key
+from postern.config.outbound import Egress
 from postern.config.places import MAX_SOCKET_PATH_BYTES, Bind
 from postern.config.provider_checks import provider_doubts
 from postern.config.scanner_checks import scanner_doubts
-from postern.config.settings import Config, Egress, Listener
+from postern.config.settings import Config, Listener
 from postern.mail.address import normalise_domain, parse_address, to_a_labels
+from postern.queue.throttles import BadTableError, read_table
 
 _LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
 _HOSTNAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
@@ -27,8 +29,8 @@ def doubts(config: Config) -> list[Doubt]:
     """Everything that does not fit, errors and warnings, in the order of the file's tables."""
     every: list[Callable[[Config], Iterator[Doubt]]] = [
         _top, _listeners, _certificates, _resolvers, _egresses, _delivery, _paths, _queue, _notices,
-        _blocklists, _checks, _greylist, _content, _quarantine, _console, scanner_doubts,
-        provider_doubts,
+        _blocklists, _checks, _submission, _greylist, _content, _quarantine, _console,
+        _tls_exemptions, scanner_doubts, provider_doubts,
     ]  # fmt: skip
     return [doubt for check in every for doubt in check(config)]
 
@@ -146,11 +148,22 @@ def _egress_places(egress: Egress, key: Key) -> Iterator[Doubt]:
         yield from host_port_doubts((*key, "relay"), egress.relay)
     if egress.helo and not _HOSTNAME.fullmatch(egress.helo):
         yield Doubt((*key, "helo"), "expected a host name")
-    if egress.source:
-        try:
-            ip_address(egress.source)
-        except ValueError:
-            yield Doubt((*key, "source"), "expected an IP address of this machine")
+    if egress.source and not _is_address(egress.source):
+        yield Doubt((*key, "source"), "expected an IP address of this machine")
+    for index, address in enumerate(egress.address):
+        if not _is_address(address):
+            yield Doubt((*key, "address", index), "expected an IP address")
+    for name in ("address", "enforces_tls"):
+        if getattr(egress, name) and not egress.relay:
+            yield Doubt((*key, name), "this only makes sense with a relay")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _egress_login(egress: Egress, key: Key) -> Iterator[Doubt]:
@@ -204,11 +217,30 @@ def _queue(config: Config) -> Iterator[Doubt]:
         yield Doubt(("queue", "max_retry_s"), "expected no less than first_retry_s")
     if queue.expire_s <= queue.first_retry_s:
         yield Doubt(("queue", "expire_s"), "expected more than first_retry_s")
+    if queue.throttles is not None:
+        try:
+            read_table(queue.throttles)
+        except (OSError, BadTableError) as error:
+            yield Doubt(("queue", "throttles"), str(error))
+
+
+def _tls_exemptions(config: Config) -> Iterator[Doubt]:
+    exemptions = config.tls_exemptions
+    if exemptions.lasts_s <= exemptions.retest_s:
+        yield Doubt(
+            ("tls_exemptions", "lasts_s"), "expected more than retest_s: none would be tested"
+        )
 
 
 def _paths(config: Config) -> Iterator[Doubt]:
     if config.paths.retest_s < config.paths.first_retest_s:
         yield Doubt(("paths", "retest_s"), "expected no less than first_retest_s")
+
+
+def _submission(config: Config) -> Iterator[Doubt]:
+    for number, name in enumerate(config.submission.relay_accounts):
+        if parse_address(name) is None:
+            yield Doubt(("submission", "relay_accounts", number), "expected a mailbox's address")
 
 
 def _greylist(config: Config) -> Iterator[Doubt]:

@@ -12,8 +12,9 @@ from msgspec import Meta, Struct
 from postern.config.content import Content
 from postern.config.inbound import Blocklist, Checks, Greylist, Quarantine, Rate, Scanner
 from postern.config.keeping import Console, Journal, Log, Notices, Spool
-from postern.config.outbound import Paths
+from postern.config.outbound import Egress, Paths, Resolver
 from postern.config.places import Bind
+from postern.config.tls import TlsExemptions
 from postern.config.values import MIB, Count, Fraction, Network, Port, Seconds, Text
 
 
@@ -75,52 +76,6 @@ class Certificate(Struct, frozen=True, forbid_unknown_fields=True):
     key: Annotated[
         Path, Meta(description="PEM file of the private key; `user` must be able to read it")
     ]
-
-
-class Resolver(Struct, frozen=True, forbid_unknown_fields=True):
-    """A DNS resolver. The first is home; others are asked when it couldn't tell."""
-
-    name: Annotated[Text, Meta(description="what results call it: the place seen from")]
-    servers: Annotated[
-        tuple[Bind, ...], Meta(description="`ADDRESS:PORT` of each server, asked in this order")
-    ]
-    transport: Annotated[
-        Literal["udp", "tcp", "tls"], Meta(description="how to ask; `udp` falls back to TCP")
-    ] = "udp"
-    timeout_s: Annotated[Seconds, Meta(description="how long one question may take")] = 5.0
-    trusted: Annotated[
-        bool | None,
-        Meta(
-            description="what the first says of DNSSEC is believed, so that DANE may rest on it:"
-            " nobody between it and us can forge that; not set: where it is on this machine"
-        ),
-    ] = None
-
-
-class Egress(Struct, frozen=True, forbid_unknown_fields=True):
-    """A way out: direct, or through a relay."""
-
-    name: Annotated[Text, Meta(description="what routes and results call it")]
-    source: Annotated[str, Meta(description="local address to connect from; empty: any")] = ""
-    helo: Annotated[str, Meta(description="name given in EHLO; empty: `hostname`")] = ""
-    relay: Annotated[
-        str, Meta(description="`HOST:PORT` of the relay; empty: straight to the MX hosts")
-    ] = ""
-    username: Annotated[str, Meta(description="login at the relay; empty: none")] = ""
-    password_file: Annotated[
-        Path | None,
-        Meta(description="file whose first line is the password; nobody else may read it"),
-    ] = None
-    tls: Annotated[
-        Literal["opportunistic", "encrypt", "verify"],
-        Meta(description="TLS towards the relay; a login is only given when the line is encrypted"),
-    ] = "opportunistic"
-
-    def read_password(self) -> str:
-        """The first line of ``password_file``, or nothing without one; raises OSError."""
-        if self.password_file is None:
-            return ""
-        return (self.password_file.read_text(encoding="utf-8").splitlines() or [""])[0]
 
 
 class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -196,7 +151,15 @@ class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
     final_dot_timeout_s: Annotated[
         Seconds, Meta(description="for the reply after the message (RFC 5321 §4.5.3.2.6)")
     ] = 600.0
-    slots: Annotated[Count, Meta(description="connections out at a time, in all")] = 200
+    slots: Annotated[Count, Meta(description="sessions out at a time, slow ones apart")] = 200
+    slow_slots: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="sessions at a time that take longer than 15 s, or are of groups that did"
+            " before; 0: as many as `slots`",
+        ),
+    ] = 0
     group_share: Annotated[
         Fraction, Meta(description="most of the slots that one MX group may hold")
     ] = 0.25
@@ -217,6 +180,12 @@ class Queue(Struct, frozen=True, forbid_unknown_fields=True):
     blocked_delay_notice_s: Annotated[
         Seconds, Meta(description="the same when nothing reaches the whole MX group")
     ] = 3600.0
+    drain_per_min: Annotated[
+        Seconds, Meta(description="messages that go a minute at first when a group answers again")
+    ] = 60.0
+    throttles: Annotated[
+        Path | None, Meta(description="file of replies that suspend a group; see docs/queue.md")
+    ] = None
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
@@ -257,6 +226,13 @@ class Submission(Struct, frozen=True, forbid_unknown_fields=True):
             " the end of a message is never loosened"
         ),
     ] = False
+    relay_accounts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="accounts of other servers of yours that relay through this one: they may"
+            " send as anybody, and as much as comes (`docs/relay.md`)"
+        ),
+    ] = ()
     recipients_per_day: Annotated[
         int,
         Meta(
@@ -335,6 +311,7 @@ class Config(
     egresses: tuple[Egress, ...] = ()
     delivery: Delivery = Delivery()
     paths: Paths = Paths()
+    tls_exemptions: TlsExemptions = TlsExemptions()
     queue: Queue = Queue()
     limits: Limits = Limits()
     spool: Spool = Spool()

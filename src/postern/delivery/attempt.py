@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from postern.delivery.job import Job
 from postern.journal.record import AttemptRecord
-from postern.mail.content import Content
+from postern.mail.content import Content, PrefixedContent
+from postern.mail.hops import hop_field
 from postern.mail.outcome import Deferred, Delivered, Outcome, Refused
 from postern.mail.route import Target, Way
 from postern.mail.smtp.client_mail import Mail, Octets, OctetScan
@@ -16,11 +17,13 @@ SMTP_PORT = 25
 
 @dataclass(frozen=True, slots=True)
 class WayName:
-    """The way an attempt went, as its record names it."""
+    """The way an attempt went, as its record names it; ``unencrypted``: why in clear, in words."""
 
     egress: str
     mx: str
     address: str
+    reason: str = ""
+    unencrypted: str = ""
 
 
 def address_of(target: Target) -> str:
@@ -32,12 +35,20 @@ def address_of(target: Target) -> str:
 
 def name_of(way: Way) -> WayName:
     """How records name a way."""
-    return WayName(way.egress.name, way.target.host, address_of(way.target))
+    target = way.target
+    return WayName(way.egress.name, target.host, address_of(target), way.reason, target.tls.reason)
 
 
-def mail_of(job: Job, *, only_asks: bool = False) -> Mail:
+def content_through(way: Way, job: Job) -> Content:
+    """The message as it leaves this way: marked where that is a relay (``postern.mail.hops``)."""
+    key = way.egress.hop_key
+    if not key or not job.trace:
+        return job.content
+    return PrefixedContent(hop_field(key, way.egress.name, job.trace), job.content)
+
+
+def mail_of(job: Job, content: Content, *, only_asks: bool = False) -> Mail:
     """The job as the client machine takes it; ``only_asks``: just its envelope, see ``Mail``."""
-    content = job.content
     return Mail(
         job.sender, job.recipients, content.size_bytes, content.in_memory, only_asks=only_asks
     )
@@ -65,8 +76,9 @@ def _record(
     word = _WORDS[type(outcome)]
     cause = "" if isinstance(outcome, Delivered) else outcome.cause.value
     return AttemptRecord(
-        at, way.egress, way.mx, way.address, tls, seconds, str(outcome.reply), word, numbers, cause
-    )
+        at, way.egress, way.mx, way.address, tls, seconds, str(outcome.reply), word, numbers,
+        cause, way.reason, way.unencrypted,
+    )  # fmt: skip
 
 
 _WORDS: dict[type[Outcome], str] = {

@@ -68,7 +68,7 @@ class LmtpDelivery:
     async def _send(
         self, route: LmtpRoute, job: Job, connection: SmtpConnection
     ) -> tuple[Outcome, ...]:
-        await connection.send(mail_of(job), job.content)
+        await connection.send(mail_of(job, job.content), job.content)
         self._pool.give_back(route.endpoint, connection)
         return connection.machine.outcomes
 

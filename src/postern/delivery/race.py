@@ -30,10 +30,11 @@ from postern.delivery.signs import sign_of_delay, sign_of_opening
 from postern.delivery.smtp_connection import SmtpConnection
 from postern.delivery.tries import Tries
 from postern.delivery.way_opener import Key, WayOpener
-from postern.mail.outcome import Cause, Deferred
+from postern.mail.outcome import Cause, Deferred, Refused
 from postern.mail.paths import Sign
 from postern.mail.route import Way
 from postern.mail.smtp.client_outcomes import own_words
+from postern.mail.tlsrpt import TlsResult
 from postern.runtime.clock import Clock
 
 log = structlog.get_logger("postern.delivery")
@@ -110,6 +111,7 @@ class Race:
         self._running: list[Runner] = []
         self._lanes: set[asyncio.Task[None]] = set()
         self._begun = 0
+        self._began_at = clock.now()
         self._winner: Runner | None = None
         self._changed: asyncio.Future[None] | None = None
         self._bug: BaseException | None = None
@@ -134,7 +136,7 @@ class Race:
                 break
         return self._winner
 
-    def failed(self, way: Way, outcome: Deferred, sign: Sign | None) -> None:
+    def failed(self, way: Way, outcome: Deferred | Refused, sign: Sign | None) -> None:
         """This way came to nothing, in the race or later on; decides what may still be tried."""
         self._tries.failed(way, outcome, sign)
         if way.is_relay or sign is None:
@@ -169,9 +171,12 @@ class Race:
         """The way to begin now, taken from those that are left; None: none, for now."""
         keeps = 0 if self._has_fallen_back or not self._fallbacks else 1
         if self._has_room(keeps):
-            for place, way in enumerate(self._left):
-                if self._is_usual(way) or not self._was_answered:
-                    return self._left.pop(place)
+            may = [way for way in self._left if self._is_usual(way) or not self._was_answered]
+            if may:
+                # While the first was silent the others were tested: one that answers comes first.
+                way = next(filter(self._answers, may), may[0])
+                self._left.remove(way)
+                return way
         if self._fallbacks and self._may_fall_back(self._clock.monotonic()) and self._has_room(0):
             return self._fallbacks.pop(0)
         return None
@@ -201,10 +206,24 @@ class Race:
         if self._was_answered:
             return False
         if now >= self._fallback_at and not self._direct_greeted:
-            return True
+            return not self._is_answer_near()
         if not self._network_failed or self._left:
             return False
         return all(r.way.is_fallback or r.late is Sign.TLS_STALLED for r in self._running)
+
+    def _is_answer_near(self) -> bool:
+        """Whether a direct address that answers others is left, or was begun a moment ago."""
+        begun = (r.way for r in self._running if r.late is None and not r.is_out)
+        return any(
+            self._answers(way)
+            for ways in (self._left, begun)
+            for way in ways
+            if not way.is_fallback
+        )
+
+    def _answers(self, way: Way) -> bool:
+        """Whether its address has answered others since this began, where another did not."""
+        return self._network_failed and self._sightings.answers(way, self._began_at)
 
     # One way
 
@@ -266,6 +285,7 @@ class Race:
     def _has_won(self, runner: Runner) -> None:
         self._winner = runner
         self._sightings.tell(runner.way, runner.connection, Sign.ANSWERED, runner.began)
+        self._count(runner, runner.connection.tls_result)
         for other in list(self._running):
             self._put_out(other)
 
@@ -275,9 +295,16 @@ class Race:
         if sign is not None:
             text = str(outcome.reply) if outcome.remote else outcome.reply.text
             self._sightings.tell(way, connection, sign, runner.began, text)
+        if ended.tls_result is not None:
+            self._count(runner, ended.tls_result)
         seconds = self._clock.monotonic() - runner.began
         self._tries.note(way, runner.at, seconds, ended.tls, outcome)
         self.failed(way, outcome, sign)
+
+    def _count(self, runner: Runner, result: TlsResult | None) -> None:
+        """For reports, which are about sessions that carry mail or were to."""
+        if not self._tries.only_asks:
+            self._sightings.count(runner.way, self._tries.job, result)
 
     def _put_out(self, runner: Runner) -> None:
         """Another goes on in its place. It keeps its turn, or has the last one if it was late."""

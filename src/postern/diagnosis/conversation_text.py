@@ -193,12 +193,16 @@ def _attempt(attempt: AttemptRecord, c: Conversation, paper: Paper) -> list[str]
     lines = [f"  {style.glyph(attempt_glyph(attempt))} {first}"]
     lines += [f"      {line}" for line in rest]
     notes: list[str] = []
+    if attempt.reason:
+        notes.append(f"This way: {harmless(attempt.reason)}.")
     if len(c.recipients) > 1 and attempt.recipients:
         named = [harmless(c.recipients[i].address) for i in attempt.recipients if _is_in(i, c)]
         more = f" and {len(named) - 3} more" if len(named) > 3 else ""
         notes.append(f"for {', '.join(named[:3])}{more}")
     if attempt.reply:
         notes.append(f'"{harmless(attempt.reply)}"')
+    if attempt.unencrypted:
+        notes.append(f"Not encrypted on this hop: {harmless(attempt.unencrypted)}.")
     if meaning := attempt_meaning(attempt):
         notes.append(f"In words: {meaning}.")
     return lines + [f"      {line}" for note in notes for line in wrapped(note, style.columns - 6)]

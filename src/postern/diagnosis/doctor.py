@@ -8,6 +8,7 @@ from postern.diagnosis.doctor_dkim import examine_dkim
 from postern.diagnosis.doctor_machine import examine_clock, examine_disk, examine_limits
 from postern.diagnosis.doctor_network import examine_ports, examine_resolvers
 from postern.diagnosis.doctor_quarantine import examine_quarantine
+from postern.diagnosis.doctor_relays import examine_relays
 from postern.diagnosis.doctor_results import Result, Site, couldnt_tell
 from postern.diagnosis.doctor_scanners import examine_scanners
 from postern.diagnosis.doctor_sending import examine_sending
@@ -27,6 +28,7 @@ def examine(site: Site, clock: Clock) -> list[Result]:
         ("data", lambda: examine_data(site)),
         ("quarantine", lambda: examine_quarantine(site)),
         ("dkim", lambda: examine_dkim(site, clock.now())),
+        ("relay", lambda: examine_relays(site, clock.now())),
         ("limits", lambda: examine_limits(site)),
         ("clock", lambda: examine_clock(clock.now())),
         ("certificate", lambda: examine_certificates(site, clock.now())),

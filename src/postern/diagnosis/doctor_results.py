@@ -135,6 +135,7 @@ class Site:
     secrets: tuple[Path, ...] = ()
     scanners: tuple[ScannerSettings, ...] = ()
     largest_bytes: int = 0
+    relays: tuple[str, ...] = ()
     senders: tuple[Sender, ...] = ()
     blocklists: tuple[str, ...] = ()
     lookups: tuple[ResolverSettings, ...] = ()

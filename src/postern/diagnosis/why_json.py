@@ -70,7 +70,9 @@ class AttemptJson(msgspec.Struct, frozen=True):
     reply: str
     outcome: str
     cause: str
+    reason: str
     recipients: tuple[int, ...]
+    unencrypted: str
 
 
 class ConversationJson(msgspec.Struct, frozen=True):
@@ -311,7 +313,9 @@ def _attempt(a: AttemptRecord) -> AttemptJson:
         reply=a.reply,
         outcome=a.outcome,
         cause=a.cause,
+        reason=a.reason,
         recipients=a.recipients,
+        unencrypted=a.unencrypted,
     )
 
 

@@ -94,6 +94,10 @@ class PathWatch(Protocol):
         """It had not answered when another was first: it goes last for a while."""
         ...
 
+    def answers(self, path: Path, since: float) -> bool:
+        """Whether it has answered anybody since that moment (wall clock), a test of it perhaps."""
+        ...
+
 
 class Unwatched:
     """Nobody wants to know."""
@@ -104,8 +108,42 @@ class Unwatched:
     def lost(self, path: Path) -> None:
         """Forget it."""
 
+    def answers(self, path: Path, since: float) -> bool:
+        """Nobody has told."""
+        del path, since
+        return False
+
 
 UNWATCHED = Unwatched()
+
+
+class PathListener(Protocol):
+    """Who is only told. Called on the event loop; must not block."""
+
+    def saw(self, observation: Observation) -> None:
+        """Take note."""
+        ...
+
+
+class Watches:
+    """A watch that knows of paths, and a listener that hears the same."""
+
+    def __init__(self, watch: PathWatch, listener: PathListener) -> None:
+        self._watch = watch
+        self._listener = listener
+
+    def saw(self, observation: Observation) -> None:
+        """Tell both."""
+        self._watch.saw(observation)
+        self._listener.saw(observation)
+
+    def lost(self, path: Path) -> None:
+        """Tell the watch."""
+        self._watch.lost(path)
+
+    def answers(self, path: Path, since: float) -> bool:
+        """What the watch knows."""
+        return self._watch.answers(path, since)
 
 
 class GroupMood(Enum):

@@ -34,7 +34,7 @@ class TlsDemand:
     host. ``tlsa``: the records, of DANE. ``source``: who asks for it, a word for the record, such
     as ``mta-sts``, ``dane``, ``domain``, ``message`` or a temporary's label; empty: nobody.
     ``fault``: what is wrong with what the domain published, as reports name it (a value of
-    ``tlsrpt.TlsResult``); empty: nothing.
+    ``tlsrpt.TlsResult``); empty: nothing. ``reason``: why there is no TLS, in words for ``why``.
     """
 
     policy: TlsPolicy = TlsPolicy.OPPORTUNISTIC
@@ -42,6 +42,7 @@ class TlsDemand:
     tlsa: tuple[Tlsa, ...] = ()
     source: str = ""
     fault: str = ""
+    reason: str = field(default="", compare=False)
 
 
 ANY_TLS = TlsDemand()
@@ -61,13 +62,17 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Egress:
-    """A way out: direct (with a source address) or a relay with credentials."""
+    """A way out: direct (with a source address) or a relay with credentials.
+
+    ``hop_key``: mail that leaves through it is marked under this key, see ``postern.mail.hops``.
+    """
 
     name: str
     source_ip: str | None = None
     helo: str | None = None
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    hop_key: bytes = field(default=b"", repr=False)
 
 
 RELAY_GROUP = "relay:"
@@ -78,19 +83,23 @@ RELAY_GROUP = "relay:"
 class Way:
     """One address through one egress: what two messages must share to share a connection.
 
-    ``is_fallback``: through a relay that is only taken when nothing answers directly. ``group``:
+    ``is_fallback``: through another egress, only taken when the ways before it have failed by the
+    network's evidence, never for what a server said. ``group``:
     the MX group the address belongs to, or ``relay:NAME``; its paths are told of under that name.
+    ``reason``: why it is taken, in words, where that is not the usual way. It is the same
+    connection whichever reason led there, fallback or not.
     """
 
     egress: Egress
     target: Target
-    is_fallback: bool = False
+    is_fallback: bool = field(default=False, compare=False)
     group: str = ""
+    reason: str = field(default="", compare=False)
 
     @property
     def is_relay(self) -> bool:
         """Whether the address is a relay's of ours, and not the recipient's own."""
-        return self.is_fallback or self.group.startswith(RELAY_GROUP)
+        return self.group.startswith(RELAY_GROUP)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,10 @@ class Kind(Enum):
 
     RULE = "rule"
     RESOLVER = "resolver"
+    ROUTE = "route"
+    TLS = "tls"
     FREEZE = "freeze"
+    SUSPENSION = "suspension"
 
 
 class Standing(Enum):

@@ -15,6 +15,7 @@ _WORDS = {
     Cause.CLOSED: "{group}: hung up without an answer",
     Cause.LOST_AFTER_DOT: "{group}: cut off before the last answer; it may have arrived",
     Cause.TLS: "{group}: no safe encryption could be agreed on",
+    Cause.UNENCRYPTED: "{group}: must be encrypted, and none of their servers offers TLS",
     Cause.DNS: "DNS couldn't tell where mail for {group} goes",
     Cause.NEEDS: "{group}: their server lacks something the message needs",
     Cause.PROTOCOL: "{group}: what answers does not speak SMTP",
@@ -28,11 +29,23 @@ _SAYINGS = {
 }
 NOT_TRIED = "not tried yet"
 FIRST_TRY = "first try under way"
+HOLDS_OPEN = "holds connections open"
 
 _FULL = re.compile(r"^[45]52\b|^[45]\d\d [45]\.2\.2|quota|mailbox (?:is )?full", re.IGNORECASE)
-_WAIT = re.compile(r"gr[ae]y.?list|^45[01] 4\.7\.1", re.IGNORECASE)
+_WAIT = re.compile(r"gr[ae]y.?list|^45[01] 4\.7\.1\b", re.IGNORECASE)
+_THROTTLED = re.compile(r"^421\b|^4\d\d 4\.7\.")
 _BUSY = re.compile(r"^421|^4\d\d 4\.3\.2|^4\d\d 4\.7\.28|too many", re.IGNORECASE)
 _CODES = re.compile(r"^(\d{3})(?: (\d\.\d{1,3}\.\d{1,3}))?")
+
+
+def is_greylisting(reply: str) -> bool:
+    """Whether a 4xx reply asks a stranger to come back a little later, as RFC 6647 has it."""
+    return reply.startswith("4") and _WAIT.search(reply) is not None
+
+
+def is_throttling(reply: str) -> bool:
+    """Whether a reply is of the kind that asks for less: 421 (RFC 5321 §3.8), or 4.7.x."""
+    return _THROTTLED.match(reply) is not None
 
 
 def kind_of(delivery: Delivery) -> str:

@@ -6,7 +6,9 @@ import structlog
 
 from postern.queue.request import Answer, Request, Tally
 from postern.queue.store.requests import RequestStore
+from postern.queue.store.suspensions import SuspensionStore
 from postern.queue.surgery import Surgery
+from postern.queue.suspending import WORDS, Suspending
 from postern.queue.worker import QueueWorker
 from postern.runtime.clock import Clock
 from postern.runtime.database.engine import Database
@@ -43,6 +45,9 @@ class Commands:
         self._worker = worker
         self._surgery = Surgery(queue, spool, clock)
         self._clock = clock
+        suspensions = SuspensionStore(database, clock, f"worker-{worker}")
+        self.suspending = Suspending(suspensions, queue.gates)
+        self.suspending.refresh()
         self._told_at = 0.0
         self._is_behind = False
 
@@ -83,7 +88,10 @@ class Commands:
                 await self._answer(request, tally)
 
         try:
-            tally = await self._surgery.carry_out(request, progress)
+            if request.action in WORDS:
+                tally = self.suspending.carry_out(request)
+            else:
+                tally = await self._surgery.carry_out(request, progress)
         except Exception as error:
             log.exception("queue.command_failed", action=request.action.value)
             tally = Tally(error=f"{type(error).__name__}: {error}"[:500], is_done=True)

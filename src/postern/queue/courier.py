@@ -7,12 +7,14 @@ from typing import Protocol
 from postern.delivery.job import Job, JobResult
 from postern.delivery.maildir_store import Folder
 from postern.directory.return_addresses import ReturnAddresses
+from postern.journal.record import AttemptRecord
 from postern.mail.content import PrefixedContent
 from postern.mail.envelope import Sender
 from postern.mail.route import LmtpRoute, MaildirRoute, NoRoute, SmtpRoute, Way
 from postern.queue.facts import facts_of
-from postern.queue.groups import Work
+from postern.queue.group import Work
 from postern.routing.chooser import MessageFacts
+from postern.routing.tls.demands import nothing_fits
 
 
 class SmtpCourier(Protocol):
@@ -44,6 +46,10 @@ class Choice(Protocol):
 
     def ways(self, route: SmtpRoute, facts: MessageFacts) -> Sequence[Way]:
         """The ways to try, best first."""
+        ...
+
+    def ended(self, route: SmtpRoute, attempts: Sequence[AttemptRecord]) -> None:
+        """How the attempt went."""
         ...
 
 
@@ -96,8 +102,7 @@ class Courier:
         job = Job(message.trace, sender, recipients, content)
         match work.route:
             case SmtpRoute() as route:
-                ways = self._chooser.ways(route, facts_of(message, first))
-                return await self._smtp.deliver(ways, _marked(job) if is_junk else job)
+                return await self._send(route, work, _marked(job) if is_junk else job)
             case MaildirRoute() as route:
                 folder = Folder.JUNK if is_junk else Folder.INBOX
                 return await self._maildir.deliver(route, job, folder)
@@ -105,6 +110,15 @@ class Courier:
                 return await self._lmtp.deliver(route, _marked(job) if is_junk else job)
             case NoRoute(outcome=outcome):
                 return JobResult((outcome,) * len(job.recipients), ())
+
+    async def _send(self, route: SmtpRoute, work: Work, job: Job) -> JobResult:
+        facts = facts_of(work.message, work.deliveries[0])
+        ways = self._chooser.ways(route, facts)
+        if not ways:
+            return JobResult((nothing_fits(facts, route.group),) * len(job.recipients), ())
+        result = await self._smtp.deliver(ways, job)
+        self._chooser.ended(route, result.attempts)
+        return result
 
     def _forwarded(self, sender: Sender, forwarder: str) -> Sender:
         """Who bounces go to: back through us, so that our own SPF speaks for the message."""

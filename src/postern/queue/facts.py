@@ -15,4 +15,11 @@ def facts_of(message: Message, delivery: Delivery) -> MessageFacts:
     """What of a message matters for its way."""
     address = message.sender.address
     domain = delivery.forwarder or ("" if address is None else address.domain)
-    return MessageFacts(class_of(message, delivery), domain, message.aligned, message.tls_wish)
+    return MessageFacts(
+        class_of(message, delivery),
+        domain,
+        message.aligned,
+        message.tls_wish,
+        message.hops,
+        delivery.via,
+    )

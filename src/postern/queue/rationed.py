@@ -56,6 +56,9 @@ class Rationed:
         outside: who lives here.
         knows: whom mailboxes have written to.
         freeze: told of an account to be frozen, and why; must not block.
+
+    Attributes:
+        unlimited: keys of accounts that relay for other servers of ours.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Rationed:
         self._outside = outside
         self._knows = knows
         self._freeze = freeze
+        self.unlimited: frozenset[str] = frozenset()
 
     def submit(self, message: Message) -> None:
         """A message has become durable."""
@@ -82,8 +86,8 @@ class Rationed:
         if message.origin is not Origin.OURS or self.allowance.is_off:
             return
         account = parse_address(message.conversation.account)
-        if account is None:
-            return  # a program on this machine, or a client that somebody let relay
+        if account is None or account.key in self.unlimited:
+            return  # a program on this machine, or somebody who was let relay
         try:
             self._ration(message, account)
         except Exception:  # it was not counted, and goes on: a bug must not keep mail

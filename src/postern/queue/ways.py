@@ -7,9 +7,11 @@ from typing import Protocol
 import structlog
 
 from postern.mail.address import Address
+from postern.mail.outcome import Cause
 from postern.mail.route import LmtpRoute, NoRoute, Route, SmtpRoute
+from postern.queue.causes import is_greylisting
 from postern.queue.facts import class_of
-from postern.queue.groups import Work
+from postern.queue.group import Work
 from postern.queue.settle import bug_outcome
 from postern.routing.chooser import MailClass
 from postern.spool.message import Delivery, Message
@@ -55,7 +57,7 @@ class Ways:
         """The work, when every route is known without asking anyone; else None."""
         routed: list[Routed] = []
         for delivery in deliveries:
-            route = self._cached(message, delivery)
+            route = None if greylisted_at(delivery) else self._cached(message, delivery)
             if route is None:
                 return None
             routed.append((delivery, route))
@@ -125,13 +127,17 @@ class Ways:
 
     async def _route(self, message: Message, delivery: Delivery) -> Route:
         try:
+            address = delivery.recipient.address
             route = self._cached(message, delivery)
-            return route or await self._router.route(
-                delivery.recipient.address, self._via(message, delivery)
-            )
+            route = route or await self._router.route(address, self._via(message, delivery))
+            waits_at = greylisted_at(delivery)
+            if waits_at and isinstance(route, SmtpRoute) and route.egress.name != waits_at:
+                route = await self._router.route(address, waits_at)
         except Exception:
             log.exception("queue.route_bug", trace=message.trace)
             return _no_route(delivery)
+        else:
+            return route
 
     def _gather(self, message: Message, routed: Iterable[Routed]) -> list[Work]:
         """One piece of work for recipients that one transaction with one host can serve."""
@@ -173,6 +179,13 @@ def _by_domain(deliveries: Iterable[Delivery]) -> dict[tuple[str, str], list[Del
     return found
 
 
+def greylisted_at(delivery: Delivery) -> str:
+    """The egress that was told to come back later, and must be the one that does; or nothing."""
+    if delivery.cause != Cause.REPLY.value or delivery.via or not delivery.attempts:
+        return ""
+    return delivery.attempts[-1].egress if is_greylisting(delivery.last_reply) else ""
+
+
 def _key(route: Route, delivery: Delivery) -> object:
     """Equal for routes that may share a transaction; None where none is shared.
 
@@ -180,7 +193,12 @@ def _key(route: Route, delivery: Delivery) -> object:
     """
     if isinstance(route, SmtpRoute):
         hosts = frozenset(route.targets)
-        marks = (delivery.is_junk, delivery.released, delivery.forwarder and delivery.original)
+        marks = (
+            delivery.is_junk,
+            delivery.released,
+            delivery.forwarder and delivery.original,
+            delivery.via,
+        )
         return (route.group, route.egress.name, hosts, marks)
     if isinstance(route, LmtpRoute):
         return (route.group, route.endpoint, delivery.is_junk, delivery.released)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from postern.directory.freezes import Freeze
-from postern.directory.reader import Account, Directory
+from postern.directory.reader import Account
 from postern.mail.envelope import Sender
 from postern.mail.finding import Finding, Result, Whose
 from postern.mail.message.header import HeaderScan
@@ -34,7 +34,7 @@ def sender_refusal(services: Services, client: Client, sender: Sender) -> Refusa
     if freeze is not None:
         return _frozen(freeze)
     # MDNs and other automatic replies of our users come from <> (RFC 8098 §3).
-    if account is None or address is None or services.directory.may_send_as(account, address):
+    if account is None or address is None or services.may_send_as(account, address):
         return None
     text = f"{account.address} may not send as {address}"
     return _mismatch(
@@ -55,7 +55,7 @@ def leaving_refusal() -> Refusal:
     return Refusal(_by_us("this server is restarting"), replies.RESTARTING)
 
 
-def author_refusal(directory: Directory, account: Account, head: bytes) -> Refusal | None:
+def author_refusal(services: Services, account: Account, head: bytes) -> Refusal | None:
     """Why ``account`` may not send what its From header says, or None.
 
     People see the From header and never the envelope, so both are bound. An empty From says
@@ -70,7 +70,7 @@ def author_refusal(directory: Directory, account: Account, head: bytes) -> Refus
         if authors is None:
             return _author_refused("the From header is not a proper list of mail addresses")
         for author in authors:
-            if not directory.may_send_as(account, author):
+            if not services.may_send_as(account, author):
                 text = f"{account.address} may not send as {author}, which the From header names"
                 return _author_refused(text)
     return None

@@ -8,7 +8,8 @@ from postern.journal.record import Because
 from postern.mail.authres.build import field
 from postern.mail.content import BytesContent, Content, PrefixedContent
 from postern.mail.finding import Finding, Result, Whose
-from postern.mail.message.summary import Summary
+from postern.mail.hops import relays_of
+from postern.mail.message.summary import Summary, asked_of_tls
 from postern.mail.received import received_header, with_keyword
 from postern.mail.reply import Reply, reply
 from postern.mail.smtp.server import ServerMachine
@@ -272,7 +273,7 @@ class Intake:
             return Refusal(finding, reply(554, "5.4.6", f"Not accepted: {text}"))
         account = self._client.account
         if account is not None:
-            return author_refusal(self._services.directory, account, self._transaction.head)
+            return author_refusal(self._services, account, self._transaction.head)
         return None
 
     async def abandon(self) -> None:
@@ -347,6 +348,8 @@ class Intake:
             conversation,
             transaction.deliveries,
             self._is_aligned,
+            asked_of_tls(summary, transaction.sender, is_ours=self._client.is_trusted),
+            relays_of(summary.marks, services.hop_key) if summary.marks else (),
         )
 
     def _origin(self) -> Origin:

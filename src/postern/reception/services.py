@@ -5,8 +5,9 @@ from typing import Protocol
 
 from postern.directory.credentials import Authenticator
 from postern.directory.freezes import Frozen, nobody_frozen
-from postern.directory.reader import Directory
+from postern.directory.reader import Account, Directory
 from postern.directory.signers import Signers
+from postern.mail.address import Address
 from postern.policy.policy import Policy
 from postern.reception.codes import Numbers
 from postern.reception.greeting import PatientClients
@@ -34,8 +35,8 @@ class Outgoing(Protocol):
 class Services:
     """The rooms that a session leans on.
 
-    ``policy`` None: nobody is examined. ``signers`` None: nothing is signed. ``frozen``:
-    who may send nothing.
+    ``policy`` None: nobody is examined. ``signers`` None: nothing is signed. ``frozen``: who may
+    send nothing. ``hop_key``: of the marks on mail that left through relays of ours.
     """
 
     settings: ReceptionSettings
@@ -51,3 +52,13 @@ class Services:
     signers: Signers | None = None
     frozen: Frozen = field(default_factory=nobody_frozen)
     patient: PatientClients = field(default_factory=PatientClients)
+    hop_key: bytes = field(default=b"", repr=False)
+
+    def may_send_as(self, account: Account, address: Address) -> bool:
+        """Whether ``account`` may name ``address`` as sender or author.
+
+        Another server of ours relays the mail of all its users.
+        """
+        if account.address.key in self.settings.relay_accounts:
+            return True
+        return self.directory.may_send_as(account, address)

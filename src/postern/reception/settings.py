@@ -40,6 +40,7 @@ class ReceptionSettings:
     """Names and limits; those of connections are for all workers together.
 
     ``defers_mixed``: recipients of one message have the same rules, or come in one of their own.
+    ``relay_accounts``: keys of accounts that may send as anybody.
     """
 
     hostname: str
@@ -57,3 +58,4 @@ class ReceptionSettings:
     accept_bare_newlines: bool = False
     expire_s: float = 5 * 86_400.0
     defers_mixed: bool = False
+    relay_accounts: frozenset[str] = frozenset()

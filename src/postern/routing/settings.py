@@ -45,6 +45,9 @@ class EgressSettings:
     """A way out: straight to the mail hosts, or through ``relay``.
 
     ``source_ip``: address to connect from; only mail hosts of its family are then used.
+    ``addresses``: what mail leaves the relay from, where that is not where it takes it.
+    ``hop_key``: what mail that leaves through a relay is marked with.
+    ``enforces_tls``: it keeps to DANE, MTA-STS and REQUIRETLS: mail that needs them may take it.
     """
 
     name: str
@@ -54,10 +57,14 @@ class EgressSettings:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     tls: TlsPolicy = TlsPolicy.OPPORTUNISTIC
+    addresses: tuple[str, ...] = ()
+    enforces_tls: bool = False
+    hop_key: bytes = field(default=b"", repr=False)
 
     def as_egress(self) -> Egress:
         """What delivery needs of it."""
-        return Egress(self.name, self.source_ip, self.helo, self.username, self.password)
+        key = b"" if self.relay is None else self.hop_key
+        return Egress(self.name, self.source_ip, self.helo, self.username, self.password, key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,7 @@ class RoutingSettings:
     directly. ``lmtp``: ``unix:/path`` or ``host:port`` of the store of our mailboxes; empty: our
     own Maildirs. ``port``: of mail hosts found by MX; other than 25 in laboratories.
     ``providers``: whose mail hosts name their MX group.
+    ``reserved``: names of egresses that mail of one class alone leaves through.
     """
 
     hostname: str
@@ -79,7 +87,19 @@ class RoutingSettings:
     port: int = SMTP_PORT
     ipv6: Ipv6Policy = Ipv6Policy.BOTH
     literals: LiteralPolicy = LiteralPolicy.PUBLIC
+    reserved: frozenset[str] = frozenset()
     providers: Providers = field(default_factory=shipped)
+
+    @property
+    def relays(self) -> tuple[EgressSettings, ...]:
+        """The egresses that are relays, in their order: the first is engaged first."""
+        return tuple(one for one in self.egresses if one.relay is not None)
+
+    @property
+    def direct_egresses(self) -> tuple[EgressSettings, ...]:
+        """The others; ``direct`` where none is configured."""
+        found = tuple(one for one in self.egresses if one.relay is None)
+        return found or (EgressSettings(DIRECT),)
 
     def egress(self, name: str | None) -> EgressSettings | None:
         """The egress of that name, the usual one for None, or None when there is no such.

@@ -82,7 +82,8 @@ class Message:
 
     ``content`` is what was accepted, byte for byte, with our own fields in front. ``aligned``: a
     DKIM signature in it is aligned with its author (RFC 9989), so that it may leave through any
-    server; ``tls_wish``: what its sender asked of TLS.
+    server; ``tls_wish``: what its sender asked of TLS; ``hops``: relays of ours that it has been
+    through already.
     """
 
     id: int
@@ -96,6 +97,7 @@ class Message:
     deliveries: list[Delivery]
     aligned: bool = False
     tls_wish: TlsWish = TlsWish.NONE
+    hops: tuple[str, ...] = ()
 
     @property
     def is_done(self) -> bool:
@@ -116,12 +118,14 @@ class GroupLine:
 class Claim:
     """What a group has due: (message id, delivery n) pairs, messages read for it, and what is next.
 
-    ``next_due`` is the earliest time after now, or None when nothing else waits.
+    ``next_due`` is the earliest time after now, or None when nothing else waits; ``place`` that of
+    the last of ``due`` in the order of time: its due time, message and n.
     """
 
     due: list[tuple[int, int]]
     loaded: list[Message]
     next_due: float | None
+    place: tuple[float, int, int] | None = None
 
 
 HeldPlace = tuple[float, int, int]

@@ -34,6 +34,7 @@ class _MessageRow(msgspec.Struct, array_like=True):
     aligned: bool = False
     tls_wish: str = "none"
     requiretls: bool = False
+    hops: tuple[str, ...] = ()
 
 
 class _DeliveryRow(msgspec.Struct, array_like=True):
@@ -84,6 +85,7 @@ def message_row(message: Message) -> tuple[int, float, float, int, bytes, bytes,
         message.aligned,
         message.tls_wish.value,
         sender.requiretls,
+        message.hops,
     )
     return (
         message.id,
@@ -181,6 +183,7 @@ def read_message(
         deliveries,
         envelope.aligned,
         tls_wish,
+        envelope.hops,
     )
 
 

@@ -276,3 +276,17 @@ async def test_it_sleeps_until_something_changes() -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await net.prober.close()
+
+
+async def test_a_group_is_tested_when_somebody_asks_however_well_it_seems() -> None:
+    net = Network()
+    net.census.met(route("google", "tea.example", "192.0.2.1", "192.0.2.2"))
+    await net.prober.turn()
+    assert net.tested == []
+    net.prober.ask("google", "direct")
+    await net.prober.turn()
+    await net.prober.wait_idle()
+    assert sorted(ip for _, ip in net.tested) == ["192.0.2.1", "192.0.2.2"]
+    net.clock.advance(60)
+    await net.prober.turn()
+    assert len(net.tested) == 2, "once"

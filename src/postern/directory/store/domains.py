@@ -187,6 +187,12 @@ def count(connection: sa.Connection, domain: Domain) -> DomainSummary:
     )
 
 
+def names(connection: sa.Connection, most: int) -> list[str]:
+    """The first ``most`` domains by name."""
+    query = sa.select(tables.domain.c.name).order_by(tables.domain.c.name).limit(most)
+    return list(connection.scalars(query))
+
+
 def summaries(connection: sa.Connection) -> Iterator[DomainSummary]:
     """All domains by name, one row at a time."""
     counts = [

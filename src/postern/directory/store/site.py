@@ -93,6 +93,11 @@ class SiteStore:
             found = domains.require(connection, name)
             return found if isinstance(found, Refused) else domains.count(connection, found)
 
+    def domain_names(self, most: int) -> list[str]:
+        """The first ``most`` domains by name."""
+        with self.database.read() as connection:
+            return domains.names(connection, most)
+
     def domains(self) -> Iterator[DomainSummary]:
         """All domains by name."""
         with self.database.read() as connection:

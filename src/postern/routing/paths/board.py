@@ -154,6 +154,11 @@ class Board:
         states = [self._current(path, now) for path in tuple(self._states)]
         return [state for state in states if state is not None]
 
+    def answers(self, path: Path, since: Instant) -> bool:
+        """Whether the address has answered since then, encrypted or not."""
+        both = (path, replace(path, encrypted=not path.encrypted))
+        return any(self._good.get(one, 0.0) >= since for one in both)
+
     def on_change(self, told: Callable[[str], None]) -> None:
         """Call ``told`` with the group's name after each change, ours or another worker's."""
         self._listeners.append(told)

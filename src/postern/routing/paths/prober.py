@@ -130,6 +130,18 @@ class Prober:
             if granted is None or path in granted:
                 self._begin(path, way)
 
+    def ask(self, group: str, egress: str) -> None:
+        """Test a group's addresses soon, those too of which nothing bad is known.
+
+        An encrypted way is asked for; what is tested already at its own times is left to them.
+        """
+        now = self._clock.monotonic()
+        for target in self._census.targets(group, egress):
+            path = Path(egress, target.ip, target.port, encrypted=True)
+            if path not in self._due:
+                self._beside[path] = (group, target)
+                self._schedule(path, now)
+
     async def wait_idle(self) -> None:
         """Until no test is under way."""
         while self._running:

@@ -1,0 +1,177 @@
+"""Whether a sender's domain lets a relay send for it: SPF, asked ahead and remembered.
+
+Mail that leaves through a relay comes from the relay's address. Where no signature of it is aligned
+with its author, SPF is all that speaks for it, so it is only given to a relay inside the sender's
+record. Nobody waits for that: what is not known yet is "not now", and the next try knows it.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+
+from postern.mail.dns import Inquiry
+from postern.mail.spf.evaluate import check_host
+from postern.mail.spf.result import SpfCode
+from postern.routing.relays import Relay, Relays
+from postern.runtime.clock import Clock
+from postern.runtime.resolver.lookup import Lookup
+
+log = structlog.get_logger("postern.routing")
+
+MAX_KEPT = 20_000
+MAX_ASKING = 20
+LIMIT_S = 20.0
+"""RFC 7208 §4.6.4: 20 s at the least for all look-ups of one check."""
+MIN_TTL_S = 60.0
+MAX_TTL_S = 3600.0
+KEEP_S = 10.0
+MAX_OWN = 2_000
+"""Domains of ours that are asked about ahead."""
+UNTOLD_S = 30.0
+"""How long "couldn't tell" is not asked again."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """``covers`` None: couldn't tell."""
+
+    covers: bool | None
+    until: float
+
+
+class Mandates:
+    """Remembers which domains let which relays send for them. For one event loop.
+
+    Args:
+        lookup: the resolver.
+        clock: for what is kept.
+        hostname: our name, for the macro ``%{r}``.
+        told: called with a relay's name once it is known that it may have more mail.
+    """
+
+    def __init__(
+        self,
+        lookup: Lookup,
+        clock: Clock,
+        hostname: str,
+        told: Callable[[str], None] | None = None,
+    ) -> None:
+        self._lookup = lookup
+        self._clock = clock
+        self._hostname = hostname
+        self._told = told
+        self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
+        self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}
+
+    def covers(self, domain: str, relay: Relay, *, ask: bool = True) -> bool:
+        """Whether all addresses of ``relay`` may send for ``domain``, as far as is known now.
+
+        What is not known is False; with ``ask`` it is asked for in the background.
+        """
+        key = (domain, relay.name)
+        known = self._known.get(key)
+        if ask and (known is None or self._clock.monotonic() >= known.until):
+            self._begin(key, relay)
+        return known is not None and known.covers is True
+
+    async def look_up(self, domain: str, relay: Relay) -> bool | None:
+        """The same, asked now; None: couldn't tell."""
+        ips = relay.public_ips
+        if not ips:
+            return None
+        taking = _Taking(self._lookup)
+        told: list[bool | None] = []
+        for ip in ips:
+            inquiry = check_host(
+                ip, domain, f"postmaster@{domain}", relay.settings.helo or self._hostname,
+                receiver=self._hostname, now=self._clock.now(),
+            )  # fmt: skip
+            try:
+                async with asyncio.timeout(LIMIT_S):
+                    result = await taking.conduct(inquiry)
+            except TimeoutError:
+                told.append(None)
+                continue
+            passes = result.code is SpfCode.PASS
+            told.append(None if not passes and result.unanswered else passes)
+        covers = False if False in told else None if None in told else True
+        ttl_s = UNTOLD_S if covers is None else min(max(taking.ttl_s, MIN_TTL_S), MAX_TTL_S)
+        before = self._known.get((domain, relay.name))
+        self._known[domain, relay.name] = _Known(covers, self._clock.monotonic() + ttl_s)
+        if covers and self._told is not None and (before is None or not before.covers):
+            self._told(relay.name)
+        while len(self._known) > MAX_KEPT:
+            self._known.popitem(last=False)
+        return covers
+
+    async def keep_asking(self, domains: Callable[[int], list[str]], relays: Relays) -> None:
+        """Know it of our own domains before any of their mail needs it; until cancelled.
+
+        Args:
+            domains: at most so many of them; called on a thread.
+            relays: which.
+        """
+        while True:
+            for domain in await asyncio.to_thread(domains, MAX_OWN) if len(relays) else ():
+                for relay in relays:
+                    if relay.targets:
+                        self.covers(domain, relay)
+                    while len(self._asking) >= MAX_ASKING:
+                        await asyncio.wait(
+                            self._asking.values(), return_when=asyncio.FIRST_COMPLETED
+                        )
+            await asyncio.sleep(KEEP_S)
+
+    async def close(self) -> None:
+        """Ask no more."""
+        for task in tuple(self._asking.values()):
+            task.cancel()
+        await asyncio.gather(*self._asking.values(), return_exceptions=True)
+
+    async def settle(self) -> None:
+        """Wait for what is being asked."""
+        while self._asking:
+            await asyncio.gather(*self._asking.values(), return_exceptions=True)
+
+    def _begin(self, key: tuple[str, str], relay: Relay) -> None:
+        if key in self._asking or len(self._asking) >= MAX_ASKING:
+            return
+        task = asyncio.get_running_loop().create_task(self._ask(key, relay))
+        self._asking[key] = task
+        task.add_done_callback(lambda _: self._asking.pop(key, None))
+
+    async def _ask(self, key: tuple[str, str], relay: Relay) -> None:
+        try:
+            await self.look_up(key[0], relay)
+        except Exception:
+            log.exception("relay.mandate_bug", domain=key[0], relay=key[1])
+            self._known[key] = _Known(None, self._clock.monotonic() + UNTOLD_S)
+
+
+class _Taking:
+    """Runs inquiries with real answers, and remembers how long the shortest of them holds."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+        self.ttl_s = MAX_TTL_S
+
+    async def conduct(self, inquiry: Inquiry[T]) -> T:
+        """Run an inquiry to its end."""
+        try:
+            questions = next(inquiry)
+            while True:
+                asked = (self._lookup.ask(question) for question in questions)
+                answers = tuple(await asyncio.gather(*asked))
+                for answer in answers:
+                    if answer.status.is_known:
+                        self.ttl_s = min(self.ttl_s, float(answer.ttl_s))
+                questions = inquiry.send(answers)
+        except StopIteration as end:
+            result: T = end.value
+            return result

@@ -1,0 +1,1 @@
+"""Routes that people or Postern made: which mail leaves through which egress, and until when."""

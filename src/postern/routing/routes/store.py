@@ -1,0 +1,276 @@
+"""Routes and policies in ``site.db``: made, ended, listed, and read by workers.
+
+A route is two rows in one transaction: where mail goes here, why and until when in ``measures``.
+Every change is a line of the directory's change log, so that workers drop what they cached.
+"""
+
+from dataclasses import dataclass, replace
+
+import sqlalchemy as sa
+
+from postern.directory.ids import new_id
+from postern.directory.model import Problem, Refused
+from postern.directory.store.changes import Writing
+from postern.mail.address import to_a_labels
+from postern.measures import store as measures
+from postern.measures.temporary import Kind, Temporary
+from postern.routing.routes.route import GroupPolicy, PinnedRoute, Policy, RouteMatch
+from postern.runtime.clock import Clock, Instant
+from postern.runtime.database.engine import Database
+
+MAX_ROUTES = 1_000
+"""Active ones: every worker reads all of them whenever anything changed."""
+MAX_POLICIES = 1_000
+MAX_REASON_CHARS = 500
+MAX_GROUP_CHARS = 255
+LETTER = "R"
+
+metadata = sa.MetaData()
+
+route_table = sa.Table(
+    "route",
+    metadata,
+    sa.Column("serial", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.String(26), nullable=False, unique=True),
+    sa.Column("match", sa.String(16), nullable=False),
+    sa.Column("value", sa.String(255), nullable=False),
+    sa.Column("via", sa.String(255), nullable=False),
+    sa.Column("is_automatic", sa.Boolean, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+policy_table = sa.Table(
+    "route_policy",
+    metadata,
+    sa.Column("mx_group", sa.String(255), primary_key=True),
+    sa.Column("policy", sa.String(16), nullable=False),
+    sa.Column("author", sa.String(255), nullable=False),
+    sa.Column("set_at", sa.Double, nullable=False),
+)
+
+_JOINED = route_table.join(measures.temporary, route_table.c.id == measures.temporary.c.id)
+_OWN_COLUMNS = len(route_table.c)
+
+
+@dataclass(frozen=True, slots=True)
+class RouteDraft:
+    """A route that somebody asks for. ``lasts_s`` None: without an end."""
+
+    match: RouteMatch
+    value: str
+    via: str
+    reason: str
+    lasts_s: float | None = None
+    is_automatic: bool = False
+
+
+class RouteStore:
+    """Routes for those who change them. Every method is one transaction.
+
+    Raises:
+        DatabaseTroubleError: the database could not answer; nothing of the call holds.
+    """
+
+    def __init__(self, database: Database, clock: Clock, author: str) -> None:
+        self._database = database
+        self._clock = clock
+        self._author = author
+
+    def add(self, draft: RouteDraft) -> tuple[PinnedRoute, tuple[PinnedRoute, ...]] | Refused:
+        """Make a route; it holds for every attempt that begins after this returned.
+
+        Returns:
+            The new one, and those for the same mail that it took the place of.
+        """
+        draft = _in_one_spelling(draft)
+        flaw = _flaw_of(draft)
+        if flaw:
+            return Refused(Problem.NOT_ALLOWED, flaw)
+        with self._database.write() as connection:
+            writing = Writing(connection, self._clock, self._author)
+            known = _active(connection, self._clock.now())
+            if len(known) >= MAX_ROUTES:
+                text = f"there are {MAX_ROUTES} routes already; end some: postern route list"
+                return Refused(Problem.NOT_ALLOWED, text)
+            before = tuple(one for one in known if _is_same(one, draft))
+            for one in before:
+                _end(writing, one)
+            return _add(writing, draft), before
+
+    def engage(self, draft: RouteDraft) -> tuple[PinnedRoute, bool] | Refused:
+        """Make an automatic route for a group that has none.
+
+        Workers see a group blocked at the same moment; the first makes the route, and the others
+        are given that one.
+
+        Returns:
+            The route, and whether this call made it. ``Refused`` where a person has pinned it.
+        """
+        flaw = _flaw_of(draft)
+        if flaw:
+            return Refused(Problem.NOT_ALLOWED, flaw)
+        with self._database.write() as connection:
+            known = _active(connection, self._clock.now())
+            there = [one for one in known if _is_same(one, draft)]
+            if there:
+                if there[0].is_automatic:
+                    return there[0], False
+                text = f"{there[0].label} is a person's route for {draft.value}"
+                return Refused(Problem.ALREADY_THERE, text)
+            if len(known) >= MAX_ROUTES:
+                return Refused(Problem.NOT_ALLOWED, f"there are {MAX_ROUTES} routes already")
+            return _add(Writing(connection, self._clock, self._author), draft), True
+
+    def end(self, label: str) -> PinnedRoute | Refused:
+        """End one, such as ``R2``; it stays on record."""
+        with self._database.write() as connection:
+            found = [
+                one
+                for one in _active(connection, self._clock.now())
+                if one.label == label.strip().upper()
+            ]
+            if not found:
+                text = f"there is no {label} that could be ended; see: postern route list"
+                return Refused(Problem.NOT_THERE, text)
+            return _end(Writing(connection, self._clock, self._author), found[0])
+
+    def all(self) -> list[PinnedRoute]:
+        """Those that hold now, as they were made."""
+        with self._database.read() as connection:
+            return _active(connection, self._clock.now())
+
+    def by_id(self, key: str) -> PinnedRoute | None:
+        """One, whether it still holds or not."""
+        with self._database.read() as connection:
+            found = _select(connection, route_table.c.id == key)
+        return found[0] if found else None
+
+    def set_policy(self, group: str, policy: Policy | None) -> GroupPolicy | Refused | None:
+        """What Postern does by itself for a group; None: what ``[paths] relay`` says."""
+        if not group or len(group) > MAX_GROUP_CHARS or not group.isprintable():
+            return Refused(Problem.MALFORMED, f"{group!r} is no MX group")
+        table = policy_table
+        with self._database.write() as connection:
+            writing = Writing(connection, self._clock, self._author)
+            connection.execute(table.delete().where(table.c.mx_group == group))
+            if policy is None:
+                writing.log("route-policy", group, "unset")
+                return None
+            count = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+            if count >= MAX_POLICIES:
+                connection.rollback()
+                return Refused(Problem.NOT_ALLOWED, f"there are {MAX_POLICIES} policies already")
+            made = GroupPolicy(group, policy, writing.author, writing.clock.now())
+            connection.execute(
+                table.insert().values(
+                    mx_group=group, policy=policy.value, author=made.author, set_at=made.set_at
+                )
+            )
+            writing.log("route-policy", group, "set", policy=policy.value)
+            return made
+
+    def policies(self) -> list[GroupPolicy]:
+        """What was decided, group by group."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                sa.select(policy_table).order_by(policy_table.c.mx_group)
+            ).all()
+        return [GroupPolicy(row[0], Policy(row[1]), row[2], row[3]) for row in rows]
+
+
+def _in_one_spelling(draft: RouteDraft) -> RouteDraft:
+    """Names as the router has them; what is no domain is left without a value."""
+    value = draft.value.strip()
+    if draft.match is RouteMatch.DOMAIN:
+        value = to_a_labels(value.removeprefix("@").removesuffix(".")) or ""
+    return replace(draft, value=value, reason=draft.reason.strip())
+
+
+def _flaw_of(draft: RouteDraft) -> str:
+    """Why it can't be made, in words; empty: it can."""
+    if not draft.value:
+        return "a route needs an MX group or a domain, such as tea-trading.example"
+    if len(draft.value) > MAX_GROUP_CHARS or not draft.value.isprintable():
+        return f"{draft.value[:40]!r} is neither an MX group nor a domain"
+    if not draft.reason:
+        return "a route needs a reason, for whoever finds it in a year"
+    if len(draft.reason) > MAX_REASON_CHARS or not draft.reason.isprintable():
+        return f"the reason must be one line of at most {MAX_REASON_CHARS} characters"
+    return ""
+
+
+def _is_same(route: PinnedRoute, draft: RouteDraft) -> bool:
+    return (route.match, route.value) == (draft.match, draft.value)
+
+
+def _add(writing: Writing, draft: RouteDraft) -> PinnedRoute:
+    now = writing.clock.now()
+    until = None if draft.lasts_s is None else now + draft.lasts_s
+    key = new_id(writing.clock)
+    made = Temporary(key, Kind.ROUTE, draft.reason, writing.author, now, until)
+    measures.insert(writing.connection, made)
+    done = writing.connection.execute(
+        route_table.insert().values(
+            id=key,
+            match=draft.match.value,
+            value=draft.value,
+            via=draft.via,
+            is_automatic=draft.is_automatic,
+        )
+    )
+    (serial,) = done.inserted_primary_key or (0,)
+    writing.log(
+        "route",
+        key,
+        "added",
+        match=draft.match.value,
+        value=draft.value,
+        via=draft.via,
+        automatic=draft.is_automatic,
+        until=until,
+        reason=made.reason,
+    )
+    return PinnedRoute(
+        f"{LETTER}{serial}", draft.match, draft.value, draft.via, draft.is_automatic, made
+    )
+
+
+def _end(writing: Writing, route: PinnedRoute) -> PinnedRoute:
+    now = writing.clock.now()
+    measures.end(writing.connection, route.id, now, writing.author)
+    writing.log("route", route.id, "ended")
+    return replace(route, temporary=replace(route.temporary, ended_at=now, ended_by=writing.author))
+
+
+def _active(connection: sa.Connection, now: Instant) -> list[PinnedRoute]:
+    """Those that were not ended and whose time has not passed, as they were made."""
+    until = measures.temporary.c.until
+    return _select(
+        connection,
+        measures.temporary.c.ended_at.is_(None),
+        sa.or_(until.is_(None), until > now),
+    )
+
+
+def _select(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[PinnedRoute]:
+    rows = connection.execute(
+        sa.select(route_table, *measures.COLUMNS)
+        .select_from(_JOINED)
+        .where(*conditions)
+        .order_by(route_table.c.serial)
+    )
+    return [_read(tuple(row)) for row in rows]
+
+
+def _read(row: tuple[object, ...]) -> PinnedRoute:
+    serial, _, match, value, via, is_automatic = row[:_OWN_COLUMNS]
+    # The columns of its table.
+    temporary = measures.read_row(row[_OWN_COLUMNS:])  # type: ignore[arg-type]
+    return PinnedRoute(
+        f"{LETTER}{serial}",
+        RouteMatch(match),
+        str(value),
+        str(via),
+        bool(is_automatic),
+        temporary,
+    )
