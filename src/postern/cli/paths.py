@@ -23,6 +23,7 @@ from postern.config.load import load
 from postern.config.settings import Config
 from postern.diagnosis.store import Unencrypted, read_unencrypted
 from postern.mail.paths import Sign
+from postern.queue.groupview import GroupView, standing
 from postern.routing.paths.health import GOOD_TO_HEAL, PathCondition, is_good
 from postern.routing.paths.overview import AddressLine, GroupLine, RouteText, look
 from postern.routing.paths.store.schema import FILE_NAME
