@@ -23,6 +23,7 @@ from postern.config.load import load
 from postern.config.settings import Config
 from postern.diagnosis.store import Unencrypted, read_unencrypted
 from postern.mail.paths import Sign
+from postern.queue.groupview import GroupView, standing
 from postern.routing.paths.health import GOOD_TO_HEAL, PathCondition, is_good
 from postern.routing.paths.overview import AddressLine, GroupLine, RouteText, look
 from postern.routing.paths.store.schema import FILE_NAME
@@ -100,11 +101,12 @@ def paths(
     if group is not None and not is_known:
         fail(ExitCode.NOT_FOUND, f"no mail went to {group!r} yet; groups: postern paths")
     exempt = {one.ip: one for one in read_unencrypted(config.data_dir / "site.db", now)}
+    held = standing(config.run_dir, now)
     if as_json:
-        print_json_list("groups", (_as_json(line, exempt) for line in found))
+        print_json_list("groups", (_as_json(line, exempt, held.get(line.name)) for line in found))
     else:
         _print(found, now, only_bad=bad, retest_s=config.paths.retest_s)
-        for text in _exempted(found, exempt):
+        for text in (*_exempted(found, exempt), *_held(found, held, now)):
             say(text)
     return max((_ENDS[line.condition] for line in found), default=ExitCode.OK)
 
@@ -144,13 +146,21 @@ def _exempted(found: Sequence[GroupLine], exempt: Exempt) -> Iterator[str]:
         yield f"No TLS to {one.ip}: exemption {one.label} until {until}; see: postern tls list"
 
 
-def _as_json(line: GroupLine, exempt: Exempt) -> JsonObject:
+def _held(found: Sequence[GroupLine], held: Mapping[str, GroupView], now: Instant) -> Iterator[str]:
+    """A line for each group shown whose mail the queue holds back, or serves slowly."""
+    for one in (held[line.name] for line in found if line.name in held):
+        until = "" if one.until is None else moment(one.until, now)
+        yield f"{one.name}: {one.in_words(until, moment(one.since, now))}"
+
+
+def _as_json(line: GroupLine, exempt: Exempt, held: GroupView | None) -> JsonObject:
     return {
         "mx_group": line.name,
         "domains": line.domains,
         "state": line.condition.value,
         "since": None if line.since is None else rfc3339(line.since),
         "route": line.route,
+        "queue": None if held is None else held.condition,
         "addresses": [_address_json(address, exempt) for address in line.addresses],
     }
 
