@@ -45,6 +45,7 @@ SHOWN_ADDRESSES = 20
 _WORDS = {
     Sign.REFUSED: "refused",
     Sign.SILENT: "no ans.",
+    Sign.MUTE: "no greet.",
     Sign.RESET: "reset",
     Sign.CLOSED: "closed",
     Sign.TLS_REFUSED: "TLS ref.",

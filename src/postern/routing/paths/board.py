@@ -178,7 +178,8 @@ class Board:
         begun beside them, and that is all.
         """
         usual_s = self._slow.get(seen.path, 0.0)
-        return seen.sign is Sign.SILENT and not seen.is_final and seen.seconds < 2 * usual_s
+        is_silent = seen.sign is Sign.SILENT or seen.sign is Sign.MUTE
+        return is_silent and not seen.is_final and seen.seconds < 2 * usual_s
 
     def _use(self, state: PathState, now: Instant) -> None:
         if now - state.used_at >= NEEDED_S:
