@@ -21,7 +21,7 @@ from postern.delivery.job import JobResult
 from postern.journal.record import ChangeRecord, Conversation, HeardRecord
 from postern.mail.outcome import Delivered
 from postern.mail.reply import reply
-from postern.queue.groups import Work
+from postern.queue.group import Work
 from postern.queue.settings import QueueSettings
 from postern.queue.worker import QueueWorker
 from postern.runtime.clock import SystemClock

@@ -14,7 +14,7 @@ from postern.mail.outcome import Cause, Deferred, Delivered, Outcome, Refused
 from postern.mail.reply import reply
 from postern.mail.route import Egress, MaildirRoute, NoRoute, Route, SmtpRoute, Target
 from postern.queue.contacts import Contacts, Nobody
-from postern.queue.groups import Work
+from postern.queue.group import Work
 from postern.queue.settings import QueueSettings
 from postern.queue.settle import Settled
 from postern.queue.worker import QueueWorker

@@ -14,7 +14,7 @@ from postern.mail.address import Address
 from postern.mail.envelope import Sender
 from postern.mail.route import LmtpRoute, MaildirRoute, Route, SmtpRoute, Way
 from postern.queue.courier import JUNK_FIELD, RELEASED_FIELD, Courier
-from postern.queue.groups import Work
+from postern.queue.group import Work
 from postern.queue.ways import Ways
 from postern.routing.chooser import Chooser, MailClass
 from postern.runtime.clock import FakeClock

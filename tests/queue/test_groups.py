@@ -1,4 +1,6 @@
-"""Groups, slots, the line and the calendar."""
+"""Groups: what each may have at a time, what is remembered of it, and when it is forgotten."""
+
+import math
 
 import pytest
 from tests.queue.stage import DELIVERED, GREYLISTED, SILENT, UNKNOWN, smtp
@@ -6,9 +8,12 @@ from tests.spool.mail import message
 
 from postern.mail.outcome import Cause, Deferred, Outcome
 from postern.mail.reply import reply
-from postern.queue.groups import BLOCKED_AFTER_S, Groups, Work
+from postern.queue.group import BLOCKED_AFTER_S, Work
+from postern.queue.groups import Groups
+from postern.queue.suspension import Suspension
 
 OUR_DNS = Deferred(reply(451, "4.4.3", "no answer from DNS"), Cause.DNS)
+NOW = 1_000.0
 
 
 def ready(groups: Groups, name: str, count: int = 1) -> None:
@@ -17,57 +22,60 @@ def ready(groups: Groups, name: str, count: int = 1) -> None:
         groups[name].ready.append(Work(made, made.deliveries, smtp(name)))
 
 
-def test_a_group_gets_its_share_and_no_more() -> None:
+def test_a_group_gets_what_it_has_earned_and_its_share_at_most() -> None:
     groups = Groups(10, 3, {})
     ready(groups, "a", 9)
-    assert [groups.take_lane(groups["a"]) for _ in range(4)] == [True, True, True, False]
+    took = [groups.take_lane(groups["a"], NOW) for _ in range(3)]
+    assert [session is not None for session in took] == [True, True, False]
+    groups["a"].pace.allowed = 9.0
+    assert groups.take_lane(groups["a"], NOW) is not None
+    assert groups.take_lane(groups["a"], NOW) is None
     assert groups.used == 3
-    assert not groups.is_line  # it has its share: it waits for nobody
-
-
-def test_groups_stand_in_line_for_a_free_slot_in_order() -> None:
-    groups = Groups(1, 1, {})
-    for name in ("a", "b", "c"):
-        ready(groups, name)
-    assert groups.take_lane(groups["a"])
-    assert not groups.take_lane(groups["b"])
-    assert not groups.take_lane(groups["c"])
-    assert not groups.take_lane(groups["b"])
-    assert groups.next_in_line() is None
-    groups.give_lane(groups["a"])
-    assert groups.next_in_line() is groups["b"]
+    assert not groups.lanes.is_line  # it has its share: it waits for nobody
 
 
 def test_the_local_store_has_lanes_of_its_own() -> None:
     groups = Groups(1, 1, {"local": 2})
     ready(groups, "a")
     ready(groups, "local", 5)
-    assert groups.take_lane(groups["a"])
-    assert groups.take_lane(groups["local"])
-    assert groups.take_lane(groups["local"])
-    assert not groups.take_lane(groups["local"])
+    assert groups.take_lane(groups["a"], NOW)
+    assert groups.take_lane(groups["local"], NOW)
+    assert groups.take_lane(groups["local"], NOW)
+    assert groups.take_lane(groups["local"], NOW) is None
     assert groups.used == 1
 
 
-def test_the_calendar_wakes_each_group_once_at_its_earliest_time() -> None:
+def test_what_was_learnt_of_a_group_outlives_its_mail() -> None:
     groups = Groups(10, 3, {})
-    assert groups.note_due("a", 20.0)
-    assert groups.note_due("a", 10.0)
-    assert not groups.note_due("a", 15.0)
-    assert not groups.note_due("b", 12.0)
-    assert groups.next_due() == 10.0
-    assert groups.pop_due(9.9) == []
-    assert [group.name for group in groups.pop_due(12.0)] == ["a", "b"]
-    assert groups.pop_due(30.0) == []
+    groups["a"].pace.was_slow(NOW)
+    groups.drop_idle(groups["a"])
+    assert list(groups) == []
+    assert groups["a"].pace.is_slow(NOW)
 
 
-def test_a_calendar_of_overtaken_entries_does_not_grow() -> None:
+def test_a_suspended_group_gets_no_slot_whenever_its_mail_came() -> None:
     groups = Groups(10, 3, {})
-    for turn in range(10_000):
-        groups.note_due("a", 1e9)
-        groups.note_due("a", float(turn))
-        assert [group.name for group in groups.pop_due(float(turn))] == ["a"]
-    assert len(groups._calendar) < 200
+    ready(groups, "old")
+    groups.suspend({name: Suspension(name, "ticket", NOW, None, "Q1") for name in ("old", "new")})
+    ready(groups, "new")
+    assert groups.take_lane(groups["old"], NOW) is None
+    assert groups.take_lane(groups["new"], NOW) is None
+    assert groups["new"].opens_at(NOW) == math.inf
+    assert [group.name for group in groups.suspend({})] == ["old", "new"]
+    assert groups.take_lane(groups["new"], NOW) is not None
+
+
+def test_a_shut_group_gets_one_try_at_a_time() -> None:
+    groups = Groups(10, 3, {})
+    ready(groups, "a", 3)
+    group = groups["a"]
+    group.pace.shut(NOW)
+    assert group.opens_at(NOW) == group.pace.probe_at > NOW
+    assert group.opens_at(group.pace.probe_at) is None
+    assert groups.take_lane(group, NOW) is not None
+    assert groups.take_lane(group, NOW) is None
+    assert group.opens_at(group.pace.probe_at) == math.inf  # until that one has ended
+    assert group.most_taken == 1
 
 
 def test_groups_nothing_is_known_of_are_forgotten() -> None:
@@ -77,7 +85,9 @@ def test_groups_nothing_is_known_of_are_forgotten() -> None:
     assert list(groups) == []
     groups["a"].has_more = True
     groups.drop_idle(groups["a"])
-    assert [group.name for group in groups] == ["a"]
+    groups.note_due("b", 10.0)
+    groups.drop_idle(groups["b"])
+    assert [group.name for group in groups] == ["a", "b"]
 
 
 @pytest.mark.parametrize(

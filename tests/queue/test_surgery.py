@@ -10,6 +10,7 @@ from tests.spool.mail import message, until, waiting
 from postern.mail.outcome import Cause
 from postern.mail.route import SmtpRoute
 from postern.queue import surgery
+from postern.queue.pace import FIRST_SESSIONS
 from postern.queue.request import Action, MailFilter, Options, Request, Tally
 from postern.queue.settle import Settled
 from postern.queue.surgery import Surgery
@@ -85,7 +86,7 @@ async def test_hold_survives_a_restart(stage: Stage) -> None:
 
 
 async def test_what_stands_in_line_is_taken_back_and_what_is_tried_is_busy(stage: Stage) -> None:
-    lanes = stage.settings.group_slots
+    lanes = int(FIRST_SESSIONS)
     stage.courier.gates["there.test"] = asyncio.Event()
     many = [message(n, f"u{n}@there.test") for n in range(1, lanes + 21)]
     await stage.accept(*many)

@@ -30,9 +30,20 @@ NOT_TRIED = "not tried yet"
 FIRST_TRY = "first try under way"
 
 _FULL = re.compile(r"^[45]52\b|^[45]\d\d [45]\.2\.2|quota|mailbox (?:is )?full", re.IGNORECASE)
-_WAIT = re.compile(r"gr[ae]y.?list|^45[01] 4\.7\.1", re.IGNORECASE)
+_WAIT = re.compile(r"gr[ae]y.?list|^45[01] 4\.7\.1\b", re.IGNORECASE)
+_THROTTLED = re.compile(r"^421\b|^4\d\d 4\.7\.")
 _BUSY = re.compile(r"^421|^4\d\d 4\.3\.2|^4\d\d 4\.7\.28|too many", re.IGNORECASE)
 _CODES = re.compile(r"^(\d{3})(?: (\d\.\d{1,3}\.\d{1,3}))?")
+
+
+def is_greylisting(reply: str) -> bool:
+    """Whether a 4xx reply asks a stranger to come back a little later, as RFC 6647 has it."""
+    return reply.startswith("4") and _WAIT.search(reply) is not None
+
+
+def is_throttling(reply: str) -> bool:
+    """Whether a reply is of the kind that asks for less: 421 (RFC 5321 §3.8), or 4.7.x."""
+    return _THROTTLED.match(reply) is not None
 
 
 def kind_of(delivery: Delivery) -> str:

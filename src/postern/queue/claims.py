@@ -3,8 +3,13 @@
 Nothing that is due may be forgotten, and nothing may be asked for in a circle. So whoever can't be
 served now is marked (``has_more``) and asked again by what stands in his way: the end of his claim,
 of what is in memory, or of other groups' claims.
+
+A group that is restrained (shut, suspended) is asked when it may have one more; what waits for it
+stays on disk as it is. One that has opened again is walked through once, whatever the next try of
+each mail, as fast as its ``queue.drain`` allows.
 """
 
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
@@ -12,7 +17,9 @@ from typing import Protocol
 import structlog
 
 from postern.queue.desk import Desk
-from postern.queue.groups import Group, Groups
+from postern.queue.drain import Drain, Place
+from postern.queue.group import Group
+from postern.queue.groups import Groups
 from postern.runtime.clock import Clock
 from postern.spool.message import Claim, Delivery, DeliveryState, Message
 
@@ -30,8 +37,13 @@ Send = Callable[[Group, Message, Sequence[Delivery], float], None]
 class Source(Protocol):
     """Where the waiting deliveries are."""
 
-    def claim(self, group: str, limit: int, known: Collection[int]) -> Awaitable[Claim]:
-        """Deliveries that are due, with the messages of those not in ``known``."""
+    def claim(
+        self, group: str, limit: int, known: Collection[int], after: Place | None = None
+    ) -> Awaitable[Claim]:
+        """Deliveries that are due, with the messages of those not in ``known``.
+
+        ``after``: those that come after it in the order of their time, due or not.
+        """
         ...
 
 
@@ -72,7 +84,7 @@ class Claims:
 
     def start(self, group: Group) -> None:
         """Read what the group has due, or remember to."""
-        if group.is_claiming or not group.may_claim:
+        if group.is_claiming or not group.may_claim or self._must_wait(group):
             group.has_more = True
         elif self._running >= MAX_CLAIMS or self._desk.is_full:
             group.has_more = True
@@ -83,6 +95,18 @@ class Claims:
             group.has_more = False
             self._running += 1
             self._spawn(self._claim(group))
+
+    def _must_wait(self, group: Group) -> bool:
+        """Whether nothing of the group may go now; the calendar then knows when."""
+        now = self._clock.now()
+        opens_at = group.opens_at(now) if group.is_restrained else None
+        if opens_at is None and group.drain is not None and not group.drain.room(now):
+            opens_at = now + group.drain.wait_s()
+        if opens_at is None:
+            return False
+        if opens_at < math.inf and self._groups.note_due(group.name, opens_at):
+            self._on_calendar()
+        return True
 
     def want_more(self, group: Group) -> None:
         """Go on with a group whose part in memory is used up."""
@@ -103,14 +127,23 @@ class Claims:
                 self.want_more(group)
                 self._groups.drop_idle(group)
 
+    def is_taken_for(self, group: Group, message: Message, delivery: Delivery) -> bool:
+        """Whether its row on disk stands in this very group, waiting."""
+        return self._taken.get((message.id, delivery.n)) is group
+
     async def _claim(self, group: Group) -> None:
-        limit = group.most_taken + group.taken
-        now = self._clock.now()
+        now, drain = self._clock.now(), group.drain
+        limit, after = group.most_taken + group.taken, None
+        if drain is not None:
+            # What was claimed lies behind the walk already.
+            room = min(group.most_taken - group.taken, drain.room(now))
+            limit, after = max(1, room), drain.place
         try:
-            claim = await self._source.claim(group.name, limit, self._desk.messages.keys())
+            known = self._desk.messages.keys()
+            claim = await self._source.claim(group.name, limit, known, after)
         except Exception as error:  # noqa: BLE001 - the disk, or a bug there: the mail waits
             log.warning("queue.claim_failed", group=group.name, error=str(error))
-            claim = Claim([], [], now + AGAIN_S)
+            claim, drain = Claim([], [], now + AGAIN_S), None
         finally:
             self._running -= 1
             group.is_claiming = False
@@ -119,14 +152,25 @@ class Claims:
         if claim.next_due is not None:
             self._groups.note_due(group.name, claim.next_due)
         group.has_more |= len(claim.due) >= limit
+        if drain is not None and drain is group.drain:
+            self._walked(group, drain, claim, took, limit)
         if group.has_more and not (group.ready or group.taken):
             # Nobody's end will ask for the rest.
             group.has_more = False
-            pause_s = 0.0 if took or was_asked else PATIENCE_S
+            pause_s = 0.0 if took or was_asked or group.drain else PATIENCE_S
             self._groups.note_due(group.name, now + pause_s)
         self._on_calendar()
         self.feed()
         self._groups.drop_idle(group)
+
+    def _walked(self, group: Group, drain: Drain, claim: Claim, took: int, limit: int) -> None:
+        """One step of the walk through all that waits for a group is done."""
+        drain.spend(took)
+        if claim.place is not None:
+            drain.place = claim.place
+        if len(claim.due) < limit:
+            group.drain = None
+            group.has_more = True  # once more the usual way: what came due behind the walk
 
     def _take(self, group: Group, claim: Claim, now: float) -> int:
         """Set to work what nobody is at work on; how many deliveries."""
@@ -155,7 +199,14 @@ class Claims:
                 continue
             delivery = message.deliveries[n]
             # The copy in memory is newer than the row: its own time counts.
-            is_due = delivery.state is DeliveryState.WAITING and delivery.due <= now
-            if is_due and not delivery.busy:
+            is_due = delivery.due <= now or _has_turn(delivery, group.drain)
+            if is_due and delivery.state is DeliveryState.WAITING and not delivery.busy:
                 due.setdefault(number, []).append(delivery)
         return [(messages[number], deliveries) for number, deliveries in due.items()]
+
+
+def _has_turn(delivery: Delivery, drain: Drain | None) -> bool:
+    """Whether it goes before its time, for its group has opened since it was last tried."""
+    if drain is None:
+        return False
+    return not delivery.attempts or delivery.attempts[-1].at < drain.opened_at

@@ -11,7 +11,7 @@ from postern.mail.content import PrefixedContent
 from postern.mail.envelope import Sender
 from postern.mail.route import LmtpRoute, MaildirRoute, NoRoute, SmtpRoute, Way
 from postern.queue.facts import facts_of
-from postern.queue.groups import Work
+from postern.queue.group import Work
 from postern.routing.chooser import MessageFacts
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
-from postern.spool.message import Message
+from postern.spool.message import DeliveryState, Message
 
 MESSAGE_BYTES = 4096
 DELIVERY_BYTES = 1024
@@ -28,6 +28,13 @@ class Desk:
     def messages(self) -> Mapping[int, Message]:
         """The copies that may be changed."""
         return self._messages
+
+    @property
+    def fresh(self) -> int:
+        """Deliveries at their first attempt."""
+        return sum(
+            d.state is DeliveryState.FRESH for m in self._messages.values() for d in m.deliveries
+        )
 
     @property
     def is_full(self) -> bool:

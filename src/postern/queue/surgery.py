@@ -20,7 +20,8 @@ from postern.mail.message.text import clean_text
 from postern.mail.outcome import Cause, Refused
 from postern.mail.received import header_date
 from postern.mail.reply import Reply
-from postern.queue.groups import Groups, Work
+from postern.queue.group import Work
+from postern.queue.groups import Groups
 from postern.queue.quarantine import UNSCANNED, is_infected
 from postern.queue.request import MAX_EXAMPLES, Action, Example, Request, Tally
 from postern.queue.settle import Settled

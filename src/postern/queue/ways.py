@@ -9,7 +9,7 @@ import structlog
 from postern.mail.address import Address
 from postern.mail.route import LmtpRoute, NoRoute, Route, SmtpRoute
 from postern.queue.facts import class_of
-from postern.queue.groups import Work
+from postern.queue.group import Work
 from postern.queue.settle import bug_outcome
 from postern.routing.chooser import MailClass
 from postern.spool.message import Delivery, Message

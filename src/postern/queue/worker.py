@@ -12,33 +12,32 @@ vanish unseen. Once released after its expiry it has one more try.
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 
 import structlog
 
 from postern.delivery.job import JobResult
-from postern.mail.envelope import Notify
+from postern.queue.calendar import Alarm
 from postern.queue.claims import Claims
 from postern.queue.contacts import Contacts, Nobody
 from postern.queue.courier import Attempts
 from postern.queue.desk import Desk
-from postern.queue.groups import UNSORTED, Group, Groups, Work
+from postern.queue.expiry import Expiry
+from postern.queue.gates import Gates, first_due
+from postern.queue.group import UNSORTED, Group, Work
+from postern.queue.groups import groups_of
+from postern.queue.lanes import Session
+from postern.queue.owed import owed
 from postern.queue.settings import QueueSettings
 from postern.queue.settle import Settled, bug_outcome, give_up, settle
 from postern.queue.tidings import Tidings, expansions
 from postern.queue.ways import Router, Ways
-from postern.routing.group import LOCAL
 from postern.runtime.clock import Clock
 from postern.spool.message import Delivery, DeliveryState, GroupLine, Message
 from postern.spool.spool import Spool
 
 log = structlog.get_logger("postern.queue")
-
-MAX_SLEEP_S = 60.0
-"""The wall clock may be set: the calendar is looked at once a minute at least."""
-
-OVERDUE_S = 3600.0
-"""Past its expiry, and this long without its turn: it is given up without another try."""
 
 
 class QueueWorker:
@@ -61,17 +60,16 @@ class QueueWorker:
         self._tidings = tidings
         self._settings = settings
         self._clock = clock
-        self.groups = Groups(
-            settings.worker_slots, settings.group_slots, {LOCAL: settings.local_lanes}
-        )
+        self.groups = groups_of(settings)
+        self.gates = Gates(self.groups, self, clock, settings)
         self._desk = Desk(settings.worker_fresh_bytes, self._feed)
         self._claims = Claims(
             spool, self.groups, self._desk, clock, self._claimed, self._spawn, self._set_timer
         )
+        self._expiry = Expiry(spool, self._desk, self.groups, clock, self._spawn, self._give_up)
         self._tasks: set[asyncio.Future[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self.run_due, clock)
         self._stopping = False
-        self._started_at = clock.now()
         self.attempts: dict[str, int] = {"delivered": 0, "deferred": 0, "refused": 0}
 
     # --- mail comes in -------------------------------------------------------------------------
@@ -82,7 +80,7 @@ class QueueWorker:
         """What begins from now on goes by these; what is under way ends as it began."""
         self._ways = Ways(router, settings.recipients_per_transaction, settings.egresses)
         self._courier, self._tidings, self._settings = courier, tidings, settings
-        self.groups.resize(settings.worker_slots, settings.group_slots)
+        self.gates.reload(settings)
 
     def start(self, waiting: Iterable[GroupLine]) -> None:
         """Begin with what the spool said is waiting."""
@@ -111,11 +109,7 @@ class QueueWorker:
     @property
     def fresh(self) -> int:
         """Messages at their first attempt, in memory."""
-        return sum(
-            d.state is DeliveryState.FRESH
-            for m in self._desk.messages.values()
-            for d in m.deliveries
-        )
+        return self._desk.fresh
 
     # --- the way ---------------------------------------------------------------------------------
 
@@ -148,36 +142,48 @@ class QueueWorker:
         group = self.groups[work.route.group]
         for delivery in work.deliveries:
             delivery.group = group.name
-        group.ready.append(work)
+        may_go = not group.is_restrained or self.gates.lets(group)
         group.busy += len(work.deliveries)
-        self._pump(group)
+        group.ready.append(work)
+        if may_go:
+            self.pump(group)
+        else:
+            self.put_back(group)
 
-    def _pump(self, group: Group) -> None:
-        while not self._stopping and self.groups.take_lane(group):
-            self._spawn(self._lane(group))
+    def pump(self, group: Group) -> None:
+        """Let what is ready for a group go, as far as it finds slots."""
+        while group.ready and not self._stopping:
+            session = self.groups.take_lane(group, self._clock.now())
+            if session is None:
+                break
+            self._spawn(self._lane(session))
+        self.gates.keep_sweeping()
 
-    async def _lane(self, group: Group) -> None:
+    async def _lane(self, session: Session) -> None:
         """One session's worth of work for a group, until nothing is ready or others wait."""
+        group, lanes = session.group, self.groups.lanes
         try:
             while group.ready and not self._stopping:
                 work = group.ready.popleft()
+                lanes.begin(session, work, self._clock.monotonic())
                 try:
-                    await self._attempt(group, work)
+                    await self._attempt(session, work)
                 except Exception:
                     log.exception("queue.bug", trace=work.message.trace)
                     self._unstick(group, work)
-                if self.groups.is_line:
+                if session.is_long or group.is_restrained or lanes.is_wanted(session):
                     break
         finally:
-            self.groups.give_lane(group)
-        following = self.groups.next_in_line()
+            lanes.give(session)
+        following = lanes.next_in_line()
         if following is not None:
-            self._pump(following)
-        self._pump(group)
+            self.pump(following)
+        self.pump(group)
         self._claims.want_more(group)
         self.groups.drop_idle(group)
 
-    async def _attempt(self, group: Group, work: Work) -> None:
+    async def _attempt(self, session: Session, work: Work) -> None:
+        group = session.group
         message, deliveries = work.message, work.deliveries
         bug = JobResult((bug_outcome(),) * len(deliveries), ())
         try:
@@ -188,8 +194,8 @@ class QueueWorker:
         if len(result.outcomes) != len(deliveries):
             log.error("queue.outcomes_missing", trace=message.trace)
             result = bug
+        self.gates.heard(session, result.outcomes)
         now = self._clock.now()
-        group.note_outcomes(result.outcomes, now)
         chance = random.random()  # noqa: S311 - jitter, not a secret
         settled = settle(message, deliveries, result, now, self._settings, chance)
         is_blocked = group.is_blocked(now)
@@ -237,13 +243,8 @@ class QueueWorker:
         self, message: Message, settled: Settled, *, is_blocked: bool = False
     ) -> list[Message]:
         """What the sender is owed; where it can't be written, failed deliveries wait instead."""
-        if settled.failed or settled.waiting or _wants_success(settled):
-            try:
-                return await self._tidings.compose(message, settled, is_blocked=is_blocked)
-            except Exception:
-                log.exception("queue.notice_bug", trace=message.trace)
-                _keep_untold(settled, self._clock.now() + self._settings.first_retry_s)
-        return []
+        retry_at = self._clock.now() + self._settings.first_retry_s
+        return await owed(self._tidings, message, settled, retry_at, is_blocked=is_blocked)
 
     def record(
         self, message: Message, deliveries: Sequence[Delivery], notices: Sequence[Message] = ()
@@ -291,12 +292,44 @@ class QueueWorker:
         """A message is not worked on any more."""
         self._desk.let_go(message)
 
+    # --- groups that may not go ------------------------------------------------------------------
+
+    def put_back(self, group: Group) -> None:
+        """What is ready for a group waits on disk instead; its own next try stays as it is."""
+        due = first_due(group, self._clock.now(), self._settings.first_retry_s)
+        works, group.ready = list(group.ready), deque()
+        for work in works:
+            group.busy -= len(work.deliveries)
+        for work in works:
+            message, is_taken = work.message, self._claims.is_taken_for
+            # What was claimed for this very group stands so on disk; of the rest it must be told.
+            untold = [d for d in work.deliveries if not is_taken(group, message, d)]
+            for delivery in work.deliveries:
+                delivery.busy = False
+            for delivery in untold:
+                delivery.state = DeliveryState.WAITING
+                delivery.due = min(due, message.expires_at)
+            if untold:
+                self.record(message, untold)
+            self._claims.concluded(message, work.deliveries)
+            self._desk.let_go(message)
+        if works:
+            group.has_more = True
+            self._claims.start(group)
+
+    def fetch(self, group: Group) -> None:
+        """Claim what waits on disk for a group, as far as it may go."""
+        if not self._stopping:
+            self._claims.start(group)
+
     # --- the calendar ----------------------------------------------------------------------------
 
     def run_due(self) -> None:
         """Claim for every group whose time has come; the timer calls this, and so may a test."""
         for group in self.groups.pop_due(self._clock.now()):
+            self.gates.is_over(group)
             self._claims.start(group)
+        self._expiry.look()
         self._set_timer()
 
     def _note_waiting(self, deliveries: Iterable[Delivery]) -> None:
@@ -307,13 +340,8 @@ class QueueWorker:
             self._set_timer()
 
     def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        due = self.groups.next_due()
-        if due is not None and not self._stopping:
-            delay_s = min(max(0.0, due - self._clock.now()), MAX_SLEEP_S)
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self.run_due)
+        if not self._stopping:
+            self._alarm.set(self.groups.next_due())
 
     def _feed(self) -> None:
         self._claims.feed()
@@ -325,16 +353,11 @@ class QueueWorker:
         if group.name == UNSORTED:
             self._spawn(self._sort(message, deliveries))
             return
-        late = [d for d in deliveries if self._is_overdue(message, d, now)]
-        ready = [d for d in deliveries if not self._is_overdue(message, d, now)]
+        late, ready = self._expiry.sort_out(message, deliveries, now)
         if late:
             self._spawn(self._give_up(message, late))
         if ready:
             self._dispatch(message, ready)
-
-    def _is_overdue(self, message: Message, delivery: Delivery, now: float) -> bool:
-        waits_since = max(delivery.due, self._started_at)
-        return now >= message.expires_at and now - waits_since > OVERDUE_S
 
     async def _give_up(self, message: Message, deliveries: Sequence[Delivery]) -> None:
         settled = give_up(deliveries)
@@ -357,8 +380,8 @@ class QueueWorker:
     async def stop(self, grace_s: float) -> None:
         """Let sessions finish for ``grace_s``, then cut them; what is unfinished stays spooled."""
         self._stopping = self._claims.stopped = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self.gates.stop()
+        self._alarm.stop()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=grace_s)
             for task in late:
@@ -375,18 +398,3 @@ class QueueWorker:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("queue.bug", error=repr(error), exc_info=error)
-
-
-def _wants_success(settled: Settled) -> bool:
-    return any(
-        d.recipient.notify is not None and Notify.SUCCESS in d.recipient.notify
-        for d, _ in settled.delivered
-    )
-
-
-def _keep_untold(settled: Settled, due: float) -> None:
-    """A notice could not be written: the failed deliveries wait, for a failure must be told."""
-    for delivery, _ in settled.failed:
-        delivery.state = DeliveryState.WAITING
-        delivery.end = ""
-        delivery.due = due

@@ -116,12 +116,14 @@ class GroupLine:
 class Claim:
     """What a group has due: (message id, delivery n) pairs, messages read for it, and what is next.
 
-    ``next_due`` is the earliest time after now, or None when nothing else waits.
+    ``next_due`` is the earliest time after now, or None when nothing else waits; ``place`` that of
+    the last of ``due`` in the order of time: its due time, message and n.
     """
 
     due: list[tuple[int, int]]
     loaded: list[Message]
     next_due: float | None
+    place: tuple[float, int, int] | None = None
 
 
 HeldPlace = tuple[float, int, int]

@@ -190,16 +190,29 @@ class Spool:
         """A change that a person made goes to the journal."""
         self._handover.add_change(change)
 
-    async def claim(self, group: str, limit: int, known: Collection[int]) -> Claim:
-        """Deliveries of ``group`` that are due, with the messages of those not in ``known``."""
+    async def claim(
+        self,
+        group: str,
+        limit: int,
+        known: Collection[int],
+        after: tuple[float, int, int] | None = None,
+    ) -> Claim:
+        """Deliveries of ``group`` that are due, with the messages of those not in ``known``.
+
+        ``after``: those behind that place in the order of their due times instead, due or not.
+        """
         now = self._clock.now()
 
         def find(spool: SpoolFile) -> Claim:
-            due = spool.due(group, now, limit)
+            place = None
+            if after is None:
+                due = spool.due(group, now, limit)
+            else:
+                due, place = spool.waiting_after(group, after, limit)
             wanted = dict.fromkeys(number for number, _ in due if number not in known)
             loaded = [self._load(spool, number) for number in wanted]
             whole = [message for message in loaded if message is not None]
-            return Claim(due, whole, spool.next_due(group, now))
+            return Claim(due, whole, spool.next_due(group, now), place)
 
         return await self._call(find)
 
@@ -228,6 +241,22 @@ class Spool:
 
         def look(spool: SpoolFile) -> tuple[list[Message], tuple[int, int] | None]:
             numbers, following = spool.browse(after, limit, fits)
+            loaded = [self._load(spool, number) for number in numbers]
+            return [message for message in loaded if message is not None], following
+
+        return await self._call(look)
+
+    async def expired(
+        self, after: tuple[int, int], limit: int
+    ) -> tuple[list[Message], tuple[int, int] | None]:
+        """Messages past their expiry among the next ``limit`` deliveries, and where to go on.
+
+        Begin after ``(-1, -1)``; None means the end. Those with a waiting delivery only.
+        """
+        now = self._clock.now()
+
+        def look(spool: SpoolFile) -> tuple[list[Message], tuple[int, int] | None]:
+            numbers, following = spool.expired(after, now, limit)
             loaded = [self._load(spool, number) for number in numbers]
             return [message for message in loaded if message is not None], following
 

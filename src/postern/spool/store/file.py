@@ -85,6 +85,16 @@ CLAIM = (
     "SELECT message, n FROM delivery INDEXED BY delivery_due "
     "WHERE state = 1 AND grp = ? AND due <= ? ORDER BY due LIMIT ?"
 )
+WAITING_AFTER = (
+    "SELECT message, n, due FROM delivery INDEXED BY delivery_due "
+    "WHERE state = 1 AND grp = ? AND (due, message, n) > (?, ?, ?) "
+    "ORDER BY due, message, n LIMIT ?"
+)
+EXPIRED = (
+    "SELECT d.message, d.n, d.state = 1 AND m.expires_at <= ? "
+    "FROM delivery d CROSS JOIN message m ON m.id = d.message "
+    "WHERE (d.message, d.n) > (?, ?) ORDER BY d.message, d.n LIMIT ?"
+)
 NEXT_DUE = (
     "SELECT min(due) FROM delivery INDEXED BY delivery_due WHERE state = 1 AND grp = ? AND due > ?"
 )
@@ -219,6 +229,29 @@ class SpoolFile:
     def due(self, group: str, now: float, limit: int) -> list[tuple[int, int]]:
         """Waiting deliveries of ``group`` that are due: (message id, n), the longest due first."""
         return list(self._db.execute(CLAIM, (group, now, limit)))
+
+    def waiting_after(
+        self, group: str, after: tuple[float, int, int], limit: int
+    ) -> tuple[list[tuple[int, int]], tuple[float, int, int] | None]:
+        """Waiting deliveries of ``group`` behind ``after`` in the order of due, message and n.
+
+        Due or not; also the place of the last one, None where there is none.
+        """
+        rows = self._db.execute(WAITING_AFTER, (group, *after, limit)).fetchall()
+        place = (rows[-1][2], rows[-1][0], rows[-1][1]) if rows else None
+        return [(number, n) for number, n, _ in rows], place
+
+    def expired(
+        self, after: tuple[int, int], now: float, limit: int
+    ) -> tuple[list[int], tuple[int, int] | None]:
+        """Messages past their expiry among ``limit`` deliveries after one, and where to go on.
+
+        Only those of which a delivery waits. The cost of a call does not grow with the spool.
+        """
+        rows = self._db.execute(EXPIRED, (now, *after, limit)).fetchall()
+        found = dict.fromkeys(number for number, _, is_late in rows if is_late)
+        following = (rows[-1][0], rows[-1][1]) if len(rows) == limit else None
+        return list(found), following
 
     def next_due(self, group: str, now: float) -> float | None:
         """When the next delivery of ``group`` after ``now`` is due, or None."""

@@ -1,0 +1,192 @@
+"""Slots in two lanes: no destination, however slow, takes another's.
+
+The fast lane is for sessions that end in the time a session takes. One that is older than 15 s goes
+on in the slow lane, which has slots of its own; when others wait for a slot, it goes after one
+second. Groups known to be slow, or shut, begin there. Where the slow lane is full, groups of which
+nothing good is known may fill three quarters of the fast one and no more, so that those that are
+known to be quick always find a slot.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from postern.queue.group import Group, Work
+
+LONG_S = 15.0
+HURRIED_S = 1.0
+"""As long, when others wait."""
+BODY_BYTES_S = 100_000
+"""A large message may take its time without its group being slow."""
+
+
+class Lane(Enum):
+    """Whose slot a session has."""
+
+    OWN = "own"  # its group's: the local store
+    FAST = "fast"
+    SLOW = "slow"
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One session's worth of work for a group: one attempt after the other.
+
+    ``is_new``: it counts to those of groups of which nothing good is known. ``work`` is under way
+    since the monotonic second ``began``; ``is_long``: it took so long that it changed lanes.
+    """
+
+    group: Group
+    lane: Lane
+    is_new: bool = False
+    work: Work | None = None
+    began: float = 0.0
+    is_long: bool = False
+
+    def is_slow(self, monotonic: float) -> bool:
+        """True when it has taken longer than its message alone would."""
+        size = 0 if self.work is None else self.work.message.content.size_bytes
+        return monotonic - self.began > LONG_S + size / BODY_BYTES_S
+
+
+class Lanes:
+    """The slots of one worker, and who waits for one."""
+
+    def __init__(self, fast: int, slow: int) -> None:
+        self.used_fast = self.used_slow = 0
+        self._used_new = 0
+        self._running: dict[Session, None] = {}
+        self._lines: tuple[deque[tuple[int, Group]], ...] = (deque(), deque(), deque())
+        self._turn = 0
+        self.resize(fast, slow)
+
+    def resize(self, fast: int, slow: int) -> None:
+        """Other numbers of slots."""
+        self.fast = fast
+        self.slow = slow
+        self._most_new = max(1, fast - fast // 4)
+
+    def take(self, group: Group, now: float) -> Session | None:
+        """A slot for ``group``; None, and a place in the line, when none is free."""
+        session = self._free(group, now)
+        if session is None:
+            self._stand_in_line(group, now)
+            return None
+        group.lanes += 1
+        return session
+
+    def _free(self, group: Group, now: float) -> Session | None:
+        if group.has_own:
+            return Session(group, Lane.OWN)
+        pace = group.pace
+        if pace.slow_until > now or pace.is_shut:
+            if self.used_slow >= self.slow:
+                return None
+            self.used_slow += 1
+            group.slow_lanes += 1
+            return Session(group, Lane.SLOW)
+        is_new = not pace.is_proven
+        if self.used_fast >= self.fast or (is_new and self._used_new >= self._most_new):
+            return None
+        self.used_fast += 1
+        self._used_new += is_new
+        return Session(group, Lane.FAST, is_new)
+
+    def begin(self, session: Session, work: Work, monotonic: float) -> None:
+        """An attempt begins in a session."""
+        session.work, session.began = work, monotonic
+        if session.lane is Lane.FAST:
+            # The oldest stay in front.
+            self._running.pop(session, None)
+            self._running[session] = None
+
+    def give(self, session: Session) -> None:
+        """The session has ended."""
+        group = session.group
+        group.lanes -= 1
+        if session.lane is Lane.FAST:
+            self._leave_fast(session)
+        elif session.lane is Lane.SLOW:
+            self.used_slow -= 1
+            group.slow_lanes -= 1
+
+    def _leave_fast(self, session: Session) -> None:
+        self._running.pop(session, None)
+        self.used_fast -= 1
+        self._used_new -= session.is_new
+
+    @property
+    def is_running(self) -> bool:
+        """True while there is anything to look after."""
+        return bool(self._running)
+
+    def sweep(self, monotonic: float, now: float) -> None:
+        """Move what has become old out of the fast lane, as far as there is room."""
+        limit_s = HURRIED_S if self._lines[0] or self._lines[1] else LONG_S
+        for session in list(self._old(monotonic - limit_s)):
+            if session.is_slow(monotonic):
+                session.group.pace.was_slow(now)
+                session.group.pace.met_setback(session.began, monotonic)
+            if not session.is_new and monotonic - session.began >= LONG_S:
+                session.is_new = True
+                self._used_new += 1
+            if self.used_slow < self.slow:
+                self._leave_fast(session)
+                session.lane, session.is_long = Lane.SLOW, True
+                self.used_slow += 1
+                session.group.slow_lanes += 1
+
+    def _old(self, begun_before: float) -> Iterator[Session]:
+        for session in self._running:
+            if session.began > begun_before:
+                return
+            yield session
+
+    # --- the line ------------------------------------------------------------------------------
+
+    def is_wanted(self, session: Session) -> bool:
+        """True when another group waits for the slot that this session has."""
+        known, new, slow = self._lines
+        if session.lane is Lane.FAST:
+            return bool(known) or (bool(new) and session.is_new)
+        return session.lane is Lane.SLOW and bool(slow)
+
+    @property
+    def is_line(self) -> bool:
+        """True when another group waits for a slot."""
+        return any(self._lines)
+
+    def _stand_in_line(self, group: Group, now: float) -> None:
+        if group.is_in_line:
+            return
+        group.is_in_line = True
+        self._turn += 1
+        if group.pace.is_shut or group.pace.is_slow(now):
+            place = 2
+        else:
+            place = 0 if group.pace.is_proven else 1
+        self._lines[place].append((self._turn, group))
+
+    def next_in_line(self) -> Group | None:
+        """The group that has waited longest for a slot that is free now."""
+        while (line := self._first_line()) is not None:
+            _, group = line.popleft()
+            group.is_in_line = False
+            if group.wants_lane:
+                return group
+        return None
+
+    def _first_line(self) -> deque[tuple[int, Group]] | None:
+        known, new, slow = self._lines
+        is_free = self.used_fast < self.fast
+        candidates = (
+            known if is_free else None,
+            new if is_free and self._used_new < self._most_new else None,
+            slow if self.used_slow < self.slow else None,
+        )
+        found: deque[tuple[int, Group]] | None = None
+        for line in candidates:
+            if line and (found is None or line[0][0] < found[0][0]):
+                found = line
+        return found
