@@ -76,6 +76,7 @@ class ScriptedCourier:
     works: list[Work] = field(default_factory=list)
     running: dict[str, int] = field(default_factory=dict)
     most: dict[str, int] = field(default_factory=dict)
+    egress: str = ""  # the one it says it took; empty: that of the route
 
     async def attempt(self, work: Work) -> JobResult:
         if isinstance(work.route, NoRoute):
@@ -93,8 +94,9 @@ class ScriptedCourier:
         finally:
             self.running[group] -= 1
         word = "delivered" if isinstance(outcomes[0], Delivered) else "deferred"
+        usual = work.route.egress.name if isinstance(work.route, SmtpRoute) else "direct"
         record = AttemptRecord(
-            self.clock.now(), "direct", f"mx.{group}", "192.0.2.1", "", 0.1, "250 ok", word
+            self.clock.now(), self.egress or usual, f"mx.{group}", "192.0.2.1", "", 0.1, "250 ok", word
         )
         return JobResult(outcomes, (record,))
 

@@ -1,5 +1,7 @@
 """Outcomes become states, and what is to be told."""
 
+from dataclasses import replace
+
 from tests.queue.stage import DELIVERED, GREYLISTED, UNKNOWN
 from tests.spool.mail import message
 
@@ -8,6 +10,7 @@ from postern.journal.record import AttemptRecord
 from postern.mail.finding import Whose
 from postern.mail.outcome import Cause, Deferred
 from postern.mail.reply import reply
+from postern.queue.retry import GREYLIST_TRIES
 from postern.queue.settings import QueueSettings
 from postern.queue.settle import give_up, last_outcome, settle
 from postern.spool.message import DeliveryState, Message
@@ -30,7 +33,7 @@ def test_each_recipient_ends_by_its_own_outcome() -> None:
     settled = settle(made, made.deliveries, result, NOW, PLAIN, 0.5)
     assert states(made) == [DeliveryState.DONE, DeliveryState.WAITING, DeliveryState.DONE]
     assert [d.end for d in made.deliveries] == ["delivered", "", "bounced"]
-    assert made.deliveries[1].due == NOW + 300
+    assert made.deliveries[1].due == NOW + 315  # greylisted: five minutes, and a little
     assert [d.tries for d in made.deliveries] == [1, 1, 1]
     assert made.deliveries[2].last_reply == "550 5.1.1 no such user"
     assert (len(settled.delivered), len(settled.waiting), len(settled.failed)) == (1, 1, 1)
@@ -42,6 +45,18 @@ def test_mail_that_may_have_arrived_waits_a_quarter_of_an_hour_at_least() -> Non
     lost = Deferred(reply(451, "4.4.2", "cut off"), Cause.LOST_AFTER_DOT, "", Whose.BETWEEN)
     settle(made, made.deliveries, JobResult((lost,), ()), NOW, PLAIN, 0.5)
     assert made.deliveries[0].due == NOW + 900
+
+
+def test_a_greylisted_message_comes_back_when_it_was_told_to_and_no_sooner() -> None:
+    made = message(1, "a@x.test")
+    named = replace(GREYLISTED, retry_after_s=120.0)
+    settle(made, made.deliveries, JobResult((named,), ()), NOW, PLAIN, 0.0)
+    assert made.deliveries[0].due == NOW + 120
+    for tries in range(1, 10):
+        made.deliveries[0].tries = tries
+        settle(made, made.deliveries, JobResult((GREYLISTED,), ()), NOW, PLAIN, 0.0)
+        waits_s = made.deliveries[0].due - NOW
+        assert (waits_s == 300.0) is (tries < GREYLIST_TRIES)  # it grows only when that is of no use
 
 
 def test_attempts_go_to_the_recipients_they_were_made_for() -> None:

@@ -70,7 +70,7 @@ class Group:
             return until
         if not self.pace.is_shut:
             return None
-        if self.lanes or self.busy or self.taken:
+        if self.lanes or self.busy:
             return math.inf  # its one try is under way, and will ask again
         return self.pace.probe_at if self.pace.probe_at > now else None
 

@@ -9,6 +9,11 @@ from postern.queue.settings import QueueSettings
 from postern.runtime.clock import Instant
 
 JITTER = 0.1
+GREYLIST_S = 300.0
+"""What a greylisting peer wants as a rule, where it names no time (RFC 6647 §4)."""
+GREYLIST_SPREAD_S = 30.0
+GREYLIST_TRIES = 6
+"""So often: what asks for more than that does not greylist."""
 MAX_STEPS = 1000
 AFTER_DOT_S = 900.0
 """Least wait where a message may have arrived and its last reply was not heard (RFC 1047)."""
@@ -29,6 +34,21 @@ def retry_delay_s(tries: int, settings: QueueSettings, chance: float) -> float:
             break
         delay_s *= settings.retry_growth
     return min(delay_s, settings.max_retry_s) * (1 + JITTER * (2 * chance - 1))
+
+
+def greylisted_s(tries: int, chance: float, asked_s: float | None = None) -> float | None:
+    """Seconds that a greylisted message waits, None where it is to wait as any other.
+
+    Never less than what was asked for: a try before that is one for nothing.
+
+    Args:
+        tries: attempts already made, 1 or more.
+        chance: 0 to 1, spreads mail that was put off together.
+        asked_s: what the peer named, if it did.
+    """
+    if asked_s is None and tries > GREYLIST_TRIES:
+        return None
+    return (GREYLIST_S if asked_s is None else asked_s) + GREYLIST_SPREAD_S * chance
 
 
 def next_attempt(

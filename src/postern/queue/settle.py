@@ -10,7 +10,8 @@ from postern.journal.record import AttemptRecord
 from postern.mail.finding import Whose
 from postern.mail.outcome import Cause, Deferred, Delivered, Outcome, Refused
 from postern.mail.reply import Reply, reply
-from postern.queue.retry import AFTER_DOT_S, next_attempt
+from postern.queue.causes import is_greylisting
+from postern.queue.retry import AFTER_DOT_S, greylisted_s, next_attempt
 from postern.queue.settings import QueueSettings
 from postern.runtime.clock import Instant
 from postern.spool.message import Delivery, DeliveryState, Message
@@ -112,10 +113,11 @@ def _retry_or_expire(
 ) -> Outcome:
     if not isinstance(outcome, Deferred):
         return outcome
+    asked_s = outcome.retry_after_s
+    if outcome.cause is Cause.REPLY and is_greylisting(str(outcome.reply)):
+        asked_s = greylisted_s(delivery.tries, chance, asked_s)
     least_s = AFTER_DOT_S if outcome.cause is Cause.LOST_AFTER_DOT else 0.0
-    due = next_attempt(
-        now, message.expires_at, delivery.tries, settings, chance, outcome.retry_after_s, least_s
-    )
+    due = next_attempt(now, message.expires_at, delivery.tries, settings, chance, asked_s, least_s)
     if due is None:
         return expired(outcome)
     delivery.due = due

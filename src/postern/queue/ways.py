@@ -7,7 +7,9 @@ from typing import Protocol
 import structlog
 
 from postern.mail.address import Address
+from postern.mail.outcome import Cause
 from postern.mail.route import LmtpRoute, NoRoute, Route, SmtpRoute
+from postern.queue.causes import is_greylisting
 from postern.queue.facts import class_of
 from postern.queue.group import Work
 from postern.queue.settle import bug_outcome
@@ -55,7 +57,7 @@ class Ways:
         """The work, when every route is known without asking anyone; else None."""
         routed: list[Routed] = []
         for delivery in deliveries:
-            route = self._cached(message, delivery)
+            route = None if greylisted_at(delivery) else self._cached(message, delivery)
             if route is None:
                 return None
             routed.append((delivery, route))
@@ -125,10 +127,13 @@ class Ways:
 
     async def _route(self, message: Message, delivery: Delivery) -> Route:
         try:
+            address = delivery.recipient.address
             route = self._cached(message, delivery)
-            return route or await self._router.route(
-                delivery.recipient.address, self._via(message, delivery)
-            )
+            route = route or await self._router.route(address, self._via(message, delivery))
+            waits_at = greylisted_at(delivery)
+            if waits_at and isinstance(route, SmtpRoute) and route.egress.name != waits_at:
+                return await self._router.route(address, waits_at)
+            return route
         except Exception:
             log.exception("queue.route_bug", trace=message.trace)
             return _no_route(delivery)
@@ -171,6 +176,13 @@ def _by_domain(deliveries: Iterable[Delivery]) -> dict[tuple[str, str], list[Del
     for delivery in deliveries:
         found.setdefault((delivery.recipient.address.domain, delivery.via), []).append(delivery)
     return found
+
+
+def greylisted_at(delivery: Delivery) -> str:
+    """The egress that was told to come back later, and must be the one that does; or nothing."""
+    if delivery.cause != Cause.REPLY.value or delivery.via or not delivery.attempts:
+        return ""
+    return delivery.attempts[-1].egress if is_greylisting(delivery.last_reply) else ""
 
 
 def _key(route: Route, delivery: Delivery) -> object:
