@@ -1,7 +1,7 @@
 from prometheus_client.parser import text_string_to_metric_families
 
 from postern.console.metrics import FAMILIES, Sample, exposition
-from postern.runtime.processes import WorkerStatus, metric_key
+from postern.runtime.processes import LaneStatus, WorkerStatus, metric_key
 
 
 def worker(
@@ -21,6 +21,7 @@ def worker(
         counters=counters or {},
         gauges=gauges or {},
         spool_writable=spool_writable,
+        lanes=(LaneStatus("fast", 2, 6), LaneStatus("slow", 1, 4)),
     )
 
 
@@ -65,6 +66,8 @@ def test_slots_spool_and_build_are_told() -> None:
     found = read(exposition([worker(0), worker(1, spool_writable=False)], {0, 1}))
     assert found["postern_delivery_slots", "state=used"] == 6
     assert found["postern_delivery_slots", "state=all"] == 20
+    assert found["postern_delivery_lane_slots", "lane=slow,state=used"] == 2
+    assert found["postern_delivery_lane_slots", "lane=fast,state=all"] == 12
     assert found["postern_spool_writable", "worker=1"] == 0
     assert any(name == "postern_build_info" for name, _ in found)
 

@@ -96,7 +96,14 @@ class ScriptedCourier:
         word = "delivered" if isinstance(outcomes[0], Delivered) else "deferred"
         usual = work.route.egress.name if isinstance(work.route, SmtpRoute) else "direct"
         record = AttemptRecord(
-            self.clock.now(), self.egress or usual, f"mx.{group}", "192.0.2.1", "", 0.1, "250 ok", word
+            self.clock.now(),
+            self.egress or usual,
+            f"mx.{group}",
+            "192.0.2.1",
+            "",
+            0.1,
+            "250 ok",
+            word,
         )
         return JobResult(outcomes, (record,))
 

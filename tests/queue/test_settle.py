@@ -56,7 +56,9 @@ def test_a_greylisted_message_comes_back_when_it_was_told_to_and_no_sooner() -> 
         made.deliveries[0].tries = tries
         settle(made, made.deliveries, JobResult((GREYLISTED,), ()), NOW, PLAIN, 0.0)
         waits_s = made.deliveries[0].due - NOW
-        assert (waits_s == 300.0) is (tries < GREYLIST_TRIES)  # it grows only when that is of no use
+        assert (waits_s == 300.0) is (
+            tries < GREYLIST_TRIES
+        )  # it grows only when that is of no use
 
 
 def test_attempts_go_to_the_recipients_they_were_made_for() -> None:

@@ -24,6 +24,7 @@ from postern.policy.scanners.settings import ScannerSettings
 from postern.policy.settings import PolicySettings
 from postern.queue.digests import DigestSettings
 from postern.queue.settings import QueueSettings
+from postern.queue.throttles import load_throttles
 from postern.reception.settings import Kind, ListenerSettings, ReceptionSettings
 from postern.reception.tls import CertificateFiles
 from postern.routing.chooser import MailClass
@@ -109,9 +110,12 @@ def queue_settings(config: Config, workers: int) -> QueueSettings:
         queue.max_retry_s,
         expire_s=queue.expire_s,
         slots=config.delivery.slots,
+        slow_slots=config.delivery.slow_slots,
         group_share=config.delivery.group_share,
         workers=workers,
         egresses=_egresses_of_classes(config),
+        drain_per_min=queue.drain_per_min,
+        throttles=load_throttles(queue.throttles),
     )
 
 

@@ -15,6 +15,7 @@ from postern.config.settings import Config
 from postern.policy.scanners.breaker import State
 from postern.policy.scanners.gate import GateStatus
 from postern.queue.keeper import HeldCounts
+from postern.queue.standing import Standing
 from postern.queue.worker import QueueWorker
 from postern.reception.limits import ConnectionCounts
 from postern.reception.services import Services
@@ -53,6 +54,7 @@ class StatusWriter:
         self._setup = setup
         self._services = services
         self._queue = queue
+        self._standing = Standing(queue.groups)
         self._counts_in = counts_in
         self._clock = clock
         self._started_at = clock.now()
@@ -109,6 +111,7 @@ class StatusWriter:
         reason = "" if spool.is_writable else "the spool could not be written"
         if not has_room:
             reason = "the disk is nearly full"
+        groups = self._standing.told(self._clock.now())
         return WorkerStatus(
             os.getpid(),
             self._setup.number,
@@ -121,6 +124,10 @@ class StatusWriter:
             {
                 **self._counts,
                 **self._held_gauges(),
+                **{
+                    metric_key("postern_queue_groups", {"condition": condition}): float(count)
+                    for condition, count in self._standing.counts.items()
+                },
                 "postern_smtp_connections": self._counts_in.open,
                 **{
                     metric_key("postern_scanner_up", {"scanner": one.name}): float(
@@ -135,6 +142,8 @@ class StatusWriter:
                 ScannerStatus(one.name, one.state.value, one.cause, one.running, one.waiting)
                 for one in scanners
             ),
+            self._standing.lanes(),
+            groups,
         )
 
     def _held_gauges(self) -> dict[str, float]:

@@ -1,6 +1,6 @@
-"""``postern queue``: what waits and why; hold, release, retry, cancel, reroute."""
+"""``postern queue``: what waits and why; hold, release, retry, cancel, reroute, suspend."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -20,8 +20,10 @@ from postern.cli.output import (
     say,
 )
 from postern.cli.queue_surgery import add_actions
+from postern.cli.queue_suspension import add_suspension
 from postern.config.load import load
 from postern.config.settings import Config
+from postern.queue.groupview import GroupView
 from postern.queue.view import CauseLine, DeliveryLine, QueueView, groups, look, look_at_group
 from postern.runtime.clock import Instant, SystemClock, rfc3339
 from postern.runtime.lock import is_served
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from typer._click import Context  # what TyperGroup's own signature names
 
 SHOWN_CAUSES = 20
+HEAD_CHARS = 74
 DAY_S = 86_400.0
 
 
@@ -47,7 +50,7 @@ class _Queue(TyperGroup):
 
 app = typer.Typer(
     cls=_Queue,
-    help="What waits and why; hold, release, retry, cancel, reroute it.",
+    help="What waits and why; hold, release, retry, cancel, reroute it; suspend a group.",
     epilog="One group: postern queue GROUP. One mail: postern why PT-.... mailq works too.",
 )
 
@@ -92,7 +95,11 @@ def _as_json(view: QueueView) -> JsonObject:
         "waiting": view.waiting,
         "held": view.held,
         "oldest_s": round(view.oldest_s),
-        "slots": {"used": view.slots_used, "all": view.slots_all},
+        "slots": {
+            "used": view.slots_used,
+            "all": view.slots_all,
+            "lanes": {lane.name: {"used": lane.used, "all": lane.all} for lane in view.lanes},
+        },
         "causes": [
             {
                 "cause": line.cause,
@@ -101,6 +108,7 @@ def _as_json(view: QueueView) -> JsonObject:
                 "since": rfc3339(line.since),
                 "next_at": None if line.next_at is None else rfc3339(line.next_at),
                 "gives_up_at": rfc3339(line.gives_up_at),
+                "group": None if line.group is None else _group_json(line.group),
             }
             for line in view.causes
         ],
@@ -108,20 +116,32 @@ def _as_json(view: QueueView) -> JsonObject:
     }
 
 
+def _group_json(group: GroupView) -> JsonObject:
+    return {
+        "condition": group.condition,
+        "since": rfc3339(group.since),
+        "until": None if group.until is None else rfc3339(group.until),
+        "because": group.because,
+        "temporary": group.label or None,
+        "slots": {"used": group.used, "most": group.most, "slow": group.slow_used},
+        "busy": group.busy,
+    }
+
+
 def _print_view(view: QueueView, now: Instant, *, is_running: bool) -> None:
-    slots = f"slots {view.slots_used}/{view.slots_all}" if is_running else "server not running"
+    slots = _slots(view) if is_running else "server not running"
     if not view.waiting:
-        say(f"Nothing waits.{slots:>60}")
+        say(f"{'Nothing waits.':<{HEAD_CHARS - len(slots)}}  {slots}")
     else:
         causes = len(view.causes) + view.more_causes
         head = (
             f"{view.waiting} waiting, oldest {span(view.oldest_s)}, "
             f"{causes} cause{'' if causes == 1 else 's'}"
         )
-        say(f"{head:<60}{slots:>14}")
+        say(f"{head:<{HEAD_CHARS - len(slots)}}  {slots}")
         print_table(
             (" n", "cause", "since", "next try", "gives up"),
-            (_row(line, now) for line in view.causes[:SHOWN_CAUSES]),
+            (row for line in view.causes[:SHOWN_CAUSES] for row in _rows(line, now)),
         )
         if causes > SHOWN_CAUSES:
             say(f"and {causes - SHOWN_CAUSES} more causes: postern queue --json")
@@ -131,6 +151,21 @@ def _print_view(view: QueueView, now: Instant, *, is_running: bool) -> None:
         say("")
         named = next((line.mx_group for line in view.causes if line.mx_group), "GROUP")
         say(f"One group: postern queue {named}     One mail: postern why PT-...")
+
+
+def _slots(view: QueueView) -> str:
+    """``slots 31/400, 6 of them slow``."""
+    slow = next((lane.used for lane in view.lanes if lane.name == "slow"), 0)
+    return f"slots {view.slots_used}/{view.slots_all}" + (f", {slow} of them slow" if slow else "")
+
+
+def _rows(line: CauseLine, now: Instant) -> Iterator[tuple[str, ...]]:
+    """A cause, and below it what holds its group."""
+    yield _row(line, now)
+    group = line.group
+    if group is not None:
+        until = "" if group.until is None else moment(group.until, now)
+        yield "", f"   {group.in_words(until, moment(group.since, now))}", "", "", ""
 
 
 def _row(line: CauseLine, now: Instant) -> tuple[str, ...]:
@@ -209,3 +244,4 @@ def span(seconds: float) -> str:
 
 
 add_actions(app)
+add_suspension(app)

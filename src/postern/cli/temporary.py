@@ -21,6 +21,7 @@ from postern.policy.rules.rule import Action
 from postern.policy.rules.store import Books, RuleStore, StoredRule
 from postern.policy.store import inventory
 from postern.policy.wording import place_in_words, rule_in_words
+from postern.queue.store.suspensions import SuspensionStore
 from postern.routing.zones.store import ForwardZoneStore
 from postern.runtime.clock import Clock, SystemClock, rfc3339
 
@@ -59,7 +60,7 @@ def temporary() -> None:
 def list_(as_json: JsonFlag = False) -> None:
     """All that hold now, with what speaks for ending them."""
     with open_site() as site:
-        lines = [*_rules(site), *_zones(site), *_freezes(site)]
+        lines = [*_rules(site), *_zones(site), *_freezes(site), *_suspensions(site)]
     if as_json:
         print_json_list("temporaries", map(_fields, lines))
         return
@@ -150,6 +151,22 @@ def _freezes(site: SiteStore) -> Iterator[_Line]:
         is_idle = made.standing(clock.now()) is Standing.IDLE
         proposal = f"frozen for {IDLE_DAYS} days" if is_idle else ""
         yield _Line(freeze.label, what, str(account), made, None, proposal, undo)
+
+
+# --- groups whose mail waits ----------------------------------------------------------------------
+
+
+def _suspensions(site: SiteStore) -> Iterator[_Line]:
+    for stored in SuspensionStore(site.database, SystemClock(), author()).all():
+        yield _Line(
+            stored.label,
+            f"try nothing of {stored.group}",
+            "everybody",
+            stored.temporary,
+            None,
+            "",
+            f"postern queue resume --group {stored.group}",
+        )
 
 
 def _anyway(needed: StillNeeded) -> str:

@@ -15,6 +15,7 @@ from postern.config.provider_checks import provider_doubts
 from postern.config.scanner_checks import scanner_doubts
 from postern.config.settings import Config, Egress, Listener
 from postern.mail.address import normalise_domain, parse_address, to_a_labels
+from postern.queue.throttles import BadTableError, read_table
 
 _LABEL = r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
 _HOSTNAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
@@ -204,6 +205,11 @@ def _queue(config: Config) -> Iterator[Doubt]:
         yield Doubt(("queue", "max_retry_s"), "expected no less than first_retry_s")
     if queue.expire_s <= queue.first_retry_s:
         yield Doubt(("queue", "expire_s"), "expected more than first_retry_s")
+    if queue.throttles is not None:
+        try:
+            read_table(queue.throttles)
+        except (OSError, BadTableError) as error:
+            yield Doubt(("queue", "throttles"), str(error))
 
 
 def _paths(config: Config) -> Iterator[Doubt]:

@@ -65,6 +65,12 @@ FAMILIES = {
     "postern_mx_group_up": Family(
         "gauge", Join.MAX, "Of MX groups that are not well: 0 while nothing reaches one."
     ),
+    "postern_delivery_lane_slots": Family(
+        "gauge", Join.SUM, "The same for the fast lane, and for sessions that take long."
+    ),
+    "postern_queue_groups": Family(
+        "gauge", Join.MAX, "MX groups that are slow, shut, suspended, at their cap or draining."
+    ),
     "postern_certificate_expiry_timestamp_seconds": Family(
         "gauge", Join.MAX, "When each certificate ends."
     ),
@@ -138,6 +144,10 @@ def _of_workers(statuses: Sequence[WorkerStatus], fresh: set[int]) -> Iterator[S
         yield Sample("postern_spool_writable", worker, float(status.spool_writable))
         for state, slots in (("used", status.slots_used), ("all", status.slots_all)):
             yield Sample("postern_delivery_slots", (("state", state),), float(slots))
+        for lane in status.lanes:
+            for state, slots in (("used", lane.used), ("all", lane.all)):
+                of_lane = (("lane", lane.name), ("state", state))
+                yield Sample("postern_delivery_lane_slots", of_lane, float(slots))
 
 
 def _build_info() -> Sample:

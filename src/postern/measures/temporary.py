@@ -15,6 +15,7 @@ class Kind(Enum):
     RULE = "rule"
     RESOLVER = "resolver"
     FREEZE = "freeze"
+    SUSPENSION = "suspension"
 
 
 class Standing(Enum):

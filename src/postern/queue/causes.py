@@ -28,6 +28,7 @@ _SAYINGS = {
 }
 NOT_TRIED = "not tried yet"
 FIRST_TRY = "first try under way"
+HOLDS_OPEN = "holds connections open"
 
 _FULL = re.compile(r"^[45]52\b|^[45]\d\d [45]\.2\.2|quota|mailbox (?:is )?full", re.IGNORECASE)
 _WAIT = re.compile(r"gr[ae]y.?list|^45[01] 4\.7\.1\b", re.IGNORECASE)

@@ -7,6 +7,7 @@ import structlog
 from postern.queue.request import Answer, Request, Tally
 from postern.queue.store.requests import RequestStore
 from postern.queue.surgery import Surgery
+from postern.queue.suspending import WORDS, Suspending
 from postern.queue.worker import QueueWorker
 from postern.runtime.clock import Clock
 from postern.runtime.database.engine import Database
@@ -37,12 +38,14 @@ class Commands:
         queue: QueueWorker,
         spool: Spool,
         clock: Clock,
+        suspending: Suspending,
     ) -> None:
         self._store = RequestStore(database)
         self._watch = watch
         self._worker = worker
         self._surgery = Surgery(queue, spool, clock)
         self._clock = clock
+        self._suspending = suspending
         self._told_at = 0.0
         self._is_behind = False
 
@@ -83,7 +86,10 @@ class Commands:
                 await self._answer(request, tally)
 
         try:
-            tally = await self._surgery.carry_out(request, progress)
+            if request.action in WORDS:
+                tally = self._suspending.carry_out(request)
+            else:
+                tally = await self._surgery.carry_out(request, progress)
         except Exception as error:
             log.exception("queue.command_failed", action=request.action.value)
             tally = Tally(error=f"{type(error).__name__}: {error}"[:500], is_done=True)

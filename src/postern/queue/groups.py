@@ -45,6 +45,9 @@ class Groups:
     def __iter__(self) -> Iterator[Group]:
         return iter(list(self._groups.values()))
 
+    def __len__(self) -> int:
+        return len(self._groups)
+
     def known(self, name: str) -> Group | None:
         """A group that has mail here, or None."""
         return self._groups.get(name)

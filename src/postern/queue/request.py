@@ -18,6 +18,8 @@ class Action(Enum):
     RETRY = "retry"  # try again now
     CANCEL = "cancel"  # give it back to its sender, or drop it
     REROUTE = "reroute"  # send it through another egress, now
+    SUSPEND = "suspend"  # a group's mail is not tried; what was written says until when
+    RESUME = "resume"  # it goes again
 
 
 class MailFilter(msgspec.Struct, frozen=True, omit_defaults=True):

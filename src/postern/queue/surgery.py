@@ -196,6 +196,7 @@ class Surgery:
             if delivery.state is DeliveryState.HELD:
                 return
         now = self._clock.now()
+        self._queue.gates.try_now(delivery.group)
         if delivery.is_quarantined:
             self._spool.holdings.let_go(delivery, message.content.size_bytes)
             delivery.released = released_by(request.author, delivery.held_for, now)

@@ -6,13 +6,15 @@ reading rows: small groups whole, of a group too large for the budget as many fr
 calendar, counted up to the group's size. A queue of a million is told in a second or two.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from postern.queue.causes import FIRST_TRY, kind_of, words
+from postern.queue.causes import FIRST_TRY, HOLDS_OPEN, kind_of, words
+from postern.queue.groupview import GroupView, joined, joined_lanes
+from postern.queue.standing import SLOW
 from postern.runtime.clock import Instant
-from postern.runtime.processes import FRESH_S, read_statuses
+from postern.runtime.processes import FRESH_S, LaneStatus, read_statuses
 from postern.spool.message import Delivery, DeliveryState, Message
 from postern.spool.outline import state_word
 from postern.spool.store.reader import Counts, GroupCount, OneSpool, SpoolReader
@@ -34,6 +36,7 @@ class CauseLine:
 
     ``since`` is when the oldest of it first met this, ``next_at`` the earliest next try (None
     while its first is under way), ``gives_up_at`` when the first of it goes back to its sender.
+    ``group``: how its group stands, where it is not simply well.
     """
 
     cause: str
@@ -42,13 +45,15 @@ class CauseLine:
     since: Instant
     next_at: Instant | None
     gives_up_at: Instant
+    group: GroupView | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class QueueView:
     """The queue at a glance. ``waiting`` and ``held`` are deliveries; causes by count.
 
-    ``more_causes`` are those beyond ``MAX_CAUSES``; ``warnings`` say what could not be read.
+    ``more_causes`` are those beyond ``MAX_CAUSES``; ``warnings`` say what could not be read;
+    ``lanes`` are the slots by lane: used and all.
     """
 
     waiting: int
@@ -59,6 +64,7 @@ class QueueView:
     causes: tuple[CauseLine, ...]
     more_causes: int = 0
     warnings: tuple[str, ...] = ()
+    lanes: tuple[LaneStatus, ...] = ()
 
     @property
     def severity(self) -> int:
@@ -140,12 +146,18 @@ def look(spool_folder: Path, run_dir: Path, now: Instant) -> QueueView:
         numbers = [group.oldest for group in counts.groups]
         oldest += _messages(spool, sorted(numbers)[:1])
         freshest += _messages(spool, sorted(counts.fresh)[:1])
+    statuses = [status for status in read_statuses(run_dir) if now - status.at <= FRESH_S]
+    stand = joined(status.groups for status in statuses)
     lines = sorted((heap.line() for heap in heaps.values()), key=lambda line: -line.count)
+    lines = [with_standing(line, stand.get(line.mx_group)) for line in lines]
     if freshest:
         first = min(freshest, key=lambda message: message.accepted_at)
-        lines.append(CauseLine(FIRST_TRY, "", fresh, first.accepted_at, None, first.expires_at))
+        at_work = held_open(stand, {line.mx_group for line in lines}, first, fresh)
+        lines += at_work
+        left = fresh - sum(line.count for line in at_work)
+        if left > 0:
+            lines.append(CauseLine(FIRST_TRY, "", left, first.accepted_at, None, first.expires_at))
     accepted = [message.accepted_at for message in [*oldest, *freshest]]
-    statuses = [status for status in read_statuses(run_dir) if now - status.at <= FRESH_S]
     return QueueView(
         waiting + fresh,
         held,
@@ -155,7 +167,33 @@ def look(spool_folder: Path, run_dir: Path, now: Instant) -> QueueView:
         tuple(lines[:MAX_CAUSES]),
         max(0, len(lines) - MAX_CAUSES),
         tuple(warnings),
+        joined_lanes(status.lanes for status in statuses),
     )
+
+
+def with_standing(line: CauseLine, group: GroupView | None) -> CauseLine:
+    """The line with what holds its group; what may not go before a time is not tried before it."""
+    if group is None:
+        return line
+    next_at = line.next_at
+    if group.until is not None and next_at is not None:
+        next_at = max(next_at, group.until)
+    return replace(line, group=group, next_at=next_at)
+
+
+def held_open(
+    stand: Mapping[str, GroupView], told: Collection[str], first: Message, fresh: int
+) -> list[CauseLine]:
+    """Lines for slow groups whose mail is at its first try; ``fresh`` is all there is of that."""
+    found: list[CauseLine] = []
+    for group in stand.values():
+        if group.condition == SLOW and group.name not in told and 0 < group.busy <= fresh:
+            cause = f"{group.name} {HOLDS_OPEN}"
+            found.append(
+                CauseLine(cause, group.name, group.busy, group.since, None, first.expires_at, group)
+            )
+            fresh -= group.busy
+    return sorted(found, key=lambda line: -line.count)
 
 
 def look_at_group(spool_folder: Path, group: str, most: int) -> list[DeliveryLine]:

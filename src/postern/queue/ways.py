@@ -132,11 +132,12 @@ class Ways:
             route = route or await self._router.route(address, self._via(message, delivery))
             waits_at = greylisted_at(delivery)
             if waits_at and isinstance(route, SmtpRoute) and route.egress.name != waits_at:
-                return await self._router.route(address, waits_at)
-            return route
+                route = await self._router.route(address, waits_at)
         except Exception:
             log.exception("queue.route_bug", trace=message.trace)
             return _no_route(delivery)
+        else:
+            return route
 
     def _gather(self, message: Message, routed: Iterable[Routed]) -> list[Work]:
         """One piece of work for recipients that one transaction with one host can serve."""

@@ -88,6 +88,35 @@ class ScannerStatus(msgspec.Struct, frozen=True):
     waiting: int = 0
 
 
+class LaneStatus(msgspec.Struct, frozen=True):
+    """The slots of one lane: ``fast`` or ``slow``."""
+
+    name: str
+    used: int
+    all: int
+
+
+class GroupStatus(msgspec.Struct, frozen=True):
+    """An MX group that is not simply well, as a worker sees it.
+
+    ``condition``: ``suspended``, ``shut`` (nothing answers), ``draining`` (open again), ``slow``
+    or ``capped``; ``until``: it may go on then, or is tried again; ``because`` in words; ``label``
+    of the temporary a person made. ``used`` of ``most`` sessions it may have now, ``slow_used`` of
+    them in the slow lane; ``busy`` deliveries in memory.
+    """
+
+    name: str
+    condition: str
+    since: Instant
+    until: Instant | None = None
+    because: str = ""
+    label: str = ""
+    used: int = 0
+    most: int = 0
+    slow_used: int = 0
+    busy: int = 0
+
+
 class WorkerStatus(msgspec.Struct, frozen=True):
     """How one worker is doing, as of ``at`` (seconds since 1970 UTC).
 
@@ -108,6 +137,8 @@ class WorkerStatus(msgspec.Struct, frozen=True):
     spool_writable: bool = True
     reason: str = ""
     scanners: tuple[ScannerStatus, ...] = ()
+    lanes: tuple[LaneStatus, ...] = ()
+    groups: tuple[GroupStatus, ...] = ()
 
 
 def status_path(run_dir: Path, number: int) -> Path:
