@@ -6,6 +6,7 @@ from postern.spool.message import DeliveryState, Message
 
 MESSAGE_BYTES = 4096
 DELIVERY_BYTES = 1024
+ORDINARY_BYTES = 4096 + MESSAGE_BYTES + DELIVERY_BYTES
 """What a message and each of its deliveries cost in memory, beside the body."""
 
 
@@ -35,6 +36,11 @@ class Desk:
         return sum(
             d.state is DeliveryState.FRESH for m in self._messages.values() for d in m.deliveries
         )
+
+    @property
+    def fair_share(self) -> int:
+        """Ordinary messages that fill half of it: more no group may have waiting in it."""
+        return max(1, self._budget_bytes // 2 // ORDINARY_BYTES)
 
     @property
     def is_full(self) -> bool:

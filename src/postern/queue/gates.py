@@ -27,6 +27,8 @@ log = structlog.get_logger("postern.queue")
 SWEEP_S = 0.25
 """How often lanes are looked at while anything is in them."""
 LONGEST_THROTTLE_S = 14_400.0
+FEW_READY = 16
+"""Fresh mail that waits in memory for a group nothing good is known of; more waits on disk."""
 MAX_REASON_CHARS = 200
 
 
@@ -41,8 +43,8 @@ class Conductor(Protocol):
         """Claim what waits on disk, as far as it may go."""
         ...
 
-    def put_back(self, group: Group) -> None:
-        """What is ready in memory waits on disk instead."""
+    def put_back(self, group: Group, keep: int = 0) -> None:
+        """What is ready in memory, but the first ``keep``, waits on disk instead."""
         ...
 
 
@@ -107,6 +109,8 @@ class Gates:
             self._throttled(group, said)
         elif pace.failed(now, said):
             self._shut(group)
+        else:
+            self._conductor.put_back(group, FEW_READY)
 
     def _drained(self, group: Group, outcomes: Sequence[Outcome]) -> None:
         """One of the waiting mails has had its turn."""
@@ -228,7 +232,8 @@ class Gates:
     def sweep(self) -> None:
         """Move what has become old to the slow lane; who waited for its slot goes."""
         lanes = self._groups.lanes
-        lanes.sweep(self._clock.monotonic(), self._clock.now())
+        for slow in lanes.sweep(self._clock.monotonic(), self._clock.now()):
+            self._conductor.put_back(slow, FEW_READY)
         while (group := lanes.next_in_line()) is not None:
             self._conductor.pump(group)
 

@@ -121,13 +121,18 @@ class Lanes:
         """True while there is anything to look after."""
         return bool(self._running)
 
-    def sweep(self, monotonic: float, now: float) -> None:
-        """Move what has become old out of the fast lane, as far as there is room."""
+    def sweep(self, monotonic: float, now: float) -> list[Group]:
+        """Move what has become old out of the fast lane, as far as there is room.
+
+        Returns the groups that are found to be slow by it.
+        """
+        found: list[Group] = []
         limit_s = HURRIED_S if self._lines[0] or self._lines[1] else LONG_S
         for session in list(self._old(monotonic - limit_s)):
             if session.is_slow(monotonic):
                 session.group.pace.was_slow(now)
                 session.group.pace.met_setback(session.began, monotonic)
+                found.append(session.group)
             if not session.is_new and monotonic - session.began >= LONG_S:
                 session.is_new = True
                 self._used_new += 1
@@ -136,6 +141,7 @@ class Lanes:
                 session.lane, session.is_long = Lane.SLOW, True
                 self.used_slow += 1
                 session.group.slow_lanes += 1
+        return found
 
     def _old(self, begun_before: float) -> Iterator[Session]:
         for session in self._running:

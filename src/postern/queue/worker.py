@@ -24,13 +24,14 @@ from postern.queue.contacts import Contacts, Nobody
 from postern.queue.courier import Attempts
 from postern.queue.desk import Desk
 from postern.queue.expiry import Expiry
-from postern.queue.gates import Gates, first_due
+from postern.queue.gates import Gates
 from postern.queue.group import UNSORTED, Group, Work
 from postern.queue.groups import groups_of
 from postern.queue.lanes import Session
 from postern.queue.owed import owed
 from postern.queue.settings import QueueSettings
 from postern.queue.settle import Settled, bug_outcome, give_up, settle
+from postern.queue.shelf import Shelf
 from postern.queue.tidings import Tidings, expansions
 from postern.queue.ways import Router, Ways
 from postern.runtime.clock import Clock
@@ -66,6 +67,7 @@ class QueueWorker:
         self._claims = Claims(
             spool, self.groups, self._desk, clock, self._claimed, self._spawn, self._set_timer
         )
+        self._shelf = Shelf(self._claims, self._desk, clock, self.record)
         self._expiry = Expiry(spool, self._desk, self.groups, clock, self._spawn, self._give_up)
         self._tasks: set[asyncio.Future[None]] = set()
         self._alarm = Alarm(self.run_due, clock)
@@ -144,6 +146,9 @@ class QueueWorker:
             delivery.group = group.name
         may_go = not group.is_restrained or self.gates.lets(group)
         group.busy += len(work.deliveries)
+        if self._shelf.is_for(group, work):
+            self._shelf.put(group, (work,), self._settings.first_retry_s)
+            return
         group.ready.append(work)
         if may_go:
             self.pump(group)
@@ -294,28 +299,11 @@ class QueueWorker:
 
     # --- groups that may not go ------------------------------------------------------------------
 
-    def put_back(self, group: Group) -> None:
-        """What is ready for a group waits on disk instead; its own next try stays as it is."""
-        due = first_due(group, self._clock.now(), self._settings.first_retry_s)
-        works, group.ready = list(group.ready), deque()
-        for work in works:
-            group.busy -= len(work.deliveries)
-        for work in works:
-            message, is_taken = work.message, self._claims.is_taken_for
-            # What was claimed for this very group stands so on disk; of the rest it must be told.
-            untold = [d for d in work.deliveries if not is_taken(group, message, d)]
-            for delivery in work.deliveries:
-                delivery.busy = False
-            for delivery in untold:
-                delivery.state = DeliveryState.WAITING
-                delivery.due = min(due, message.expires_at)
-            if untold:
-                self.record(message, untold)
-            self._claims.concluded(message, work.deliveries)
-            self._desk.let_go(message)
-        if works:
-            group.has_more = True
-            self._claims.start(group)
+    def put_back(self, group: Group, keep: int = 0) -> None:
+        """What is ready for a group, but the first ``keep``, waits on disk instead."""
+        works = list(group.ready)
+        group.ready = deque(works[:keep])
+        self._shelf.put(group, works[keep:], self._settings.first_retry_s)
 
     def fetch(self, group: Group) -> None:
         """Claim what waits on disk for a group, as far as it may go."""
