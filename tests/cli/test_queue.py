@@ -7,8 +7,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.spool.mail import settings, waiting
 
@@ -22,7 +24,14 @@ from postern.runtime.clock import SystemClock
 from postern.runtime.database.engine import Database
 from postern.runtime.database.migrate import migrate
 from postern.runtime.lock import lock_data
-from postern.runtime.processes import WorkerStatus, read_statuses, status_path, write_status
+from postern.runtime.processes import (
+    GroupStatus,
+    LaneStatus,
+    WorkerStatus,
+    read_statuses,
+    status_path,
+    write_status,
+)
 from postern.spool.body import BodyFolder
 from postern.spool.store.file import SpoolFile
 
@@ -135,10 +144,12 @@ def test_json_is_what_scripts_rely_on(served: Path, capsys: pytest.CaptureFixtur
     put(served.parent, 0.1, count=24)
     assert postern_main(["queue", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert (told["schema"], told["waiting"], told["slots"]) == (1, 24, {"used": 31, "all": 60})
+    assert (told["schema"], told["waiting"]) == (1, 24)
+    assert told["slots"] == {"used": 31, "all": 60, "lanes": {}}
     assert told["oldest_s"] == pytest.approx(360, abs=30)
     (cause,) = told["causes"]
-    assert set(cause) == {"cause", "mx_group", "count", "since", "next_at", "gives_up_at"}
+    assert set(cause) == {"cause", "mx_group", "count", "since", "next_at", "gives_up_at", "group"}
+    assert cause["group"] is None
     assert (cause["cause"], cause["mx_group"], cause["count"]) == (
         "mx.test: no answer",
         "mx.test",
@@ -157,6 +168,103 @@ def test_text_has_a_line_a_cause_and_what_to_do_next(
     assert out[0].endswith("slots 31/60")
     assert out[2].split()[:4] == ["2", "mx.test:", "no", "answer"]
     assert "postern queue mx.test" in out[-1]
+
+
+def standing(condition: str, **fields: object) -> GroupStatus:
+    """How a worker tells of the group ``mx.test``."""
+    since = SystemClock().now() - 600.0
+    plain = GroupStatus("mx.test", condition, since, used=2, most=2, busy=2)
+    return msgspec.structs.replace(plain, **fields)
+
+
+def stand(served: Path, *groups: GroupStatus) -> None:
+    """One worker's status with these groups."""
+    lanes = (LaneStatus("fast", 25, 30), LaneStatus("slow", 6, 30))
+    now = SystemClock().now()
+    status = WorkerStatus(1, 0, 0.0, now, (), 31, 60, lanes=lanes, groups=groups)
+    write_status(status_path(served / "run", 0), status)
+
+
+HELD_BACK = {
+    "capped": ({"used": 15, "most": 15}, "15 of 15 slots (cap reached; others not affected)"),
+    "slow": ({"slow_used": 2}, "2 of 2 slots in the slow lane (others not affected)"),
+    "shut": ({}, "one message at a time is tried, to see"),
+    "draining": ({"because": "60/min"}, "what waited goes at 60/min and faster"),
+    "suspended": (
+        {"because": "ticket 812", "label": "Q1"},
+        "suspended until it is resumed (Q1): ticket 812",
+    ),
+}
+
+
+@pytest.mark.parametrize("condition", HELD_BACK)
+def test_what_holds_a_group_is_told_below_its_cause(
+    served: Path, capsys: pytest.CaptureFixture[str], condition: str
+) -> None:
+    fields, words = HELD_BACK[condition]
+    put(served.parent, 0.1)
+    stand(served, standing(condition, **fields))
+    postern_main(["queue"])
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].endswith("slots 31/60, 6 of them slow")
+    assert out[3].startswith("         ")
+    assert words in out[3]
+    postern_main(["queue", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert told["slots"]["lanes"]["slow"] == {"used": 6, "all": 30}
+    (cause,) = told["causes"]
+    assert cause["group"]["condition"] == condition
+    assert cause["group"]["temporary"] == ("Q1" if condition == "suspended" else None)
+
+
+def test_nothing_is_promised_before_a_suspension_ends(
+    served: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(served.parent, 0.1)
+    ends_at = SystemClock().now() + 7200.0
+    stand(served, standing("suspended", until=ends_at, because="too much mail: 421"))
+    postern_main(["queue"])
+    assert f"suspended until {moment(ends_at, ends_at)}: too much" in capsys.readouterr().out
+    postern_main(["queue", "--json"])
+    (cause,) = json.loads(capsys.readouterr().out)["causes"]
+    assert datetime.fromisoformat(cause["next_at"]).timestamp() == pytest.approx(ends_at, abs=0.01)
+
+
+def test_group_is_suspended_whether_the_server_runs_or_not(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(folder, 0.1, count=3)
+    words = ["queue", "suspend", "--group", "MX.test", "--for", "2h", "--reason", "they asked us"]
+    assert postern_main(words) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("Suspended Q1: nothing of mx.test is tried until ")
+    assert "3 wait now" in out
+    assert "postern queue resume --group mx.test" in out
+    assert postern_main(["temporary", "list", "--json"]) == 0
+    (line,) = json.loads(capsys.readouterr().out)["temporaries"]
+    assert (line["id"], line["kind"], line["reason"]) == ("Q1", "suspension", "they asked us")
+    assert postern_main(["queue", "resume", "--group", "q1"]) == 0
+    assert capsys.readouterr().out.startswith("Resumed Q1: what waits for mx.test goes now")
+    assert postern_main(["queue", "resume", "--group", "mx.test"]) == 4
+
+
+def test_workers_are_told_of_a_suspension_and_lift_their_own(
+    worker: Worker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["queue", "suspend", "--group", "qq.com", "--for", "never", "--reason", "x", "--json"]
+    assert postern_main(words) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["action"], told["suspension"]["until"]) == ("suspended", None)
+    assert postern_main(["queue", "resume", "--group", "google.com"]) == 0  # not ours, but theirs
+    assert [(r.action, r.filter.group) for r in worker.asked] == [
+        (Action.SUSPEND, "qq.com"),
+        (Action.RESUME, "google.com"),
+    ]
+
+
+def test_a_suspension_wants_a_reason(folder: Path) -> None:
+    assert postern_main(["queue", "suspend", "--group", "qq.com"]) == 64
+    assert postern_main(["queue", "suspend", "--group", "qq.com", "--reason", " "]) == 2
 
 
 def test_group_is_listed_mail_by_mail(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

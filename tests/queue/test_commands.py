@@ -14,8 +14,6 @@ from postern.queue.commands import Commands
 from postern.queue.request import Action, Answer, MailFilter, Options, Request, Tally
 from postern.queue.store import requests as tables
 from postern.queue.store.requests import RequestStore
-from postern.queue.store.suspensions import SuspensionStore
-from postern.queue.suspending import Suspending
 from postern.runtime.database.engine import Database
 from postern.runtime.database.migrate import migrate
 from postern.runtime.database.trouble import DatabaseTroubleError
@@ -45,8 +43,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 def ear(stage: Stage, database: Database, tmp_path: Path, worker: int = 0) -> Commands:
     watch = ChangeWatch(tmp_path / "site.db")
-    suspending = Suspending(SuspensionStore(database, stage.clock, "test"), stage.queue.gates)
-    return Commands(database, watch, worker, stage.queue, stage.spool, stage.clock, suspending)
+    return Commands(database, watch, worker, stage.queue, stage.spool, stage.clock)
 
 
 def test_tables_are_as_the_migration_makes_them(database: Database) -> None:

@@ -11,7 +11,13 @@ from postern.mail.reply import reply
 from postern.queue import view
 from postern.queue.view import QueueView, groups, look, look_at_group, queued_messages
 from postern.routing.dead_ends import no_egress
-from postern.runtime.processes import WorkerStatus, status_path, write_status
+from postern.runtime.processes import (
+    GroupStatus,
+    LaneStatus,
+    WorkerStatus,
+    status_path,
+    write_status,
+)
 from postern.spool.message import DeliveryState
 
 FULL = Deferred(reply(452, "4.2.2", "mailbox full"), Cause.REPLY, "mx.there.test")
@@ -132,6 +138,40 @@ async def test_workers_are_summed(stage: Stage) -> None:
         write_status(status_path(stage.folder, worker), status)
     found = seen(stage)
     assert (found.slots_used, found.slots_all) == (7, 60)
+
+
+def told_by(stage: Stage, worker: int, *groups: GroupStatus) -> None:
+    lanes = (LaneStatus("fast", 1, 10), LaneStatus("slow", 2, 10))
+    at = stage.clock.now()
+    status = WorkerStatus(1, worker, 0.0, at, (), 3, 20, lanes=lanes, groups=groups)
+    write_status(status_path(stage.folder, worker), status)
+
+
+async def test_what_workers_tell_of_a_group_is_put_together(stage: Stage) -> None:
+    now = stage.clock.now()
+    await defer(stage, SILENT, 1, "a@mx.test")
+    told_by(stage, 0, GroupStatus("mx.test", "slow", now - 60, used=2, most=2, slow_used=2))
+    told_by(stage, 1, GroupStatus("mx.test", "shut", now - 30, now + 900, used=1, most=1))
+    found = seen(stage)
+    (line,) = found.causes
+    assert line.group is not None
+    assert (line.group.condition, line.group.used, line.group.most) == ("shut", 3, 3)
+    assert line.next_at == now + 900  # no sooner, whatever the row says
+    assert [(lane.name, lane.used, lane.all) for lane in found.lanes] == [
+        ("fast", 2, 20),
+        ("slow", 4, 20),
+    ]
+
+
+async def test_a_group_that_holds_connections_open_is_a_cause_of_its_own(stage: Stage) -> None:
+    now = stage.clock.now()
+    for number in range(1, 6):
+        await stage.spool.accept_wait(message(number, "a@mx.test"))
+    told_by(stage, 0, GroupStatus("tarpit.test", "slow", now - 60, used=2, most=2, busy=2))
+    assert [(line.cause, line.count) for line in seen(stage).causes] == [
+        ("tarpit.test holds connections open", 2),
+        ("first try under way", 3),
+    ]
 
 
 async def test_group_is_listed_mail_by_mail_due_first(stage: Stage) -> None:

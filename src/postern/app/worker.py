@@ -51,9 +51,7 @@ from postern.policy.untold.patience import open_patience
 from postern.policy.uses import Uses
 from postern.queue.commands import Commands
 from postern.queue.contacts import SentMail
-from postern.queue.store.suspensions import SuspensionStore
 from postern.queue.suggestions import Suggestions
-from postern.queue.suspending import Suspending
 from postern.queue.worker import QueueWorker
 from postern.reception.codes import Numbers
 from postern.reception.reception import Reception
@@ -152,10 +150,6 @@ class Worker:
             self._spool, out.router, out.courier, out.tidings, out.queue_settings, self._clock,
             self._sent,
         )  # fmt: skip
-        suspensions = SuspensionStore(self._site.database, self._clock, f"worker-{setup.number}")
-        suspending = Suspending(suspensions, self._queue.gates)
-        suspending.refresh()
-        self._directory.on_change(suspending.refresh)
         self._commands = Commands(
             self._site.database,
             ChangeWatch(data_dir / FILE_NAME),
@@ -163,8 +157,8 @@ class Worker:
             self._queue,
             self._spool,
             self._clock,
-            suspending,
         )
+        self._directory.on_change(self._commands.suspending.refresh)
         self._holding = Holding(
             config,
             self._site.database,

@@ -196,20 +196,17 @@ class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
     final_dot_timeout_s: Annotated[
         Seconds, Meta(description="for the reply after the message (RFC 5321 §4.5.3.2.6)")
     ] = 600.0
-    slots: Annotated[
-        Count, Meta(description="sessions out at a time, those in the slow lane apart")
-    ] = 200
+    slots: Annotated[Count, Meta(description="sessions out at a time, slow ones apart")] = 200
     slow_slots: Annotated[
         int,
         Meta(
             ge=0,
-            description="sessions in the slow lane at a time: those that take longer than 15 s,"
-            " and all of groups that were slow before; 0: as many as `slots`",
+            description="sessions at a time that take longer than 15 s, or are of groups that did"
+            " before; 0: as many as `slots`",
         ),
     ] = 0
     group_share: Annotated[
-        Fraction,
-        Meta(description="most of the slots that one MX group may hold; it begins with two"),
+        Fraction, Meta(description="most of the slots that one MX group may hold")
     ] = 0.25
     reuse_idle_s: Annotated[
         float, Meta(ge=0, description="how long an idle connection is kept for more mail; 0: not")
@@ -229,18 +226,10 @@ class Queue(Struct, frozen=True, forbid_unknown_fields=True):
         Seconds, Meta(description="the same when nothing reaches the whole MX group")
     ] = 3600.0
     drain_per_min: Annotated[
-        Seconds,
-        Meta(
-            description="how many messages a minute go at first when an MX group answers again;"
-            " the pace grows with each that arrives"
-        ),
+        Seconds, Meta(description="messages that go a minute at first when a group answers again")
     ] = 60.0
     throttles: Annotated[
-        Path | None,
-        Meta(
-            description="a file of replies that mean that a group wants no mail for a while, and"
-            " for how long; its entries come before the shipped ones (`queue/throttles.toml`)"
-        ),
+        Path | None, Meta(description="file of replies that suspend a group; see docs/queue.md")
     ] = None
 
 

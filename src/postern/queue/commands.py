@@ -6,6 +6,7 @@ import structlog
 
 from postern.queue.request import Answer, Request, Tally
 from postern.queue.store.requests import RequestStore
+from postern.queue.store.suspensions import SuspensionStore
 from postern.queue.surgery import Surgery
 from postern.queue.suspending import WORDS, Suspending
 from postern.queue.worker import QueueWorker
@@ -38,14 +39,15 @@ class Commands:
         queue: QueueWorker,
         spool: Spool,
         clock: Clock,
-        suspending: Suspending,
     ) -> None:
         self._store = RequestStore(database)
         self._watch = watch
         self._worker = worker
         self._surgery = Surgery(queue, spool, clock)
         self._clock = clock
-        self._suspending = suspending
+        suspensions = SuspensionStore(database, clock, f"worker-{worker}")
+        self.suspending = Suspending(suspensions, queue.gates)
+        self.suspending.refresh()
         self._told_at = 0.0
         self._is_behind = False
 
@@ -87,7 +89,7 @@ class Commands:
 
         try:
             if request.action in WORDS:
-                tally = self._suspending.carry_out(request)
+                tally = self.suspending.carry_out(request)
             else:
                 tally = await self._surgery.carry_out(request, progress)
         except Exception as error:

@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 import structlog
 
 from postern.delivery.job import JobResult
+from postern.mail.paths import GroupMood
 from postern.queue.calendar import Alarm
 from postern.queue.claims import Claims
 from postern.queue.contacts import Contacts, Nobody
@@ -304,6 +305,10 @@ class QueueWorker:
         works = list(group.ready)
         group.ready = deque(works[:keep])
         self._shelf.put(group, works[keep:], self._settings.first_retry_s)
+
+    def group_changed(self, group: str, mood: GroupMood) -> None:
+        """Probes, other workers or a route say that a group is well, or that nothing answers."""
+        self.gates.group_changed(group, mood)
 
     def fetch(self, group: Group) -> None:
         """Claim what waits on disk for a group, as far as it may go."""
