@@ -65,6 +65,8 @@ def test_while_others_wait_a_second_is_long_enough() -> None:
     assert not street.groups["tarpit"].pace.is_slow(NOW + 1.1)  # a second is nothing to blame
     following = street.groups.lanes.next_in_line()
     assert following is street.groups["quick"]
+    street.sweep(LONG_S + 1)
+    assert street.groups["tarpit"].pace.is_slow(NOW + LONG_S + 1)  # by now it is
 
 
 def test_a_group_that_was_slow_begins_in_the_slow_lane_from_then_on() -> None:

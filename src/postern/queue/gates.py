@@ -249,4 +249,6 @@ def first_due(group: Group, now: float, otherwise_s: float) -> float:
     opens_at = group.opens_at(now)
     if opens_at is None:
         return now
-    return opens_at if opens_at < math.inf else now + otherwise_s
+    if opens_at < math.inf:
+        return opens_at
+    return group.pace.probe_at if group.suspension is None else now + otherwise_s

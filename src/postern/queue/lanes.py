@@ -57,6 +57,7 @@ class Lanes:
         self.used_fast = self.used_slow = 0
         self._used_new = 0
         self._running: dict[Session, None] = {}
+        self._hurried: dict[Session, None] = {}  # moved early: they may be slow, or not
         self._lines: tuple[deque[tuple[int, Group]], ...] = (deque(), deque(), deque())
         self._turn = 0
         self.resize(fast, slow)
@@ -108,6 +109,7 @@ class Lanes:
         if session.lane is Lane.FAST:
             self._leave_fast(session)
         elif session.lane is Lane.SLOW:
+            self._hurried.pop(session, None)
             self.used_slow -= 1
             group.slow_lanes -= 1
 
@@ -119,28 +121,36 @@ class Lanes:
     @property
     def is_running(self) -> bool:
         """True while there is anything to look after."""
-        return bool(self._running)
+        return bool(self._running or self._hurried)
 
     def sweep(self, monotonic: float, now: float) -> list[Group]:
         """Move what has become old out of the fast lane, as far as there is room.
 
         Returns the groups that are found to be slow by it.
         """
-        found: list[Group] = []
+        found = [session.group for session in self._slow(monotonic, now)]
         limit_s = HURRIED_S if self._lines[0] or self._lines[1] else LONG_S
         for session in list(self._old(monotonic - limit_s)):
-            if session.is_slow(monotonic):
-                session.group.pace.was_slow(now)
-                session.group.pace.met_setback(session.began, monotonic)
-                found.append(session.group)
             if not session.is_new and monotonic - session.began >= LONG_S:
                 session.is_new = True
                 self._used_new += 1
             if self.used_slow < self.slow:
                 self._leave_fast(session)
                 session.lane, session.is_long = Lane.SLOW, True
+                if not session.is_slow(monotonic):
+                    self._hurried[session] = None
                 self.used_slow += 1
                 session.group.slow_lanes += 1
+        return found
+
+    def _slow(self, monotonic: float, now: float) -> list[Session]:
+        """The sessions that are found to be slow just now; their groups are, from now on."""
+        looked_at = (*self._old(monotonic - LONG_S), *self._hurried)
+        found = [session for session in looked_at if session.is_slow(monotonic)]
+        for session in found:
+            self._hurried.pop(session, None)
+            session.group.pace.was_slow(now)
+            session.group.pace.met_setback(session.began, monotonic)
         return found
 
     def _old(self, begun_before: float) -> Iterator[Session]:
