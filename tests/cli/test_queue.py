@@ -185,7 +185,7 @@ def stand(served: Path, *groups: GroupStatus) -> None:
     write_status(status_path(served / "run", 0), status)
 
 
-HELD_BACK = {
+HELD_BACK: dict[str, tuple[dict[str, object], str]] = {
     "capped": ({"used": 15, "most": 15}, "15 of 15 slots (cap reached; others not affected)"),
     "slow": ({"slow_used": 2}, "2 of 2 slots in the slow lane (others not affected)"),
     "shut": ({}, "one message at a time is tried, to see"),

@@ -10,7 +10,7 @@ from postern.runtime.clock import Instant
 
 JITTER = 0.1
 GREYLIST_S = 300.0
-"""What a greylisting peer wants as a rule, where it names no time (RFC 6647 §4)."""
+"""What a greylisting peer wants as a rule, where it names no time (RFC 6647)."""
 GREYLIST_SPREAD_S = 30.0
 GREYLIST_TRIES = 6
 """So often: what asks for more than that does not greylist."""
