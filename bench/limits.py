@@ -21,6 +21,7 @@ from bench.reached import Reached, table
 from bench.restarts import fewer_workers, killed_under_load
 from bench.rules import resolution
 from bench.slow import slow_ways
+from bench.tarpits import tarpits
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 BEGIN = "<!-- limits: written by make bench and python -m bench.limits --page -->"
@@ -54,6 +55,17 @@ PARTS = (
         " small, so that the kernel does not swallow the message in its name. What arrived was"
         " compared octet by octet.",
         slow_ways,
+    ),
+    Part(
+        "tarpits",
+        "Healthy mail beside tarpits",
+        "200 tarpits in 200 groups, five messages for each: half say a byte a second, half say"
+        " nothing; and a host that answers no packet, 10,000 messages waiting for it. Healthy mail"
+        " of 4 kB comes at half the rate that the same server relayed it at just before; delay is"
+        " from the moment a message was due to be sent to its arrival. Sender and hosts are Python"
+        " and share the processor. Postfix as Debian has it; tuned: 500 processes, 5 s to connect,"
+        " 15 s for EHLO, two connections at first.",
+        tarpits,
     ),
     Part(
         "disk",

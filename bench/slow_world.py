@@ -136,7 +136,6 @@ async def serve(port: int, tarpits: int) -> None:
     """All of them, until killed."""
     loop = asyncio.get_running_loop()
     kept = black_hole(port)
-    await loop.create_server(Sink, SINK, port, backlog=1024)
     for number in range(tarpits):
         trickles = number % 2 == 0
         await loop.create_server(
@@ -145,6 +144,7 @@ async def serve(port: int, tarpits: int) -> None:
             port,
         )
     await asyncio.start_server(control, CONTROL, port)
+    await loop.create_server(Sink, SINK, port, backlog=1024)  # last: whoever sees it finds the rest
     await loop.create_future()
     del kept
 

@@ -516,3 +516,18 @@ async def test_what_was_released_does_not_share_a_transaction_with_what_was_not(
     together = [[delivery.n for delivery in work.deliveries] for work in stage.courier.works]
     assert sorted(together) == [[0, 2], [1]]
     await stage.close()
+
+
+async def test_one_group_s_fresh_mail_leaves_room_in_memory_for_others(tmp_path: Path) -> None:
+    stage = await Stage(tmp_path, fresh_bytes=600_000).open()
+    gate = stage.courier.gates["hole.test"] = asyncio.Event()
+    for n in range(100):
+        await stage.accept(message(n, f"u{n}@hole.test"))
+    await until(lambda: len(stage.queue.active) <= 20, "the rest to be on disk")
+    await stage.accept(message(500, "li@well.test"))
+    await until(lambda: 500 in stage.journal.kept)
+    gate.set()
+    await until(lambda: len(stage.courier.tries) == 101, within_s=20)
+    await stage.settle()
+    assert Counter(stage.courier.tries).most_common(1)[0][1] == 1
+    await stage.close()

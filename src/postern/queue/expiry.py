@@ -115,7 +115,12 @@ class Expiry:
                 delivery.busy = True
         for message, deliveries in late:
             if deliveries:
-                await self._give_up(message, deliveries)
+                try:
+                    await self._give_up(message, deliveries)
+                except Exception:
+                    log.exception("queue.expiry_bug", trace=message.trace)
+                    for delivery in deliveries:
+                        delivery.busy = False
             self._desk.let_go(message)
 
     def _is_left(self, message: Message, delivery: Delivery, now: float) -> bool:

@@ -109,7 +109,7 @@ class Gates:
             self._throttled(group, said)
         elif pace.failed(now, said):
             self._shut(group)
-        else:
+        elif pace.failures > 1:
             self._conductor.put_back(group, FEW_READY)
 
     def _drained(self, group: Group, outcomes: Sequence[Outcome]) -> None:
@@ -138,8 +138,8 @@ class Gates:
 
     def group_changed(self, name: str, mood: GroupMood) -> None:
         """Evidence from elsewhere: probes, other workers, a route that somebody made."""
-        pace = self._groups.paces.known(name)
         group = self._groups.known(name)
+        pace = self._groups.paces.known(name) if group is None else group.pace
         if mood is GroupMood.OPEN:
             if pace is not None:
                 pace.open()
