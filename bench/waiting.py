@@ -25,7 +25,8 @@ from postern.mail.outcome import Cause
 from postern.spool.body import BodyFolder
 from postern.spool.message import DeliveryState
 from postern.spool.rows import delivery_row, message_row
-from postern.spool.store.file import INSERT_DELIVERY, INSERT_MESSAGE, SpoolFile
+from postern.spool.store.file import SpoolFile
+from postern.spool.store.schema import INSERT_DELIVERY, INSERT_MESSAGE
 
 WAITING = 1_000_000
 GROUPS = 10_000

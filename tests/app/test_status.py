@@ -7,6 +7,7 @@ from typing import cast
 
 from postern.app.status import StatusWriter
 from postern.config.settings import Config
+from postern.queue.groups import Groups
 from postern.queue.keeper import HeldCounts
 from postern.queue.worker import QueueWorker
 from postern.reception.limits import ConnectionCounts
@@ -29,7 +30,7 @@ class Life:
         self.counts_in = ConnectionCounts(10, 10, Headcount(1))
         self.path = status_path(folder, 0)
         spool = SimpleNamespace(is_writable=True, space=SimpleNamespace(may_accept=lambda: True))
-        groups = SimpleNamespace(used=0, slots=4)
+        groups = Groups(2, 2, {})
         place = SimpleNamespace(kind="mx", bind="127.0.0.1:0")
         listeners = () if listener is None else ((0, listener),)
         self.attempts = {"delivered": 0, "deferred": 0, "refused": 0}

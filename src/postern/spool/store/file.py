@@ -8,7 +8,6 @@ touches an index. Rows of finished messages stay (state DONE) until the journal 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import islice
 from pathlib import Path
 
 from postern.mail.content import BytesContent, Content, PrefixedContent
@@ -22,32 +21,17 @@ from postern.spool.rows import (
     read_delivery,
     read_message,
 )
+from postern.spool.store.salvage import Salvage
+from postern.spool.store.schema import (
+    INSERT_DELIVERY,
+    INSERT_MESSAGE,
+    READ_DELIVERIES,
+    READ_MESSAGE,
+    SCHEMA,
+    SCHEMA_VERSION,
+)
 from postern.spool.store.trouble import NewerSpoolError
 
-SCHEMA_VERSION = 1
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS message (
-  id INTEGER PRIMARY KEY,
-  accepted_at REAL NOT NULL,
-  expires_at REAL NOT NULL,
-  size INTEGER NOT NULL,
-  envelope BLOB NOT NULL,
-  conversation BLOB NOT NULL,
-  body BLOB                       -- NULL: in a file of its own
-);
-CREATE TABLE IF NOT EXISTS delivery (
-  message INTEGER NOT NULL,
-  n INTEGER NOT NULL,
-  state INTEGER NOT NULL,
-  due REAL NOT NULL,
-  grp TEXT NOT NULL,
-  tries INTEGER NOT NULL,
-  record BLOB NOT NULL,
-  PRIMARY KEY (message, n)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS delivery_due ON delivery (grp, due) WHERE state = 1;
-CREATE INDEX IF NOT EXISTS delivery_held ON delivery (due) WHERE state = 2;
-"""
 TALLY = (
     "CREATE TEMP TABLE tally (state INTEGER PRIMARY KEY, n INTEGER NOT NULL)",
     "INSERT INTO tally VALUES (1, (SELECT count(*) FROM main.delivery WHERE state = 1))",
@@ -66,21 +50,12 @@ Counting them each second, for the status, read 25 MB of index per half a millio
 the cache what accepting mail needs: it went at half its speed beside a million that waited. Mail
 that goes out at its first try (FRESH, then DONE) sets off no trigger.
 """
-INSERT_MESSAGE = "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?)"
-INSERT_DELIVERY = "INSERT INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?)"
 UPDATE_DELIVERY = (
     "UPDATE delivery SET state = ?3, due = ?4, grp = ?5, tries = ?6, record = ?7 "
     "WHERE message = ?1 AND n = ?2"
 )
 DELETE_MESSAGE = "DELETE FROM message WHERE id = ?"
 DELETE_DELIVERIES = "DELETE FROM delivery WHERE message = ?"
-READ_MESSAGE = (
-    "SELECT id, accepted_at, expires_at, size, envelope, conversation, body "
-    "FROM message WHERE id = ?"
-)
-READ_DELIVERIES = (
-    "SELECT n, state, due, grp, tries, record FROM delivery WHERE message = ? ORDER BY n"
-)
 CLAIM = (
     "SELECT message, n FROM delivery INDEXED BY delivery_due "
     "WHERE state = 1 AND grp = ? AND due <= ? ORDER BY due LIMIT ?"
@@ -105,7 +80,6 @@ DONE_MESSAGES = (
     "(SELECT 1 FROM delivery o WHERE o.message = d.message AND (o.state != 3 OR o.n < d.n)) "
     "ORDER BY message LIMIT ?"
 )
-NEXT_ID = "SELECT id FROM message WHERE id > ? ORDER BY id LIMIT 1"
 BROWSE = (
     "SELECT message, n, state, due, grp, tries, record FROM delivery "
     "WHERE (message, n) > (?, ?) ORDER BY message, n LIMIT ?"
@@ -116,9 +90,6 @@ HELD = (
     "WHERE d.state = 2 AND d.due >= ?1 AND (d.due > ?1 OR (d.message, d.n) > (?2, ?3)) "
     "ORDER BY d.due, d.message, d.n LIMIT ?4"
 )
-DELIVERED_IDS = "SELECT DISTINCT message FROM delivery ORDER BY message"
-MAX_UNREADABLE = 100_000
-SALVAGE_AT_ONCE = 500
 CACHE_KIB = 16_384
 CHECKPOINT_PAGES = 4096
 
@@ -356,12 +327,8 @@ class SpoolFile:
         """Copy what can be read of a damaged file, row by row: (saved, unreadable)."""
         damaged = sqlite3.connect(path, isolation_level=None)
         try:
-            damaged.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            salvage = _Salvage(damaged, self._db)
-            ids = salvage.ids()
-            while some := list(islice(ids, SALVAGE_AT_ONCE)):
-                with self.transaction():
-                    salvage.copy(some)
+            salvage = Salvage(damaged, self._db)
+            salvage.run(self.transaction)
         finally:
             damaged.close()
         return salvage.saved, salvage.lost
@@ -375,49 +342,3 @@ class SpoolFile:
             sql += " AND grp = ?"
             values.append(group)
         return [number for (number,) in self._db.execute(sql, values)]
-
-
-class _Salvage:
-    """Walks through a damaged file, message by message, over what can't be read."""
-
-    def __init__(self, damaged: sqlite3.Connection, new: sqlite3.Connection) -> None:
-        self._damaged = damaged
-        self._new = new
-        self.saved = 0
-        self.lost = 0
-
-    def ids(self) -> Iterator[int]:
-        """Every message's id: as deliveries tell, or, where these can't be read, by trying."""
-        try:
-            yield from [number for (number,) in self._damaged.execute(DELIVERED_IDS).fetchall()]
-        except sqlite3.DatabaseError:
-            yield from self._ids_tried()
-
-    def _ids_tried(self) -> Iterator[int]:
-        number = -1
-        while self.lost < MAX_UNREADABLE:
-            try:
-                found = self._damaged.execute(NEXT_ID, (number,)).fetchone()
-            except sqlite3.DatabaseError:
-                self.lost += 1
-                number += 1
-                continue
-            if found is None:
-                return
-            number = found[0]
-            yield number
-
-    def copy(self, ids: Iterable[int]) -> None:
-        """Copy messages, for one transaction of the new file."""
-        for number in ids:
-            try:
-                row = self._damaged.execute(READ_MESSAGE, (number,)).fetchone()
-                deliveries = self._damaged.execute(READ_DELIVERIES, (number,)).fetchall()
-            except sqlite3.DatabaseError:
-                row, deliveries = None, []
-            if row is None or not deliveries:
-                self.lost += 1
-                continue
-            self._new.execute(INSERT_MESSAGE, row)
-            self._new.executemany(INSERT_DELIVERY, [(number, *d) for d in deliveries])
-            self.saved += 1

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from postern.spool.message import Delivery, Message
 from postern.spool.rows import DamagedRowError, read_delivery, read_message
-from postern.spool.store.file import READ_DELIVERIES
+from postern.spool.store.schema import READ_DELIVERIES
 
 HELD_IDS = "SELECT DISTINCT message FROM delivery WHERE state = 2 ORDER BY message"
 IDS = "SELECT id FROM message WHERE id > ? ORDER BY id LIMIT 500"
