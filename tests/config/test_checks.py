@@ -86,6 +86,7 @@ def test_password_that_everybody_reads_is_warned_of(tmp_path: Path) -> None:
         ),
         ('[quarantine]\nno_digest_for = ["a b"]', ("quarantine", "no_digest_for", 0)),
         ("[queue]\nexpire_s = 300", ("queue", "expire_s")),
+        ('[queue]\nthrottles = "not-there.toml"', ("queue", "throttles")),
         ("[greylist]\nwait_s = 600\nretry_window_s = 600", ("greylist", "retry_window_s")),
         ('[console]\nbind = "unix:run/console.sock"', ("console", "bind")),
         ('[[egress]]\nname = "a"\n[[egress]]\nname = "a"', ("egress", 1, "name")),

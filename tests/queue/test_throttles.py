@@ -1,0 +1,78 @@
+"""The table of what servers say when they want less mail, shipped and of one's own."""
+
+from pathlib import Path
+
+import pytest
+
+from postern.queue.throttles import BadTableError, load_throttles
+
+GMAIL = (
+    "421 4.7.28 Our system has detected an unusual rate of unsolicited mail originating from your"
+    " IP address."
+)
+YAHOO = (
+    "421 4.7.0 [TSS04] Messages from 192.0.2.1 temporarily deferred due to unexpected volume or"
+    " user complaints - 4.16.55.1"
+)
+MICROSOFT = (
+    "451 4.7.650 The mail server [192.0.2.1] has been temporarily rate limited due to IP"
+    " reputation."
+)
+
+
+@pytest.mark.parametrize(
+    ("group", "said", "for_s"),
+    [
+        ("google.com", GMAIL, 1800),
+        ("google", GMAIL, 1800),
+        ("yahoodns.net", YAHOO, 3600),
+        ("yahoodns.net", "421 4.7.1 [TS03] All messages from 192.0.2.1 will be deferred", 14_400),
+        ("outlook.com", MICROSOFT, 1800),
+        ("outlook.com", "451 4.7.500 Server busy. Please try again later", 300),
+        ("qq.com", "450 Connection frequency limited", 1800),
+        ("163.com", "421 HL:ICC 192.0.2.1", 120),
+        ("163.com", "421 HL:REP 192.0.2.1", 7200),
+        ("small.test", "421 4.3.2 too many concurrent connections from you", 60),
+        ("small.test", GMAIL, None),
+        ("google.com", "450 4.2.1 The user is receiving mail at a rate that is too high", None),
+        ("small.test", "452 4.2.2 mailbox full", None),
+        ("small.test", "450 4.7.1 greylisted", None),
+    ],
+)
+def test_what_is_said_by_whom_means_so_long(group: str, said: str, for_s: float | None) -> None:
+    found = load_throttles().find(group, said)
+    assert (None if found is None else found.for_s) == for_s
+
+
+def test_entries_of_one_s_own_come_first(tmp_path: Path) -> None:
+    own = tmp_path / "throttles.toml"
+    own.write_text('[[throttle]]\ngroups = ["google.com"]\nreply = "4\\\\.7\\\\.28"\nfor_s = 60\n')
+    throttles = load_throttles(own)
+    found = throttles.find("google.com", GMAIL)
+    assert found is not None
+    assert found.for_s == 60
+    assert throttles.find("yahoodns.net", YAHOO) is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[[throttle]\n", "throttles.toml"),
+        ("x = 1\n", "expected [[throttle]] tables"),
+        ('[[throttle]]\nreply = "a"\n', "number 1: for_s"),
+        ('[[throttle]]\nreply = "a"\nfor_s = 0\n', "for_s must be seconds"),
+        ('[[throttle]]\nreply = "a"\nfor_s = true\n', "for_s must be seconds"),
+        ('[[throttle]]\nreply = "("\nfor_s = 5\n', "reply: "),
+        ("[[throttle]]\nfor_s = 5\n", "reply must be"),
+        ('[[throttle]]\nreply = "a"\nfor_s = 5\ngroup = "x"\n', "its keys are"),
+        ('[[throttle]]\nreply = "a"\nfor_s = 5\ngroups = "x"\n', "groups must be a list"),
+    ],
+)
+def test_a_table_that_can_not_be_used_says_where_and_why(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    own = tmp_path / "throttles.toml"
+    own.write_text(text)
+    with pytest.raises(BadTableError) as caught:
+        load_throttles(own)
+    assert says in str(caught.value)
