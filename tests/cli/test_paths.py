@@ -15,6 +15,7 @@ from postern.routing.paths.census import Met
 from postern.routing.paths.health import PathCondition, PathState
 from postern.routing.paths.store.file import Claim, PathStore, Written
 from postern.routing.paths.store.schema import FILE_NAME
+from postern.runtime.processes import GroupStatus, WorkerStatus, status_path, write_status
 
 NINE = "2026-05-20 09:02"
 HOSTS = {"192.0.2.26": "gmx1.provider.example", "192.0.2.27": "alt1.provider.example"}
@@ -111,6 +112,22 @@ def test_bad_groups_are_shown_with_what_each_egress_sees(
         " 1 of the 3 good tests needed.\n"
     )
     assert code == 1
+
+
+@pytest.mark.usefixtures("google")
+def test_what_holds_a_groups_mail_is_told_as_well(
+    capsys: pytest.CaptureFixture[str], site: File
+) -> None:
+    held = GroupStatus("google", "suspended", NOW - 60, None, "ticket 812", "Q1")
+    (site / "run").mkdir()
+    write_status(status_path(site / "run", 0), WorkerStatus(1, 0, 0.0, NOW, groups=(held,)))
+    assert run(capsys, "--bad")[1].endswith(
+        "google: suspended until it is resumed (Q1): ticket 812\n"
+    )
+    assert [group["queue"] for group in json.loads(run(capsys, "--json")[1])["groups"]] == [
+        "suspended",
+        None,
+    ]
 
 
 @pytest.mark.usefixtures("google")

@@ -102,6 +102,17 @@ def test_the_pauses_of_a_shut_group_grow_to_five_minutes() -> None:
     assert pace.probe_at - now == 2.0
 
 
+def test_sessions_that_were_open_when_it_was_shut_do_not_lengthen_its_pauses() -> None:
+    pace = Pace()
+    pace.shut(100.0)
+    for _ in range(20):
+        pace.failed(101.0, "reset")
+    assert pace.probe_at == 102.0
+    for _ in range(20):
+        pace.failed(120.0, "no answer")  # silent ones end together, much later
+    assert pace.probe_at == 124.0
+
+
 def test_a_slow_group_is_quick_again_after_some_quick_sessions_or_a_day() -> None:
     pace = Pace()
     pace.was_slow(100.0)

@@ -88,7 +88,7 @@ async def test_hold_survives_a_restart(stage: Stage) -> None:
 async def test_what_stands_in_line_is_taken_back_and_what_is_tried_is_busy(stage: Stage) -> None:
     lanes = int(FIRST_SESSIONS)
     stage.courier.gates["there.test"] = asyncio.Event()
-    many = [message(n, f"u{n}@there.test") for n in range(1, lanes + 21)]
+    many = [message(n, f"u{n}@there.test") for n in range(1, lanes + 11)]
     await stage.accept(*many)
     await until(lambda: stage.courier.running.get("there.test") == lanes)
     held = asyncio.ensure_future(operate(stage, Action.HOLD, MailFilter(sender="li@client.test")))
@@ -96,11 +96,11 @@ async def test_what_stands_in_line_is_taken_back_and_what_is_tried_is_busy(stage
     await until(lambda: stage.queue.groups["there.test"].busy == lanes)
     stage.courier.gates["there.test"].set()
     tally = await held
-    assert (tally.count, tally.busy) == (20, lanes)
+    assert (tally.count, tally.busy) == (10, lanes)
     assert len(stage.courier.tries) == lanes
-    assert [await states(stage, n) for n in range(lanes + 1, lanes + 21)] == [
+    assert [await states(stage, n) for n in range(lanes + 1, lanes + 11)] == [
         [DeliveryState.HELD]
-    ] * 20
+    ] * 10
 
 
 async def test_retry_makes_the_next_try_now(stage: Stage) -> None:

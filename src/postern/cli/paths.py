@@ -22,6 +22,7 @@ from postern.cli.when import moment, span
 from postern.config.load import load
 from postern.config.settings import Config
 from postern.mail.paths import Sign
+from postern.queue.groupview import GroupView, standing
 from postern.routing.paths.health import GOOD_TO_HEAL, PathCondition, is_good
 from postern.routing.paths.overview import AddressLine, GroupLine, RouteText, look
 from postern.routing.paths.store.schema import FILE_NAME
@@ -95,10 +96,15 @@ def paths(
         )
     if group is not None and not is_known:
         fail(ExitCode.NOT_FOUND, f"no mail went to {group!r} yet; groups: postern paths")
+    queue = standing(config.run_dir, now)
     if as_json:
-        print_json_list("groups", map(_as_json, found))
+        print_json_list("groups", (_as_json(line, queue.get(line.name)) for line in found))
     else:
         _print(found, now, only_bad=bad, retest_s=config.paths.retest_s)
+        for line in found:
+            if (held := queue.get(line.name)) is not None:
+                until = "" if held.until is None else moment(held.until, now)
+                say(f"{line.name}: {held.in_words(until, moment(held.since, now))}")
     return max((_ENDS[line.condition] for line in found), default=ExitCode.OK)
 
 
@@ -129,13 +135,14 @@ def _opened(config: Config) -> Iterator[PathView | None]:
         fail(ExitCode.COULDNT_TELL, f"{path}: {error}")
 
 
-def _as_json(line: GroupLine) -> JsonObject:
+def _as_json(line: GroupLine, held: GroupView | None) -> JsonObject:
     return {
         "mx_group": line.name,
         "domains": line.domains,
         "state": line.condition.value,
         "since": None if line.since is None else rfc3339(line.since),
         "route": line.route,
+        "queue": None if held is None else held.condition,
         "addresses": [_address_json(address) for address in line.addresses],
     }
 

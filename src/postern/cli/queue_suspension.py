@@ -39,7 +39,7 @@ def suspend(
 ) -> int:
     """Try nothing of an MX group for a time. Its mail waits; what expires is returned as ever.
 
-    postern queue suspend --group google.com --for 2h --reason "they asked us to"
+    postern queue suspend --group google --for 2h --reason "they asked us to"
     """
     from postern.cli.site import granted, open_site  # noqa: PLC0415 - loads the SQL library
 

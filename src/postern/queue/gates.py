@@ -84,7 +84,7 @@ class Gates:
                 self._took_long(session)
             else:
                 pace.went_well(group.most_lanes)
-            if pace.is_shut or pace.failures:
+            if pace.is_shut:
                 self._answers(group)
             if group.drain is not None:
                 self._drained(group, outcomes)

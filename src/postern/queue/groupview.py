@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from postern.queue.standing import CONDITIONS, DRAINING, SHUT, SLOW, SUSPENDED
 from postern.runtime.clock import Instant
-from postern.runtime.processes import GroupStatus, LaneStatus
+from postern.runtime.processes import FRESH_S, GroupStatus, LaneStatus, read_statuses
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,12 @@ class GroupView:
             return f"open again since {since}: what waited goes at {self.because} and faster"
         cap = "" if self.condition == SLOW else "cap reached; "
         return f"{self.slots_in_words} ({cap}others not affected)"
+
+
+def standing(run_dir: Path, now: Instant) -> dict[str, GroupView]:
+    """What running workers tell of groups now, by group."""
+    statuses = (status for status in read_statuses(run_dir) if now - status.at <= FRESH_S)
+    return joined(status.groups for status in statuses)
 
 
 def joined(workers: Iterable[Iterable[GroupStatus]]) -> dict[str, GroupView]:

@@ -121,8 +121,9 @@ class Pace:
         self.because = because
         self.is_proven = False
         if self.is_shut:
-            self.probe_at = now + self.pause_s
-            self.pause_s = min(self.pause_s * 2, LONGEST_PAUSE_S)
+            # What ends sooner was under way already: only a try that was made to see counts.
+            if now >= self.probe_at:
+                self._wait_longer(now)
             return False
         return self.failures >= SHUT_AFTER and self.shut(now)
 
@@ -131,9 +132,12 @@ class Pace:
         if self.is_shut:
             return False
         self.is_shut, self.shut_since = True, now
+        self._wait_longer(now)
+        return True
+
+    def _wait_longer(self, now: float) -> None:
         self.probe_at = now + self.pause_s
         self.pause_s = min(self.pause_s * 2, LONGEST_PAUSE_S)
-        return True
 
     def open(self) -> bool:
         """Something answers; True when it was shut. It begins small again."""

@@ -76,7 +76,7 @@ class SuspensionStore:
         """
         name, why = group.strip().lower(), reason.strip()
         if not name or len(name) > MAX_GROUP_CHARS or not name.isprintable():
-            return Refused(Problem.MALFORMED, f"{group!r} is no MX group, such as google.com")
+            return Refused(Problem.MALFORMED, f"{group!r} is no MX group, such as google")
         if not why or len(why) > MAX_REASON_CHARS or not why.isprintable():
             text = f"the reason must be one line of 1 to {MAX_REASON_CHARS} characters"
             return Refused(Problem.NOT_ALLOWED, text)
