@@ -29,6 +29,8 @@ PROGRAMS = {
     "nsd": "nsd",
     "unbound": "unbound",
     "openssl": "openssl",
+    "ip": "iproute2",
+    "nft": "nftables",
     "exim4": "exim4-daemon-light, which scripts/peers unpacks beside Postfix",
     "clamd": "clamav-daemon",
     "opendkim": "opendkim",
