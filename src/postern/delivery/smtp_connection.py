@@ -158,6 +158,7 @@ class SmtpConnection(asyncio.Protocol):
         machine, settings = self.machine, self._settings
         if must_scan(mail, machine.extensions):
             mail = replace(mail, octets=await _scan(content))
+        was_resting = self._is_resting
         if self._is_resting:
             self._is_resting = False
             self._begun_at = self._clock.monotonic()
@@ -169,9 +170,15 @@ class SmtpConnection(asyncio.Protocol):
         )
         try:
             self._write(machine.start(mail))
+            if was_resting and not machine.content_sent:
+                # It may have died while it rested, and nothing says so where packets are dropped.
+                self.hurry(self._begun_at + settings.hedge_s)
             while True:
                 if machine.want is Want.REPLY:
                     await self._wait()
+                    if was_resting:
+                        was_resting = False
+                        self._deadline = self._session_ends_at
                 elif machine.want is Want.CONTENT:
                     await self._stream(content, mail.size_bytes)
                 else:
