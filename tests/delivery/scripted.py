@@ -219,15 +219,25 @@ def reset(writer: asyncio.StreamWriter) -> None:
 
 @asynccontextmanager
 async def peer(
-    script: Script | None = None, *, path: str = "", host: str = "127.0.0.1", port: int = 0
+    script: Script | None = None,
+    *,
+    path: str = "",
+    host: str = "127.0.0.1",
+    port: int = 0,
+    is_narrow: bool = False,
 ) -> AsyncIterator[Peer]:
-    """Run one on a loopback port, free if none is given, or on a unix socket."""
+    """Run one on a loopback port, free if none is given, or on a unix socket.
+
+    ``is_narrow``: its machine takes in little that it has not read.
+    """
     made = Peer(script or Script(), host=host)
     if path:
         server: asyncio.Server = await asyncio.start_unix_server(made.serve, path)
     else:
         server = await asyncio.start_server(made.serve, host, port)
         made.port = server.sockets[0].getsockname()[1]
+        if is_narrow:
+            server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     try:
         yield made
     finally:

@@ -63,8 +63,8 @@ async def waits(
     assert isinstance(outcome, Deferred), outcome
     assert [verb for verb in server.verbs() if verb != "QUIT"] == IN_CLEAR[: 2 if context else 1]
     assert server.connections == 1
-    assert outcome.cause is Cause.TLS
-    assert outcome.reply.enhanced == "4.7.5"
+    assert outcome.cause is (Cause.TLS if context else Cause.UNENCRYPTED)
+    assert outcome.reply.enhanced == ("4.7.5" if context else "4.7.10")
     return outcome
 
 

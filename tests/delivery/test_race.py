@@ -18,7 +18,7 @@ from postern.delivery.smtp import SmtpDelivery
 from postern.mail.outcome import Cause, Deferred, Delivered
 from postern.mail.paths import Observation, Sign
 from postern.mail.paths import Path as MailPath
-from postern.mail.route import Egress, Target, TlsPolicy, Way
+from postern.mail.route import Egress, Target, TlsDemand, TlsPolicy, Way
 from postern.runtime.clock import FakeClock
 
 DIRECT = Egress("direct")
@@ -475,7 +475,11 @@ async def test_where_tls_fails_another_address_comes_first_and_clear_text_last(
         ]  # fmt: skip
         for policy in (TlsPolicy.ENCRYPT, TlsPolicy.VERIFY, TlsPolicy.DANE):
             deferral(await on.begin(*direct(first.target, tls=policy)))
-    assert (len(first.messages), len(second.messages)) == (1, 0)
+        tested = TlsDemand(TlsPolicy.OPPORTUNISTIC, source="mta-sts-testing")
+        target = Target("peer.test", "127.0.0.1", second.port, tested)
+        result = await on.begin(Way(DIRECT, target))
+        assert is_delivered(result), "a policy that is tested never holds mail up (RFC 8461 §5)"
+    assert (len(first.messages), len(second.messages)) == (1, 1)
 
 
 @pytest.mark.parametrize("at", ["STARTTLS", "handshake"])

@@ -16,6 +16,7 @@ from tests.peers.process import free_port
 
 from postern.delivery.job import JobResult
 from postern.delivery.smtp import SmtpDelivery
+from postern.mail.content import BytesContent
 from postern.mail.hops import relays_of
 from postern.mail.outcome import Cause, Deferred, Delivered, Refused
 from postern.mail.route import Egress, Target, TlsPolicy, Way
@@ -401,7 +402,7 @@ async def test_verify_takes_the_right_name_and_no_other(
 async def test_required_tls_is_never_given_up(policy: TlsPolicy) -> None:
     async with peer() as server, delivery() as smtp:
         result = await smtp.deliver(route(server.target, tls=policy), job())
-    assert cause(result) is Cause.TLS
+    assert cause(result) is Cause.UNENCRYPTED
     assert server.messages == []
 
 
@@ -599,6 +600,33 @@ async def test_closing_does_not_wait_longer_than_its_grace() -> None:
         await until(lambda: "DATA" in server.verbs())
         await smtp.close(0.05)
         assert cause(await sending) is Cause.LOCAL
+
+
+async def test_resting_line_that_was_cut_is_given_up_soon_for_another_way() -> None:
+    mail = job(content=BytesContent(b"Subject: x\r\n\r\n" + (b"y" * 78 + b"\r\n") * 10_000))
+    script = Script(offered=(*OFFERED, "CHUNKING"))
+    async with (
+        peer(script, is_narrow=True) as server,
+        delivery(hedge_s=0.2, chunk_limit_bytes=2_000_000) as smtp,
+    ):
+        await smtp.deliver(route(server.target), job())
+        # As behind a cut line, not an octet of what follows is taken in any more.
+        script.once["MAIL"] = Act.STALL
+        result = await smtp.deliver(route(server.target), mail)
+        assert isinstance(result.outcomes[0], Delivered)
+        assert [r.outcome for r in result.attempts] == ["deferred", "delivered"]
+        assert server.connections == 2
+        assert len(server.messages) == 2
+
+
+async def test_message_that_is_all_there_goes_nowhere_else_however_late_the_answer() -> None:
+    script = Script(offered=(*OFFERED, "CHUNKING"))
+    async with peer(script) as server, delivery(hedge_s=0.1, session_budget_s=0.5) as smtp:
+        await smtp.deliver(route(server.target), job())
+        script.once["MAIL"] = Act.SILENCE
+        result = await smtp.deliver(route(server.target), job())
+        assert cause(result) is Cause.LOST_AFTER_DOT
+        assert server.connections == 1
 
 
 async def test_mail_through_a_relay_is_marked_and_its_record_says_why() -> None:

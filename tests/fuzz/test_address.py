@@ -76,7 +76,7 @@ def test_commands_never_raise(fuzz_seconds: float) -> None:
     @BATCH
     @given(RAW)
     def check(raw: bytes) -> None:
-        parse_mail(b"FROM:" + raw, speaks)
+        parse_mail(b"FROM:" + raw, speaks, tls=True)
         parse_rcpt(b"TO:" + raw, smtputf8=True)
 
     run_for(fuzz_seconds / 4, check)

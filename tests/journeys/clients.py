@@ -30,14 +30,16 @@ def submit(
     mail_options: Sequence[str] = (),
     subject: str = SUBJECT,
     body: str = "hello",
+    fields: str = "",
 ) -> str:
     """Hand in a message as a user does, under STARTTLS; returns its trace code.
 
-    ``options`` are parameters of every RCPT, such as ``NOTIFY=NEVER``.
+    ``options`` are parameters of every RCPT, such as ``NOTIFY=NEVER``; ``fields`` further lines of
+    the header, with their ends.
     """
     message = (
         f"From: <{login}>\r\nTo: {', '.join(f'<{one}>' for one in to)}\r\n"
-        f"Subject: {subject}\r\n\r\n{body}\r\n"
+        f"Subject: {subject}\r\n{fields}\r\n{body}\r\n"
     )
     with smtplib.SMTP("127.0.0.1", port, "client.test", timeout=30) as client:
         client.starttls(context=unverified())

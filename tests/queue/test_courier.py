@@ -12,7 +12,8 @@ from postern.delivery.maildir_store import Folder
 from postern.directory.return_addresses import ReturnAddresses
 from postern.journal.record import AttemptRecord
 from postern.mail.address import Address
-from postern.mail.envelope import Sender
+from postern.mail.envelope import Sender, TlsWish
+from postern.mail.outcome import Cause, Deferred, Refused
 from postern.mail.route import LmtpRoute, MaildirRoute, Route, SmtpRoute, Way
 from postern.queue.courier import JUNK_FIELD, RELEASED_FIELD, Courier
 from postern.queue.group import Work
@@ -86,6 +87,34 @@ async def test_released_mail_says_so_on_every_way() -> None:
         b"X-Postern-Released: Thu, 26 Nov 2026 21:00:00 +0000; by=cli:wang; was"
     )
     assert [given for _, given, _ in way.given] == [marked] * 3
+
+
+class NothingFits(AllWays):
+    """No way may carry anything."""
+
+    def ways(self, route: SmtpRoute, facts: MessageFacts) -> tuple[Way, ...]:
+        return ()
+
+
+@pytest.mark.parametrize(
+    ("wish", "kind", "status"),
+    [(TlsWish.ENCRYPT, Deferred, "4.7.10"), (TlsWish.REQUIRETLS, Refused, "5.7.30")],
+    ids=["encrypt", "requiretls"],
+)
+async def test_what_no_way_may_carry_is_not_tried(
+    wish: TlsWish, kind: type[Deferred | Refused], status: str
+) -> None:
+    made = message(1, "wang@there.test", "chen@there.test")
+    made.tls_wish = wish
+    way = Scripted()
+    courier = Courier(way, way, way, NothingFits())
+    result = await courier.attempt(Work(made, made.deliveries, SMTP))
+    assert way.given == []
+    assert result.attempts == ()
+    assert len(result.outcomes) == 2
+    for outcome in result.outcomes:
+        assert isinstance(outcome, kind)
+        assert (outcome.cause, outcome.reply.enhanced) == (Cause.UNENCRYPTED, status)
 
 
 async def test_forwarded_mail_bears_its_alias_and_bounces_through_us() -> None:

@@ -7,7 +7,7 @@ from tests.queue.stage import DELIVERED, GREYLISTED, SILENT, UNKNOWN
 from tests.spool.mail import message
 
 from postern.mail.address import Address
-from postern.mail.envelope import Notify
+from postern.mail.envelope import Notify, Ret, TlsWish
 from postern.mail.outcome import Cause, Delivered, Outcome, Refused
 from postern.mail.reply import reply
 from postern.notices.notice import Meant
@@ -89,6 +89,27 @@ async def test_a_failure_comes_back_from_the_null_sender(tidings: NoticeTidings)
     assert notice.deliveries[0].state is DeliveryState.FRESH
     assert notice.conversation.related == [1]
     assert b"no such user" in (notice.content.in_memory or b"")
+
+
+@pytest.mark.parametrize(
+    ("wish", "requires", "noticed"),
+    [
+        (TlsWish.REQUIRETLS, True, TlsWish.REQUIRETLS),
+        (TlsWish.ENCRYPT, False, TlsWish.ENCRYPT),
+        (TlsWish.OPTIONAL, False, TlsWish.NONE),
+    ],
+    ids=["requiretls", "encrypt", "optional"],
+)
+async def test_a_notice_is_protected_as_what_it_is_about_was(
+    tidings: NoticeTidings, wish: TlsWish, noticed: TlsWish, *, requires: bool
+) -> None:
+    made = message(1, "wang@there.test")
+    made.tls_wish, made.sender = wish, replace(made.sender, requiretls=requires, ret=Ret.FULL)
+    (notice,) = await tidings.compose(made, ended(made, UNKNOWN))
+    assert notice.tls_wish is noticed
+    assert notice.sender.requiretls is requires
+    returned = b"text/rfc822-headers" if requires else b"message/rfc822"
+    assert returned in (notice.content.in_memory or b"")
 
 
 async def test_nobody_is_told_of_a_notice_that_fails(tidings: NoticeTidings) -> None:

@@ -6,6 +6,7 @@ import pytest
 from tests.reception.rig import LOOPBACK, PASSWORD, Make, Rig, listener, plain
 
 from postern.directory.credentials import CouldntTell
+from postern.mail.envelope import TlsWish
 from postern.reception.settings import Kind
 
 SUBMISSION = listener(Kind.SUBMISSION)
@@ -215,3 +216,42 @@ async def test_mail_from_outside_is_not_touched(make: Make) -> None:
         sent = b"Bcc: hidden@far.example\r\n\r\nhi\r\n"
         await client.deliver(sent)
         assert content(rig).endswith(b"+0000\r\n" + sent)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "field", "wish"),
+    [
+        ("", "", TlsWish.NONE),
+        (" REQUIRETLS", "", TlsWish.REQUIRETLS),
+        (" REQUIRETLS", "TLS-Required: No\r\n", TlsWish.REQUIRETLS),
+        ("", "TLS-Required: No\r\n", TlsWish.OPTIONAL),
+        ("", "X-Postern-Encrypt: yes\r\n", TlsWish.ENCRYPT),
+    ],
+    ids=["nothing", "requiretls", "both", "tls-optional", "encrypt"],
+)
+async def test_what_a_user_asks_of_tls_is_kept_with_the_message(
+    make: Make, trusting: ssl.SSLContext, parameter: str, field: str, wish: TlsWish
+) -> None:
+    async with make(SUBMISSION) as rig:
+        client = await rig.connect()
+        await client.log_in(trusting)
+        said = await client.say(f"MAIL FROM:<wang@harbour.example>{parameter}")
+        assert said.startswith("250")
+        await client.say("RCPT TO:<friend@far.example>")
+        await client.say("DATA")
+        answer = await client.say(f"From: <wang@harbour.example>\r\n{field}\r\nhi\r\n.")
+        assert answer.startswith("250")
+        assert rig.accepted[-1].tls_wish is wish
+        assert rig.accepted[-1].sender.requiretls is (parameter != "")
+        assert field.encode() in content(rig), "the next hop reads it as well"
+
+
+async def test_a_stranger_marks_no_mail_of_ours_as_to_be_encrypted(make: Make) -> None:
+    async with make(listener(Kind.MX)) as rig:
+        client = await rig.connect()
+        await client.hello()
+        sent = b"X-Postern-Encrypt: yes\r\nFrom: <a@far.example>\r\n\r\nhi\r\n"
+        assert (await client.deliver(sent, "a@far.example", "sales@harbour.example")).startswith(
+            "250"
+        )
+        assert rig.accepted[-1].tls_wish is TlsWish.NONE

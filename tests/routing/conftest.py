@@ -13,6 +13,7 @@ from postern.routing.machine import Machine
 from postern.routing.places import NotOurs, Place
 from postern.routing.router import Router
 from postern.routing.settings import RoutingSettings
+from postern.routing.tls.domains.policy import DomainPolicies
 from postern.routing.tls.sts import Published
 from postern.runtime.clock import FakeClock
 from postern.runtime.resolver.fake import FakeResolver
@@ -65,6 +66,7 @@ class World:
         self.chance = random.Random(4)
         self.policies = FakePolicies()
         self.dane = FakeMemory()
+        self.ours = DomainPolicies()
         self._router: Router | None = None
 
     def set(self, **changes: object) -> None:
@@ -82,8 +84,9 @@ class World:
                 self.clock,
                 self.machine,
                 self.chance,
-                self.policies,
-                self.dane,
+                policies=self.policies,
+                memory=self.dane,
+                ours=self.ours,
             )
         return self._router
 

@@ -318,7 +318,7 @@ def test_ways_are_remembered_until_something_changes(stand: Stand) -> None:
 
 def test_a_way_that_cannot_have_its_tls_is_left_out(stand: Stand) -> None:
     class OnlyFirst:
-        def fit(self, way: Way, facts: MessageFacts) -> Way | None:
+        def fit(self, way: Way, facts: MessageFacts, domain: str = "") -> Way | None:
             del facts
             return way if way.target.ip == MX[0] else None
 
@@ -327,6 +327,28 @@ def test_a_way_that_cannot_have_its_tls_is_left_out(stand: Stand) -> None:
         lambda: None, OnlyFirst(),
     )  # fmt: skip
     assert named(chooser.ways(google(), SIGNED)) == ["direct .1"]
+
+
+def test_an_address_without_tls_comes_behind_those_with_it_and_before_those_that_fail(
+    stand: Stand,
+) -> None:
+    class FirstInClear:
+        def fit(self, way: Way, facts: MessageFacts, domain: str = "") -> Way | None:
+            assert domain == google().domain
+            if way.is_relay or way.target.ip != MX[0]:
+                return way
+            return replace(way, target=replace(way.target, tls=TlsDemand(TlsPolicy.NEVER)))
+
+    chooser = Chooser(
+        stand.settings, stand.board, stand.table, stand.relays, stand.mandates, stand.steering,
+        lambda: None, FirstInClear(),
+    )  # fmt: skip
+    first = named(chooser.ways(google(), SIGNED))
+    assert first.index("direct .1") == len(MX) - 1
+    for ip in MX:
+        stand.fail(ip)
+    assert named(chooser.ways(google(), SIGNED))[0] == "direct .1"
+    assert sorted(first) == sorted(named(chooser.ways(google(), SIGNED)))
 
 
 def test_the_end_of_an_attempt_is_told_of_groups_alone(stand: Stand) -> None:

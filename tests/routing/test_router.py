@@ -21,6 +21,7 @@ from postern.mail.route import (
 from postern.routing.places import GatewayDomain, LocalDomainUnknown, LocalMailbox
 from postern.routing.router import MAX_KEPT
 from postern.routing.settings import EgressSettings, HostPort, LiteralPolicy
+from postern.routing.tls.domains.policy import DomainPolicy
 
 WANG = Address("wang", "tea.test")
 US1 = EgressSettings(
@@ -314,3 +315,20 @@ async def test_memory_of_domains_is_bounded(world: World) -> None:
         await world.route(f"d{number}.test")
     assert world.router.cached_route(WANG) is None
     assert world.router.cached_route(Address("wang", "d5.test")) is not None
+
+
+async def test_what_we_ask_of_tls_for_a_domain_holds_at_once_and_for_it_alone(world: World) -> None:
+    for name in ("far.test", "other.test"):
+        world.dns.add(name, "MX", "10 mx.far.test")
+    world.dns.add("mx.far.test", "A", "192.0.2.7")
+
+    async def asked(domain: str) -> TlsDemand:
+        return (await world.smtp(domain)).targets[0].tls
+
+    assert await asked("far.test") == ANY_TLS
+    world.ours.fill([DomainPolicy("far.test", TlsPolicy.VERIFY, "", "cli:li", 0.0)])
+    assert await asked("far.test") == TlsDemand(TlsPolicy.VERIFY, source="domain")
+    # Other mail for the same hosts goes in a transaction of its own.
+    assert await asked("other.test") == ANY_TLS
+    world.ours.fill([])
+    assert await asked("far.test") == ANY_TLS

@@ -74,11 +74,11 @@ class ScriptedServer(asyncio.DatagramProtocol):
 
 
 @asynccontextmanager
-async def udp_server(script: Script) -> AsyncIterator[ScriptedServer]:
-    """A UDP server on a free loopback port."""
+async def udp_server(script: Script, port: int = 0) -> AsyncIterator[ScriptedServer]:
+    """A UDP server on a loopback port, free if none is given."""
     loop = asyncio.get_running_loop()
     transport, server = await loop.create_datagram_endpoint(
-        lambda: ScriptedServer(script), local_addr=("127.0.0.1", 0)
+        lambda: ScriptedServer(script), local_addr=("127.0.0.1", port)
     )
     server.transport = transport  # here, for asyncio's own class is no DatagramTransport in 3.11
     try:

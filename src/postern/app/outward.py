@@ -14,6 +14,7 @@ from postern.app.settings import (
     resolver_settings,
 )
 from postern.app.steering import Steering, WaysOut
+from postern.app.tls import TlsKnowledge
 from postern.app.ways_out import routing_settings
 from postern.config.settings import Config
 from postern.delivery.lmtp import LmtpDelivery
@@ -26,6 +27,7 @@ from postern.delivery.smtp import SmtpDelivery
 from postern.directory.reader import Directory
 from postern.directory.return_addresses import ReturnAddresses
 from postern.directory.signers import Signers
+from postern.mail.paths import Watches
 from postern.queue.courier import Courier
 from postern.queue.settings import QueueSettings
 from postern.queue.suggestions import Suggestions
@@ -36,7 +38,6 @@ from postern.reception.recipients import Recipients
 from postern.routing.machine import this_machine
 from postern.routing.places import DirectoryPlaces
 from postern.routing.router import Router
-from postern.routing.tls.shelf import Shelf
 from postern.routing.tls.sts import StsPolicies
 from postern.runtime.clock import Clock
 from postern.runtime.processes import WorkerSetup
@@ -53,8 +54,8 @@ class Outward:
     lmtp: LmtpDelivery
     maildir: MaildirDelivery
     router: Router
-    ways_out: WaysOut
     policies: StsPolicies
+    ways_out: WaysOut
     courier: Courier
     tidings: NoticeTidings
     recipients: Recipients
@@ -87,19 +88,20 @@ def outward(
     holdings: Holdings,
     signers: Signers,
     returns: ReturnAddresses,
+    tls: TlsKnowledge,
     steering: Steering,
-    shelf: Shelf,
 ) -> Outward:
     """The set that ``config`` describes; ``ports`` are the real ones, by listener index."""
     resolver = Resolver(resolver_settings(config), clock)
-    smtp = SmtpDelivery(delivery_settings(config), clock, steering.controller)
+    watch = Watches(steering.controller, tls.learner)
+    smtp = SmtpDelivery(delivery_settings(config), clock, watch, tls.tally)
     lmtp = LmtpDelivery(delivery_settings(config), clock)
     root = config.maildir_root
     quota = MaildirQuota(MaildirUsage(root, clock), clock)
     maildir = MaildirDelivery(root, config.hostname, clock, filled=quota.forget)
     machine = this_machine()
     places = DirectoryPlaces(directory)
-    policies = published.policies(config, resolver, shelf, clock, machine)
+    policies = published.policies(config, resolver, tls.shelf, clock, machine)
     routing = routing_settings(config, ports, steering.hop_key)
     router = Router(
         places,
@@ -109,10 +111,12 @@ def outward(
         machine,
         census=steering.paths.census,
         policies=policies,
-        memory=shelf,
+        memory=tls.shelf,
+        ours=tls.domains,
     )
     probe = WayProbe(delivery_settings(config), clock, steering.controller)
-    ways_out = steering.ways_out(config, workers, routing, resolver, router, probe, machine)
+    fits = tls.demands(routing)
+    ways_out = steering.ways_out(config, workers, routing, resolver, router, probe, machine, fits)
     expire_s = config.queue.expire_s
     stored_by = config.delivery
     asked = QuotaStatus(stored_by.quota_status, clock) if stored_by.quota_status else None
@@ -124,8 +128,8 @@ def outward(
         lmtp,
         maildir,
         router,
-        ways_out,
         policies,
+        ways_out,
         Courier(smtp, lmtp, maildir, ways_out.chooser, returns),
         NoticeTidings(
             notice_settings(config),

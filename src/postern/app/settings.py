@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable
 from zoneinfo import ZoneInfo
 
 from postern.config.inbound import Blocklist, Scanner
+from postern.config.outbound import Resolver
 from postern.config.places import parse_host_port
-from postern.config.settings import Config, Resolver
+from postern.config.settings import Config
 from postern.delivery.settings import DeliverySettings
 from postern.journal.settings import JournalSettings
 from postern.mail.address import normalise_domain, parse_address, to_a_labels

@@ -14,7 +14,7 @@ from postern.delivery.probe import WayProbe
 from postern.directory.reader import Directory
 from postern.directory.store.site import SiteStore
 from postern.mail.paths import GroupMood, GroupNews
-from postern.routing.chooser import Chooser
+from postern.routing.chooser import Chooser, Fits
 from postern.routing.control.controller import Controller
 from postern.routing.control.deeds import Deeds, Ties
 from postern.routing.control.reconciling import Reconciling
@@ -139,6 +139,7 @@ class Steering:
         router: Router,
         probe: WayProbe,
         machine: Machine,
+        fits: Fits,
     ) -> WaysOut:
         """The ways out as ``config`` has them; nothing of it counts before ``serve``."""
         clock = self._clock
@@ -148,7 +149,9 @@ class Steering:
         relays = Relays(routing.relays, lookup, clock, is_us, want_ipv6=want_ipv6)
         mandates = Mandates(lookup, clock, routing.hostname, self._reconciling.open_through)
         board, controller = self.paths.board, self.controller
-        chooser = Chooser(routing, board, self.table, relays, mandates, controller, self.refresh)
+        chooser = Chooser(
+            routing, board, self.table, relays, mandates, controller, self.refresh, fits
+        )
         probing, control = probe_settings(config, workers), control_settings(config)
         return WaysOut(routing, probing, control, router, relays, mandates, chooser, probe, machine)
 

@@ -9,6 +9,7 @@ from postern.routing.paths.groups import Knobs
 from postern.routing.paths.settings import ProbeSettings
 from postern.routing.routes.route import Policy
 from postern.routing.settings import EgressSettings, HostPort, RoutingSettings
+from postern.routing.tls.exemptions.retest import RetestSettings
 
 DAY_S = 86_400.0
 
@@ -70,3 +71,9 @@ def control_settings(config: Config) -> ControlSettings:
     paths = config.paths
     knobs = Knobs(paths.retest_s, paths.good_tests, paths.canaries)
     return ControlSettings(knobs, Policy(paths.relay), paths.route_days * DAY_S)
+
+
+def retest_settings(config: Config) -> RetestSettings:
+    """``[tls_exemptions]``."""
+    exemptions = config.tls_exemptions
+    return RetestSettings(exemptions.retest_s, exemptions.lasts_s, exemptions.good_tests)

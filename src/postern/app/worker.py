@@ -15,7 +15,6 @@ from postern.app.holding import Holding
 from postern.app.housekeeping import keep_reserving, keep_sweeping
 from postern.app.judging import Judging
 from postern.app.outward import Outward, outward, real_ports
-from postern.app.published import open_shelf
 from postern.app.rationing import Rationing
 from postern.app.settings import (
     certificate_files,
@@ -28,6 +27,7 @@ from postern.app.settings import (
 )
 from postern.app.status import StatusWriter
 from postern.app.steering import Steering
+from postern.app.tls import TlsKnowledge
 from postern.config.fixed import keep_fixed
 from postern.config.load import load
 from postern.config.problems import ConfigError
@@ -125,8 +125,10 @@ class Worker:
         self._returns = ReturnAddresses(self._site.srs_key(), self._clock)
         self._directory.on_change(self._signers.forget)
         self._sent = SentMail(self._directory, self._acquaintances.notebook)
+        self._tls = TlsKnowledge(
+            config, self._site.database, self._directory, self._spool, self._clock
+        )
         self._steering = Steering(data_dir, self._site, self._directory, self._spool, self._clock)
-        self._shelf = open_shelf(config, self._clock)
         self._outward = out = self._outward_of(config)
         zones = ForwardZoneStore(self._site.database, self._clock, f"worker-{setup.number}")
         self._forwarding = Forwarding(zones, out)
@@ -207,8 +209,8 @@ class Worker:
             self._spool.holdings,
             self._signers,
             self._returns,
+            self._tls,
             self._steering,
-            self._shelf,
         )
 
     async def live(self) -> int:
@@ -256,11 +258,13 @@ class Worker:
             "uses": self._keep_counting_uses,
             "acquaintances": self._acquaintances.keep_writing,
             "what is held": self._holding.keep_going_round,
+            **self._tls.jobs(),
             **self._steering.jobs,
         }
         if self._setup.number == 0:
             folder, settings = self._config.data_dir / "journal", self._journal_settings
             jobs["journal"] = lambda: keep_sweeping(folder, settings, self._clock)
+            jobs["tests of TLS"] = self._tls.keep_testing
             jobs["DKIM keys"] = self._keep_looking_for_keys
             jobs["policies"] = lambda: keep_fresh(lambda: self._outward.policies)
             jobs["notices of what is held"] = self._holding.keep_writing
@@ -294,9 +298,9 @@ class Worker:
             await self._write_uses()
 
     async def _write_uses(self) -> None:
-        """How often exceptions were of use: rules, routes, zones with a resolver of their own."""
+        """How often exceptions were of use: rules, routes, resolvers for zones, exemptions."""
         zones = self._outward.resolver.take_forward_uses()
-        uses = {**zones, **self._steering.table.take_uses()}
+        uses = {**zones, **self._steering.table.take_uses(), **self._tls.take_uses()}
         await self._judging.write_uses(self._rules, uses)
 
     def _reload(self, reception: Reception) -> None:
@@ -332,6 +336,7 @@ class Worker:
         reception.reload(services, certificates)
         self._spool.holdings.resize(held)
         self._holding.reload(config)
+        self._tls.reload(config)
         self._rationing.reload(config)
         self._queue.reload(fresh.router, fresh.courier, fresh.tidings, fresh.queue_settings)
         self._leaving.add(leaving := asyncio.get_running_loop().create_task(old.close(OLD_WAYS_S)))
@@ -364,7 +369,7 @@ class Worker:
         await self._greylist.close()
         await self._outward.close(END_S)
         await self._steering.close()
-        await asyncio.to_thread(self._shelf.close)
+        await self._tls.close()
         await self._spool.close()
         self._authenticator.close()
         if self._memory.patience is not None:

@@ -1,7 +1,7 @@
 """``postern paths``: MX groups, their addresses, and how well each way to them does."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
@@ -21,6 +21,7 @@ from postern.cli.steered import steered
 from postern.cli.when import moment, span
 from postern.config.load import load
 from postern.config.settings import Config
+from postern.diagnosis.store import Unencrypted, read_unencrypted
 from postern.mail.paths import Sign
 from postern.queue.groupview import GroupView, standing
 from postern.routing.paths.health import GOOD_TO_HEAL, PathCondition, is_good
@@ -34,6 +35,9 @@ app = typer.Typer(
     help="MX groups, their addresses, and how well each way to them does.",
     epilog="What the words mean, and what is tested when: docs/paths.md",
 )
+
+Exempt = Mapping[str, Unencrypted]
+"""Addresses that mail goes to in clear."""
 
 SHOWN_ADDRESSES = 20
 """Of one group; of a provider's hosts each customer may have some of its own."""
@@ -96,15 +100,14 @@ def paths(
         )
     if group is not None and not is_known:
         fail(ExitCode.NOT_FOUND, f"no mail went to {group!r} yet; groups: postern paths")
-    queue = standing(config.run_dir, now)
+    exempt = {one.ip: one for one in read_unencrypted(config.data_dir / "site.db", now)}
+    held = standing(config.run_dir, now)
     if as_json:
-        print_json_list("groups", (_as_json(line, queue.get(line.name)) for line in found))
+        print_json_list("groups", (_as_json(line, exempt, held.get(line.name)) for line in found))
     else:
         _print(found, now, only_bad=bad, retest_s=config.paths.retest_s)
-        for line in found:
-            if (held := queue.get(line.name)) is not None:
-                until = "" if held.until is None else moment(held.until, now)
-                say(f"{line.name}: {held.in_words(until, moment(held.since, now))}")
+        for text in (*_exempted(found, exempt), *_held(found, held, now)):
+            say(text)
     return max((_ENDS[line.condition] for line in found), default=ExitCode.OK)
 
 
@@ -135,7 +138,22 @@ def _opened(config: Config) -> Iterator[PathView | None]:
         fail(ExitCode.COULDNT_TELL, f"{path}: {error}")
 
 
-def _as_json(line: GroupLine, held: GroupView | None) -> JsonObject:
+def _exempted(found: Sequence[GroupLine], exempt: Exempt) -> Iterator[str]:
+    """A line for each address shown that mail goes to in clear."""
+    ips = dict.fromkeys(one.ip for line in found for one in line.addresses)
+    for one in (exempt[ip] for ip in ips if ip in exempt):
+        until = rfc3339(one.until)[:10]
+        yield f"No TLS to {one.ip}: exemption {one.label} until {until}; see: postern tls list"
+
+
+def _held(found: Sequence[GroupLine], held: Mapping[str, GroupView], now: Instant) -> Iterator[str]:
+    """A line for each group shown whose mail the queue holds back, or serves slowly."""
+    for one in (held[line.name] for line in found if line.name in held):
+        until = "" if one.until is None else moment(one.until, now)
+        yield f"{one.name}: {one.in_words(until, moment(one.since, now))}"
+
+
+def _as_json(line: GroupLine, exempt: Exempt, held: GroupView | None) -> JsonObject:
     return {
         "mx_group": line.name,
         "domains": line.domains,
@@ -143,12 +161,12 @@ def _as_json(line: GroupLine, held: GroupView | None) -> JsonObject:
         "since": None if line.since is None else rfc3339(line.since),
         "route": line.route,
         "queue": None if held is None else held.condition,
-        "addresses": [_address_json(address) for address in line.addresses],
+        "addresses": [_address_json(address, exempt) for address in line.addresses],
     }
 
 
-def _address_json(line: AddressLine) -> JsonObject:
-    state = line.state
+def _address_json(line: AddressLine, exempt: Exempt) -> JsonObject:
+    state, exemption = line.state, exempt.get(line.ip)
     return {
         "mx": line.host,
         "address": _address(line),
@@ -157,6 +175,7 @@ def _address_json(line: AddressLine) -> JsonObject:
         "tls": None if state is None else state.tls,
         "last_error": None if state is None else state.last_error or None,
         "since": None if state is None else rfc3339(state.since),
+        "exemption": None if exemption is None else exemption.label,
         "sign": None if state is None else state.last_sign.value,
         "place": line.place or None,
         "last_good_at": _moment_json(None if state is None else state.last_good_at),

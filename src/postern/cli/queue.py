@@ -24,6 +24,7 @@ from postern.cli.steered import steered
 from postern.cli.when import moment, span
 from postern.config.load import load
 from postern.config.settings import Config
+from postern.diagnosis.store import Unencrypted, read_unencrypted
 from postern.queue.groupview import GroupView
 from postern.queue.view import CauseLine, DeliveryLine, QueueView, groups, look, look_at_group
 from postern.runtime.clock import Instant, SystemClock, rfc3339
@@ -83,14 +84,16 @@ def list_(
         fail(ExitCode.COULDNT_TELL, str(error))
     for warning in view.warnings:
         note(warning)
+    unencrypted = read_unencrypted(config.data_dir / "site.db", SystemClock().now())
     if as_json:
-        print_json(_as_json(view))
+        print_json(_as_json(view, unencrypted))
     else:
         _print_view(config, view, SystemClock().now(), is_running=is_served(config.data_dir))
+        _print_unencrypted(unencrypted)
     return ExitCode.COULDNT_TELL if view.warnings else view.severity
 
 
-def _as_json(view: QueueView) -> JsonObject:
+def _as_json(view: QueueView, unencrypted: Sequence[Unencrypted]) -> JsonObject:
     return {
         "waiting": view.waiting,
         "held": view.held,
@@ -113,7 +116,20 @@ def _as_json(view: QueueView) -> JsonObject:
             for line in view.causes
         ],
         "more_causes": view.more_causes,
+        "unencrypted": [
+            {"id": one.label, "address": one.ip, "until": rfc3339(one.until)} for one in unencrypted
+        ],
     }
+
+
+def _print_unencrypted(unencrypted: Sequence[Unencrypted]) -> None:
+    """What goes out in clear now: it does not wait, and somebody should know."""
+    if not unencrypted:
+        return
+    first = unencrypted[0]
+    more = f" and to {len(unencrypted) - 1} more" if len(unencrypted) > 1 else ""
+    until = rfc3339(first.until)[:10]
+    say(f"No TLS to {first.ip} until {until} ({first.label}){more}: postern tls list")
 
 
 def _group_json(group: GroupView) -> JsonObject:

@@ -51,6 +51,7 @@ COMMANDS = {
     "greylist": Command("greylist", "mail asked to come again: list, pass, forget"),
     "route": Command("route", "which mail leaves through which egress, and policies"),
     "resolver": Command("resolver", "zones looked up through another resolver: add, list, end"),
+    "tls": Command("tls", "addresses exempt from TLS, domains that must have it: exempt, require"),
     "why": Command("why", "what happened to a message, and whose side it is"),
     "trace": Command("trace", "everything on file for one trace code"),
     "queue": Command("queue", "what waits and why; hold, release, retry, cancel, reroute"),

@@ -24,6 +24,8 @@ from postern.policy.wording import place_in_words, rule_in_words
 from postern.queue.store.suspensions import SuspensionStore
 from postern.routing.routes.route import RouteMatch
 from postern.routing.routes.store import RouteStore
+from postern.routing.tls.exemptions.exemption import Exemption
+from postern.routing.tls.exemptions.store import ExemptionStore
 from postern.routing.zones.store import ForwardZoneStore
 from postern.runtime.clock import Clock, SystemClock, rfc3339
 
@@ -41,7 +43,8 @@ IDLE_DAYS = int(IDLE_S // DAY_S)
 class _Line:
     """One exception. ``proposal``: why it could be ended, in words; empty: nothing speaks for it.
 
-    ``undo`` is the command that ends it; ``needed`` None: it was not tested.
+    ``undo`` is the command that ends it; ``needed`` None: it was not tested on mail of the past;
+    ``tested``: what the server's own tests say, in words.
     """
 
     id: str
@@ -51,6 +54,7 @@ class _Line:
     needed: StillNeeded | None
     proposal: str
     undo: str
+    tested: str = ""
 
 
 @app.callback()
@@ -63,7 +67,7 @@ def list_(as_json: JsonFlag = False) -> None:
     """All that hold now, with what speaks for ending them."""
     with open_site() as site:
         lines = [*_rules(site), *_zones(site), *_routes(site), *_freezes(site)]
-        lines += _suspensions(site)
+        lines += [*_suspensions(site), *_exemptions(site)]
     if as_json:
         print_json_list("temporaries", map(_fields, lines))
         return
@@ -142,6 +146,35 @@ def _zones(site: SiteStore) -> Iterator[_Line]:
         )
 
 
+# --- addresses exempted from TLS ------------------------------------------------------------------
+
+
+def _exemptions(site: SiteStore) -> Iterator[_Line]:
+    """Each is tested again by the server, and ended by it; so there is nothing to propose."""
+    for one in ExemptionStore(site.database, SystemClock(), author()).all():
+        host = f" ({one.place.host})" if one.place.host else ""
+        yield _Line(
+            one.label,
+            f"mail to {one.ip}{host} goes unencrypted",
+            "everybody",
+            one.temporary,
+            None,
+            "",
+            f"postern tls end {one.label}",
+            tested=_tested(one),
+        )
+
+
+def _tested(one: Exemption) -> str:
+    tests = one.tests
+    if one.insists:
+        return "not tested: somebody insists on it"
+    if tests.at is None:
+        return "not tested yet"
+    at = _day(tests.at, "")
+    return f"perhaps not, {at}: {tests.text}" if tests.good else f"yes, {at}: {tests.text}"
+
+
 # --- routes ---------------------------------------------------------------------------------------
 
 
@@ -203,6 +236,8 @@ def _anyway(needed: StillNeeded) -> str:
 def _still_needed(line: _Line) -> str:
     if line.proposal:
         return f"{line.proposal}: end it? {line.undo}"
+    if line.tested:
+        return line.tested
     needed = line.needed
     if needed is None or not needed.mails:
         return ""
@@ -227,6 +262,7 @@ def _fields(line: _Line) -> JsonObject:
         "needed": None
         if needed is None
         else {"mails": needed.mails, "would_have_passed": needed.anyway},
+        "tested": line.tested or None,
         "proposal": line.proposal or None,
         "undo": line.undo,
     }

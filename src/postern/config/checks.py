@@ -30,7 +30,7 @@ def doubts(config: Config) -> list[Doubt]:
     every: list[Callable[[Config], Iterator[Doubt]]] = [
         _top, _listeners, _certificates, _resolvers, _egresses, _delivery, _paths, _queue, _notices,
         _blocklists, _checks, _submission, _greylist, _content, _quarantine, _console,
-        scanner_doubts, provider_doubts,
+        _tls_exemptions, scanner_doubts, provider_doubts,
     ]  # fmt: skip
     return [doubt for check in every for doubt in check(config)]
 
@@ -222,6 +222,14 @@ def _queue(config: Config) -> Iterator[Doubt]:
             read_table(queue.throttles)
         except (OSError, BadTableError) as error:
             yield Doubt(("queue", "throttles"), str(error))
+
+
+def _tls_exemptions(config: Config) -> Iterator[Doubt]:
+    exemptions = config.tls_exemptions
+    if exemptions.lasts_s <= exemptions.retest_s:
+        yield Doubt(
+            ("tls_exemptions", "lasts_s"), "expected more than retest_s: none would be tested"
+        )
 
 
 def _paths(config: Config) -> Iterator[Doubt]:

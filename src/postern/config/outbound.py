@@ -1,11 +1,32 @@
-"""Tables about the ways out: ``[[egress]]`` and ``[paths]``."""
+"""Tables about the ways out: ``[[resolver]]``, ``[[egress]]`` and ``[paths]``."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from postern.config.places import Bind
 from postern.config.values import Count, Seconds, Text
+
+
+class Resolver(Struct, frozen=True, forbid_unknown_fields=True):
+    """A DNS resolver. The first is home; others are asked when it couldn't tell."""
+
+    name: Annotated[Text, Meta(description="what results call it: the place seen from")]
+    servers: Annotated[
+        tuple[Bind, ...], Meta(description="`ADDRESS:PORT` of each server, asked in this order")
+    ]
+    transport: Annotated[
+        Literal["udp", "tcp", "tls"], Meta(description="how to ask; `udp` falls back to TCP")
+    ] = "udp"
+    timeout_s: Annotated[Seconds, Meta(description="how long one question may take")] = 5.0
+    trusted: Annotated[
+        bool | None,
+        Meta(
+            description="what the first says of DNSSEC is believed, so that DANE may rest on it:"
+            " nobody between it and us can forge that; not set: where it is on this machine"
+        ),
+    ] = None
 
 
 class Egress(Struct, frozen=True, forbid_unknown_fields=True):

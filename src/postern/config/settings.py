@@ -12,8 +12,9 @@ from msgspec import Meta, Struct
 from postern.config.content import Content
 from postern.config.inbound import Blocklist, Checks, Greylist, Quarantine, Rate, Scanner
 from postern.config.keeping import Console, Journal, Log, Notices, Spool
-from postern.config.outbound import Egress, Paths
+from postern.config.outbound import Egress, Paths, Resolver
 from postern.config.places import Bind
+from postern.config.tls import TlsExemptions
 from postern.config.values import MIB, Count, Fraction, Network, Port, Seconds, Text
 
 
@@ -75,26 +76,6 @@ class Certificate(Struct, frozen=True, forbid_unknown_fields=True):
     key: Annotated[
         Path, Meta(description="PEM file of the private key; `user` must be able to read it")
     ]
-
-
-class Resolver(Struct, frozen=True, forbid_unknown_fields=True):
-    """A DNS resolver. The first is home; others are asked when it couldn't tell."""
-
-    name: Annotated[Text, Meta(description="what results call it: the place seen from")]
-    servers: Annotated[
-        tuple[Bind, ...], Meta(description="`ADDRESS:PORT` of each server, asked in this order")
-    ]
-    transport: Annotated[
-        Literal["udp", "tcp", "tls"], Meta(description="how to ask; `udp` falls back to TCP")
-    ] = "udp"
-    timeout_s: Annotated[Seconds, Meta(description="how long one question may take")] = 5.0
-    trusted: Annotated[
-        bool | None,
-        Meta(
-            description="what the first says of DNSSEC is believed, so that DANE may rest on it:"
-            " nobody between it and us can forge that; not set: where it is on this machine"
-        ),
-    ] = None
 
 
 class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -330,6 +311,7 @@ class Config(
     egresses: tuple[Egress, ...] = ()
     delivery: Delivery = Delivery()
     paths: Paths = Paths()
+    tls_exemptions: TlsExemptions = TlsExemptions()
     queue: Queue = Queue()
     limits: Limits = Limits()
     spool: Spool = Spool()

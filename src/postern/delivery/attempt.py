@@ -1,6 +1,7 @@
 """An attempt on record: which way, how protected, how long, what was said, for whom."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from postern.delivery.job import Job
@@ -9,19 +10,20 @@ from postern.mail.content import Content, PrefixedContent
 from postern.mail.hops import hop_field
 from postern.mail.outcome import Deferred, Delivered, Outcome, Refused
 from postern.mail.route import Target, Way
-from postern.mail.smtp.client_mail import Mail
+from postern.mail.smtp.client_mail import Mail, Octets, OctetScan
 
 SMTP_PORT = 25
 
 
 @dataclass(frozen=True, slots=True)
 class WayName:
-    """The way an attempt went, as its record names it."""
+    """The way an attempt went, as its record names it; ``unencrypted``: why in clear, in words."""
 
     egress: str
     mx: str
     address: str
     reason: str = ""
+    unencrypted: str = ""
 
 
 def address_of(target: Target) -> str:
@@ -33,7 +35,8 @@ def address_of(target: Target) -> str:
 
 def name_of(way: Way) -> WayName:
     """How records name a way."""
-    return WayName(way.egress.name, way.target.host, address_of(way.target), way.reason)
+    target = way.target
+    return WayName(way.egress.name, target.host, address_of(target), way.reason, target.tls.reason)
 
 
 def content_through(way: Way, job: Job) -> Content:
@@ -74,7 +77,7 @@ def _record(
     cause = "" if isinstance(outcome, Delivered) else outcome.cause.value
     return AttemptRecord(
         at, way.egress, way.mx, way.address, tls, seconds, str(outcome.reply), word, numbers,
-        cause, way.reason,
+        cause, way.reason, way.unencrypted,
     )  # fmt: skip
 
 
@@ -83,3 +86,12 @@ _WORDS: dict[type[Outcome], str] = {
     Deferred: "deferred",
     Refused: "refused",
 }
+
+
+async def octets_of(content: Content) -> Octets:
+    """Read streamed content once to know where octets above 127 are."""
+    scan = OctetScan()
+    with suppress(OSError):  # told when it is sent
+        async for chunk in content.chunks():
+            scan.feed(chunk)
+    return scan.found

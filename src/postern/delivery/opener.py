@@ -121,6 +121,9 @@ def _result(connection: SmtpConnection, tls: TlsDemand) -> TlsResult | None:
     return TlsResult(tls.fault) if tls.fault else None
 
 
+_NO_TLS = frozenset({Cause.TLS, Cause.UNENCRYPTED})
+
+
 def _result_of_stage(connection: SmtpConnection, failure: Deferred) -> TlsResult | None:
     """What reports call an opening that ended before anybody showed a certificate."""
     match connection.machine.opened_to:
@@ -129,7 +132,7 @@ def _result_of_stage(connection: SmtpConnection, failure: Deferred) -> TlsResult
         case Stage.STARTTLS if not failure.remote:
             return TlsResult.VALIDATION_FAILURE
         case _:
-            is_refused = failure.cause is Cause.TLS and not connection.tls
+            is_refused = failure.cause in _NO_TLS and not connection.tls
             return TlsResult.STARTTLS_NOT_SUPPORTED if is_refused else None
 
 

@@ -30,10 +30,11 @@ from postern.delivery.signs import sign_of_delay, sign_of_opening
 from postern.delivery.smtp_connection import SmtpConnection
 from postern.delivery.tries import Tries
 from postern.delivery.way_opener import Key, WayOpener
-from postern.mail.outcome import Cause, Deferred
+from postern.mail.outcome import Cause, Deferred, Refused
 from postern.mail.paths import Sign
 from postern.mail.route import Way
 from postern.mail.smtp.client_outcomes import own_words
+from postern.mail.tlsrpt import TlsResult
 from postern.runtime.clock import Clock
 
 log = structlog.get_logger("postern.delivery")
@@ -135,7 +136,7 @@ class Race:
                 break
         return self._winner
 
-    def failed(self, way: Way, outcome: Deferred, sign: Sign | None) -> None:
+    def failed(self, way: Way, outcome: Deferred | Refused, sign: Sign | None) -> None:
         """This way came to nothing, in the race or later on; decides what may still be tried."""
         self._tries.failed(way, outcome, sign)
         if way.is_relay or sign is None:
@@ -284,6 +285,7 @@ class Race:
     def _has_won(self, runner: Runner) -> None:
         self._winner = runner
         self._sightings.tell(runner.way, runner.connection, Sign.ANSWERED, runner.began)
+        self._count(runner, runner.connection.tls_result)
         for other in list(self._running):
             self._put_out(other)
 
@@ -293,9 +295,16 @@ class Race:
         if sign is not None:
             text = str(outcome.reply) if outcome.remote else outcome.reply.text
             self._sightings.tell(way, connection, sign, runner.began, text)
+        if ended.tls_result is not None:
+            self._count(runner, ended.tls_result)
         seconds = self._clock.monotonic() - runner.began
         self._tries.note(way, runner.at, seconds, ended.tls, outcome)
         self.failed(way, outcome, sign)
+
+    def _count(self, runner: Runner, result: TlsResult | None) -> None:
+        """For reports, which are about sessions that carry mail or were to."""
+        if not self._tries.only_asks:
+            self._sightings.count(runner.way, self._tries.job, result)
 
     def _put_out(self, runner: Runner) -> None:
         """Another goes on in its place. It keeps its turn, or has the last one if it was late."""

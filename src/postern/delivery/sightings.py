@@ -2,10 +2,12 @@
 
 import structlog
 
+from postern.delivery.job import Job
 from postern.delivery.signs import path_of
 from postern.delivery.smtp_connection import SmtpConnection
 from postern.mail.paths import Observation, Path, PathWatch, Sign
 from postern.mail.route import TlsPolicy, Way
+from postern.mail.tlsrpt import UNCOUNTED, TlsResult, TlsSessions
 from postern.runtime.clock import Clock
 
 log = structlog.get_logger("postern.delivery")
@@ -20,8 +22,16 @@ class Sightings:
     ``is_probe``: no mail goes the ways that are told of.
     """
 
-    def __init__(self, watch: PathWatch, clock: Clock, *, is_probe: bool = False) -> None:
+    def __init__(
+        self,
+        watch: PathWatch,
+        clock: Clock,
+        sessions: TlsSessions = UNCOUNTED,
+        *,
+        is_probe: bool = False,
+    ) -> None:
         self._watch = watch
+        self._sessions = sessions
         self._clock = clock
         self._is_probe = is_probe
         self._alarmed: dict[str, float] = {}
@@ -53,6 +63,12 @@ class Sightings:
                 is_final,
             )
         )
+
+    def count(self, way: Way, job: Job, result: TlsResult | None) -> None:
+        """How the TLS of a session went that was opened for ``job``; None: all is well."""
+        if way.target.tls.policy is not TlsPolicy.NEVER:
+            domains = {recipient.address.domain for recipient in job.recipients}
+            self._sessions.session(way, domains, result)
 
     def lost(self, way: Way, connection: SmtpConnection) -> None:
         """Another answered while this one did not."""

@@ -25,12 +25,15 @@ from postern.delivery.tries import Tries
 from postern.delivery.way_opener import Key, WayOpener, key_of
 from postern.mail.content import BytesContent
 from postern.mail.envelope import Recipient, Sender
-from postern.mail.outcome import Cause, Deferred, Outcome
+from postern.mail.outcome import Cause, Deferred, Outcome, Refused
 from postern.mail.paths import UNWATCHED, PathWatch, Sign
 from postern.mail.route import IN_CLEAR, Way
 from postern.mail.smtp.client import Want
 from postern.mail.smtp.client_outcomes import own_words
+from postern.mail.tlsrpt import UNCOUNTED, TlsSessions
 from postern.runtime.clock import Clock
+
+WITHOUT_TLS = "TLS failed there, no other way was left, and nobody asks for it"
 
 
 class _Attempt:
@@ -93,10 +96,15 @@ class SmtpDelivery:
         settings: how patient it is.
         clock: for its limits and records.
         watch: who is told what attempts show of the paths they took.
+        sessions: who counts how their TLS went.
     """
 
     def __init__(
-        self, settings: DeliverySettings, clock: Clock, watch: PathWatch = UNWATCHED
+        self,
+        settings: DeliverySettings,
+        clock: Clock,
+        watch: PathWatch = UNWATCHED,
+        sessions: TlsSessions = UNCOUNTED,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -104,7 +112,7 @@ class SmtpDelivery:
         # A silent target must leave time to ask the others.
         connect_s = min(settings.connect_timeout_s, settings.verify_timeout_s / 4)
         self._asking_opener = WayOpener(replace(settings, connect_timeout_s=connect_s), clock)
-        self._sightings = Sightings(watch, clock)
+        self._sightings = Sightings(watch, clock, sessions)
         self._pool: Pool[Key] = Pool(settings, clock)
 
     @property
@@ -233,14 +241,18 @@ def _in_clear(tries: Tries) -> Way | None:
     for failure in tries.failures:
         if failure.may_go_in_clear:
             way = failure.way
-            return replace(way, target=replace(way.target, tls=IN_CLEAR))
+            tls = replace(IN_CLEAR, reason=WITHOUT_TLS)
+            return replace(way, target=replace(way.target, tls=tls))
     return None
 
 
-def _why(outcomes: tuple[Outcome, ...]) -> Deferred:
-    """The deferral that ended a transaction before MAIL was answered."""
+def _why(outcomes: tuple[Outcome, ...]) -> Deferred | Refused:
+    """What ended a transaction before MAIL was answered: a refusal of ours where it wasn't said."""
     for outcome in outcomes:
         if isinstance(outcome, Deferred):
+            return outcome
+    for outcome in outcomes:
+        if isinstance(outcome, Refused):
             return outcome
     return own_words(Cause.CLOSED, "The session ended before MAIL was answered")
 

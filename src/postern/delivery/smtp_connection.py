@@ -9,10 +9,11 @@ import asyncio
 import math
 import ssl
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from typing import cast
 
+from postern.delivery.arrival import has_arrived
+from postern.delivery.attempt import octets_of
 from postern.delivery.failure import cause_of_loss
 from postern.delivery.settings import DeliverySettings
 from postern.delivery.tls import Handshake, session_text
@@ -21,7 +22,7 @@ from postern.mail.finding import Whose
 from postern.mail.outcome import Cause
 from postern.mail.paths import Sign
 from postern.mail.smtp.client import ClientMachine, Want
-from postern.mail.smtp.client_mail import Mail, Octets, OctetScan, must_scan
+from postern.mail.smtp.client_mail import Mail, must_scan
 from postern.mail.smtp.client_opening import Stage
 from postern.mail.tlsrpt import TlsResult, result_of_verification
 from postern.runtime.clock import Clock
@@ -68,6 +69,7 @@ class SmtpConnection(asyncio.Protocol):
         self._end_allowance_s = 0.0
         self._is_ending = False
         self._is_resting = False
+        self._is_doubted = False
         self._is_leaving = False
 
     # What the event loop calls
@@ -80,6 +82,9 @@ class SmtpConnection(asyncio.Protocol):
         """Octets from the peer, straight into the machine."""
         machine = self.machine
         self.has_heard = True
+        if self._is_doubted:
+            self._is_doubted = False
+            self._deadline = self._session_ends_at
         self._write(machine.receive(data))
         if self.on_greeting is not None and machine.is_greeted:
             greeted, self.on_greeting = self.on_greeting, None
@@ -157,28 +162,24 @@ class SmtpConnection(asyncio.Protocol):
         """
         machine, settings = self.machine, self._settings
         if must_scan(mail, machine.extensions):
-            mail = replace(mail, octets=await _scan(content))
-        was_resting = self._is_resting
+            mail = replace(mail, octets=await octets_of(content))
+        self._deadline = self._session_ends_at
         if self._is_resting:
             self._is_resting = False
-            self._begun_at = self._clock.monotonic()
-            self._session_ends_at = self._begun_at + settings.session_budget_s
-        self._deadline = self._session_ends_at
+            self._begun_at = now = self._clock.monotonic()
+            self._session_ends_at = now + settings.session_budget_s
+            # The line may have been cut while it rested, with nobody to say so.
+            self._is_doubted = True
+            self._deadline = min(now + settings.hedge_s, self._session_ends_at)
         self._is_ending = False
         self._end_allowance_s = settings.final_dot_timeout_s + settings.body_timeout_s(
             mail.size_bytes
         )
         try:
             self._write(machine.start(mail))
-            if was_resting and not machine.content_sent:
-                # It may have died while it rested, and nothing says so where packets are dropped.
-                self.hurry(self._begun_at + settings.hedge_s)
             while True:
                 if machine.want is Want.REPLY:
                     await self._wait()
-                    if was_resting:
-                        was_resting = False
-                        self._deadline = self._session_ends_at
                 elif machine.want is Want.CONTENT:
                     await self._stream(content, mail.size_bytes)
                 else:
@@ -207,6 +208,12 @@ class SmtpConnection(asyncio.Protocol):
         if self._break_step():
             return
         machine = self.machine
+        is_unread = self._is_doubted and not has_arrived(self._transport)
+        if self._is_doubted and not is_unread:
+            # All of it is there, be it the whole message: whoever answers late is waited for.
+            self._is_doubted = False
+            self._deadline = self._session_ends_at
+            return
         if machine.want is not Want.CLOSE:
             seconds = now - self._begun_at
             what = "take the message" if machine.want is Want.CONTENT else f"send {self._due}"
@@ -214,7 +221,7 @@ class SmtpConnection(asyncio.Protocol):
             cause = Cause.SILENT
             if machine.opened_to is Stage.STARTTLS:
                 cause, self.tls_trouble = Cause.TLS, Sign.TLS_STALLED
-            machine.lost(cause, words)
+            machine.lost(cause, words, is_unread=is_unread)
         self.abort()
 
     def give_way(self) -> None:
@@ -385,12 +392,3 @@ def _reason(error: OSError | ValueError) -> str:
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.replace("_", " ").lower()
     return str(error) or type(error).__name__
-
-
-async def _scan(content: Content) -> Octets:
-    """Read streamed content once to know where octets above 127 are."""
-    scan = OctetScan()
-    with suppress(OSError):  # told when it is sent
-        async for chunk in content.chunks():
-            scan.feed(chunk)
-    return scan.found

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from postern.delivery.attempt import name_of, records
 from postern.delivery.job import Job
 from postern.journal.record import AttemptRecord
-from postern.mail.outcome import Cause, Deferred
+from postern.mail.outcome import Cause, Deferred, Refused
 from postern.mail.paths import Sign
 from postern.mail.route import TlsPolicy, Way
 from postern.mail.smtp.client_outcomes import own_words
@@ -17,7 +17,7 @@ class Failure:
     """A way that came to nothing: what was said, and what it says of the path, if anything."""
 
     way: Way
-    outcome: Deferred
+    outcome: Deferred | Refused
     sign: Sign | None
 
     @property
@@ -39,21 +39,28 @@ class Tries:
     records: list[AttemptRecord] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
-    def failed(self, way: Way, outcome: Deferred, sign: Sign | None) -> None:
+    def failed(self, way: Way, outcome: Deferred | Refused, sign: Sign | None) -> None:
         """Remember why a way came to nothing."""
         self.failures.append(Failure(way, outcome, sign))
 
-    def note(self, way: Way, at: float, seconds: float, tls: str, outcome: Deferred) -> None:
+    def note(
+        self, way: Way, at: float, seconds: float, tls: str, outcome: Deferred | Refused
+    ) -> None:
         """Put a way that came to nothing on record: begun ``at``, after so many seconds."""
         everyone = (outcome,) * len(self.job.recipients)
         self.records.extend(records(name_of(way), at, seconds, tls, everyone))
 
     @property
-    def most_telling(self) -> Deferred:
-        """What the sender is told when every way failed: a server's own words before ours."""
-        for failure in self.failures:
-            if failure.outcome.remote:
-                return failure.outcome
-        if self.failures:
-            return self.failures[0].outcome
+    def most_telling(self) -> Deferred | Refused:
+        """What the sender is told when every way failed: a server's own words before ours.
+
+        Refused only where none of them may have the message: another may be back tomorrow.
+        """
+        outcomes = [failure.outcome for failure in self.failures]
+        waiting = [outcome for outcome in outcomes if isinstance(outcome, Deferred)]
+        for outcome in waiting:
+            if outcome.remote:
+                return outcome
+        if outcomes:
+            return (waiting or outcomes)[0]
         return own_words(Cause.NO_MAIL_HOST, "There is no address to try")

@@ -201,6 +201,8 @@ def _attempt(attempt: AttemptRecord, c: Conversation, paper: Paper) -> list[str]
         notes.append(f"for {', '.join(named[:3])}{more}")
     if attempt.reply:
         notes.append(f'"{harmless(attempt.reply)}"')
+    if attempt.unencrypted:
+        notes.append(f"Not encrypted on this hop: {harmless(attempt.unencrypted)}.")
     if meaning := attempt_meaning(attempt):
         notes.append(f"In words: {meaning}.")
     return lines + [f"      {line}" for note in notes for line in wrapped(note, style.columns - 6)]

@@ -48,6 +48,32 @@ def read_unsigned(site_db: Path, before: float) -> Unsigned | None:
     return Unsigned(len(rows), tuple(name for name, signs in rows if not signs), tuple(waiting))
 
 
+@dataclass(frozen=True, slots=True)
+class Unencrypted:
+    """An address that mail goes to in clear: the exemption's label, and when it ends."""
+
+    label: str
+    ip: str
+    until: float
+
+
+def read_unencrypted(site_db: Path, now: float) -> tuple[Unencrypted, ...]:
+    """Those that hold at ``now``, as they were made; none where it cannot be read."""
+    address = f"file:{quote(str(site_db))}?mode=ro"
+    try:
+        with contextlib.closing(
+            sqlite3.connect(address, uri=True, timeout=_BUSY_TIMEOUT_S)
+        ) as connection:
+            rows = connection.execute(
+                "SELECT serial, ip, until FROM tls_exemption JOIN temporary USING (id)"
+                " WHERE ended_at IS NULL AND until > ? ORDER BY serial",
+                (now,),
+            ).fetchall()
+    except sqlite3.Error:
+        return ()
+    return tuple(Unencrypted(f"X{serial}", ip, until) for serial, ip, until in rows)
+
+
 def read_trace_key(site_db: Path) -> bytes | None:
     """The key, or None when it is not there (yet) or cannot be read this way."""
     address = f"file:{quote(str(site_db))}?mode=ro"

@@ -72,6 +72,7 @@ class AttemptJson(msgspec.Struct, frozen=True):
     cause: str
     reason: str
     recipients: tuple[int, ...]
+    unencrypted: str
 
 
 class ConversationJson(msgspec.Struct, frozen=True):
@@ -314,6 +315,7 @@ def _attempt(a: AttemptRecord) -> AttemptJson:
         cause=a.cause,
         reason=a.reason,
         recipients=a.recipients,
+        unencrypted=a.unencrypted,
     )
 
 

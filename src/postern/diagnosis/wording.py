@@ -40,6 +40,7 @@ _CAUSES = {
     Cause.LOST_AFTER_DOT: "the line broke after the whole message was sent: it may have arrived,"
     " so it is not sent again at once",
     Cause.TLS: "no safe encryption could be agreed on",
+    Cause.UNENCRYPTED: "it must be encrypted, and their server offers nothing that is safe enough",
     Cause.DNS: "the DNS could not tell where to deliver; asked again at the next try",
     Cause.NO_DOMAIN: "that domain does not exist",
     Cause.NO_MAIL_HOST: "that domain takes no mail",

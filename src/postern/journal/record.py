@@ -54,7 +54,7 @@ class AttemptRecord(msgspec.Struct, array_like=True, frozen=True):
     ``outcome`` is ``delivered``, ``deferred`` or ``refused``; ``recipients`` are indexes into the
     conversation's recipients; ``tls`` is ``"TLS1.3 TLS_AES_256_GCM_SHA384"`` or empty; ``cause``
     a word of ``postern.mail.outcome.Cause`` or empty; ``reason`` tells why it went this way, where
-    that is not the usual one.
+    that is not the usual one; ``unencrypted`` why it went in clear, where that was decided before.
     """
 
     at: float
@@ -68,6 +68,7 @@ class AttemptRecord(msgspec.Struct, array_like=True, frozen=True):
     recipients: tuple[int, ...] = ()
     cause: str = ""
     reason: str = ""
+    unencrypted: str = ""
 
 
 class Line(msgspec.Struct, array_like=True, frozen=True):

@@ -21,6 +21,9 @@ class Cause(Enum):
     CLOSED = "closed-early"  # closed without a reply where one was due
     LOST_AFTER_DOT = "lost-after-dot"  # whether the peer took the message is not known (RFC 1047)
     TLS = "tls"
+    UNENCRYPTED = (
+        "unencrypted"  # it must be encrypted (so its sender or we), and that is not offered
+    )
     DNS = "dns"  # couldn't tell: SERVFAIL or timeout
     NO_DOMAIN = "no-domain"  # NXDOMAIN
     NO_MAIL_HOST = "no-mail-host"  # null MX, or neither MX nor address

@@ -117,6 +117,35 @@ class Unwatched:
 UNWATCHED = Unwatched()
 
 
+class PathListener(Protocol):
+    """Who is only told. Called on the event loop; must not block."""
+
+    def saw(self, observation: Observation) -> None:
+        """Take note."""
+        ...
+
+
+class Watches:
+    """A watch that knows of paths, and a listener that hears the same."""
+
+    def __init__(self, watch: PathWatch, listener: PathListener) -> None:
+        self._watch = watch
+        self._listener = listener
+
+    def saw(self, observation: Observation) -> None:
+        """Tell both."""
+        self._watch.saw(observation)
+        self._listener.saw(observation)
+
+    def lost(self, path: Path) -> None:
+        """Tell the watch."""
+        self._watch.lost(path)
+
+    def answers(self, path: Path, since: float) -> bool:
+        """What the watch knows."""
+        return self._watch.answers(path, since)
+
+
 class GroupMood(Enum):
     """What the queue should make of an MX group's waiting mail."""
 

@@ -34,7 +34,7 @@ class TlsDemand:
     host. ``tlsa``: the records, of DANE. ``source``: who asks for it, a word for the record, such
     as ``mta-sts``, ``dane``, ``domain``, ``message`` or a temporary's label; empty: nobody.
     ``fault``: what is wrong with what the domain published, as reports name it (a value of
-    ``tlsrpt.TlsResult``); empty: nothing.
+    ``tlsrpt.TlsResult``); empty: nothing. ``reason``: why there is no TLS, in words for ``why``.
     """
 
     policy: TlsPolicy = TlsPolicy.OPPORTUNISTIC
@@ -42,6 +42,7 @@ class TlsDemand:
     tlsa: tuple[Tlsa, ...] = ()
     source: str = ""
     fault: str = ""
+    reason: str = field(default="", compare=False)
 
 
 ANY_TLS = TlsDemand()

@@ -4,9 +4,11 @@ One word for each session that was tried: ``None`` where all was well. What fail
 session (a policy that could not be had) is the ``fault`` of the demand it was opened with.
 """
 
+from collections.abc import Iterable
 from enum import Enum
+from typing import Protocol
 
-from postern.mail.route import TlsDemand, TlsPolicy
+from postern.mail.route import TlsDemand, TlsPolicy, Way
 
 
 class TlsResult(Enum):
@@ -76,3 +78,21 @@ def result_of_verification(code: int) -> TlsResult:
     if code in _MISMATCH:
         return TlsResult.CERTIFICATE_HOST_MISMATCH
     return TlsResult.CERTIFICATE_NOT_TRUSTED
+
+
+class TlsSessions(Protocol):
+    """Who counts sessions, for reports. Called on the event loop; must not block."""
+
+    def session(self, way: Way, domains: Iterable[str], result: TlsResult | None) -> None:
+        """One was tried, for mail to these domains; ``result`` None: all was well."""
+        ...
+
+
+class Uncounted:
+    """Nobody counts them."""
+
+    def session(self, way: Way, domains: Iterable[str], result: TlsResult | None) -> None:
+        """Forget it."""
+
+
+UNCOUNTED = Uncounted()

@@ -15,6 +15,7 @@ class Kind(Enum):
     RULE = "rule"
     RESOLVER = "resolver"
     ROUTE = "route"
+    TLS = "tls"
     FREEZE = "freeze"
     SUSPENSION = "suspension"
 

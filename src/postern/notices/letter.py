@@ -81,6 +81,7 @@ def write(
         size_bytes=len(content),
         body=BodyType.SEVEN_BIT if content.isascii() else BodyType.EIGHT_BIT,
         smtputf8=international and (to.needs_smtputf8 or b"\nContent-Type: message/glo" in content),
+        requiretls=original.sender.requiretls,
     )
     return Notice(to, content, subject, kind, tuple(ends), sender)
 
@@ -171,9 +172,10 @@ def _returns_all(original: Original, kind: Kind, settings: NoticeSettings) -> bo
     """Whether the whole original comes back, or its header (RFC 3461 §4.3: RET is for failures).
 
     To senders outside whom nothing proves only the header goes unless they asked for all: a whole
-    message is what an abuser would have us carry.
+    message is what an abuser would have us carry. With REQUIRETLS it is always the header alone
+    (RFC 8689 §5).
     """
-    if kind is not Kind.FAILURE or original.body is None:
+    if kind is not Kind.FAILURE or original.body is None or original.sender.requiretls:
         return False
     size_bytes = len(original.head) + len(original.body)
     match original.sender.ret:

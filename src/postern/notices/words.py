@@ -98,6 +98,12 @@ _TLS = Words(
     "无法与 {domain} 的邮件服务器建立安全连接（TLS）。",
     "您的邮件没有问题。如果持续发生，请联系 {support}。",
 )
+_UNENCRYPTED = Words(
+    "The message must be encrypted on its way, and no mail server of {domain} offers that.",
+    "It was not sent in the clear. Ask {support} if it may go unencrypted, or use another way.",
+    "邮件要求加密传输，而 {domain} 的邮件服务器均不提供加密。",
+    "邮件没有以明文发出。如可不加密发送，请联系 {support}，或改用其他方式。",
+)
 _DNS = Words(
     "We could not find out which server takes mail for {domain}: its DNS does not answer.",
     "This is for {domain} to mend. Tell the recipient by another way if it is urgent.",
@@ -227,6 +233,7 @@ _BY_CAUSE = {
     Cause.CLOSED: _BROKEN_LINE,
     Cause.LOST_AFTER_DOT: _BROKEN_LINE,
     Cause.TLS: _TLS,
+    Cause.UNENCRYPTED: _UNENCRYPTED,
     Cause.DNS: _DNS,
     Cause.NO_DOMAIN: _NO_DOMAIN,
     Cause.NO_MAIL_HOST: _NO_MAIL_HOST,

@@ -15,6 +15,7 @@ _WORDS = {
     Cause.CLOSED: "{group}: hung up without an answer",
     Cause.LOST_AFTER_DOT: "{group}: cut off before the last answer; it may have arrived",
     Cause.TLS: "{group}: no safe encryption could be agreed on",
+    Cause.UNENCRYPTED: "{group}: must be encrypted, and none of their servers offers TLS",
     Cause.DNS: "DNS couldn't tell where mail for {group} goes",
     Cause.NEEDS: "{group}: their server lacks something the message needs",
     Cause.PROTOCOL: "{group}: what answers does not speak SMTP",

@@ -14,6 +14,7 @@ from postern.mail.route import LmtpRoute, MaildirRoute, NoRoute, SmtpRoute, Way
 from postern.queue.facts import facts_of
 from postern.queue.group import Work
 from postern.routing.chooser import MessageFacts
+from postern.routing.tls.demands import nothing_fits
 
 
 class SmtpCourier(Protocol):
@@ -111,7 +112,10 @@ class Courier:
                 return JobResult((outcome,) * len(job.recipients), ())
 
     async def _send(self, route: SmtpRoute, work: Work, job: Job) -> JobResult:
-        ways = self._chooser.ways(route, facts_of(work.message, work.deliveries[0]))
+        facts = facts_of(work.message, work.deliveries[0])
+        ways = self._chooser.ways(route, facts)
+        if not ways:
+            return JobResult((nothing_fits(facts, route.group),) * len(job.recipients), ())
         result = await self._smtp.deliver(ways, job)
         self._chooser.ended(route, result.attempts)
         return result

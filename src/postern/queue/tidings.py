@@ -13,7 +13,7 @@ from postern.directory.signers import Signers
 from postern.journal.record import Conversation, RecipientRecord, Step
 from postern.mail.address import Address, parse_address
 from postern.mail.content import BytesContent, Content
-from postern.mail.envelope import Notify, Recipient
+from postern.mail.envelope import Notify, Recipient, TlsWish
 from postern.mail.finding import Result
 from postern.mail.message.header import MAX_HEADER_BYTES, HeadCollector, HeaderScan
 from postern.mail.outcome import Cause, Deferred, Delivered, Outcome
@@ -34,6 +34,7 @@ from postern.spool.message import Delivery, DeliveryState, Message, Origin
 log = structlog.get_logger("postern.notices")
 
 PLACE = "notices"
+_CLOSE = frozenset({TlsWish.ENCRYPT, TlsWish.REQUIRETLS})
 MAX_SUGGESTIONS = 20
 """Recipients of one message for whom somebody near is looked for: as many as a notice explains."""
 
@@ -274,6 +275,8 @@ class NoticeTidings:
             conversation,
             [delivery],
             aligned=signature != b"",
+            # A notice shows the header of what it is about (RFC 8689 §5).
+            tls_wish=about.tls_wish if about.tls_wish in _CLOSE else TlsWish.NONE,
         )
 
 

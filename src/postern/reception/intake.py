@@ -9,7 +9,7 @@ from postern.mail.authres.build import field
 from postern.mail.content import BytesContent, Content, PrefixedContent
 from postern.mail.finding import Finding, Result, Whose
 from postern.mail.hops import relays_of
-from postern.mail.message.summary import Summary
+from postern.mail.message.summary import Summary, asked_of_tls
 from postern.mail.received import received_header, with_keyword
 from postern.mail.reply import Reply, reply
 from postern.mail.smtp.server import ServerMachine
@@ -348,7 +348,8 @@ class Intake:
             conversation,
             transaction.deliveries,
             self._is_aligned,
-            hops=relays_of(summary.marks, services.hop_key) if summary.marks else (),
+            asked_of_tls(summary, transaction.sender, is_ours=self._client.is_trusted),
+            relays_of(summary.marks, services.hop_key) if summary.marks else (),
         )
 
     def _origin(self) -> Origin:

@@ -61,7 +61,7 @@ class MessageFacts:
 class Fits(Protocol):
     """What TLS an address, a domain and a message ask for together."""
 
-    def fit(self, way: Way, facts: MessageFacts) -> Way | None:
+    def fit(self, way: Way, facts: MessageFacts, domain: str = "") -> Way | None:
         """The way with that TLS; None: it can't carry this message."""
         ...
 
@@ -126,7 +126,7 @@ class Chooser:
         self._versions = (-1, -1, -1)
 
     def ways(self, route: SmtpRoute, facts: MessageFacts) -> tuple[Way, ...]:
-        """The ways to try, best first; at least one where ``route`` has a target. Never blocks."""
+        """The ways to try, best first; none where none may carry the message. Never blocks."""
         self._refresh()
         is_outside = bool(route.domain) and not route.group.startswith(RELAY_GROUP)
         if not is_outside or facts.via:
@@ -276,8 +276,23 @@ class Chooser:
             ways = [_verified(way) if way.is_relay else way for way in ways]
         if self._fits is None:
             return tuple(ways)
-        found = (self._fits.fit(way, facts) for way in ways)
-        return tuple(way for way in found if way is not None)
+        found = (self._fits.fit(way, facts, route.domain) for way in ways)
+        fitting = tuple(way for way in found if way is not None)
+        if any(way.target.tls.policy is TlsPolicy.NEVER for way in fitting):
+            return self._clear_behind(fitting)
+        return fitting
+
+    def _clear_behind(self, ways: tuple[Way, ...]) -> tuple[Way, ...]:
+        """An address exempted from TLS behind those where TLS may work, before those that fail."""
+        direct = [way for way in ways if not way.is_relay and not way.is_fallback]
+        direct.sort(key=self._rank)
+        turns = iter(direct)
+        return tuple(way if way.is_relay or way.is_fallback else next(turns) for way in ways)
+
+    def _rank(self, way: Way) -> int:
+        if self._board.is_last(_path(way)):
+            return 2
+        return 1 if way.target.tls.policy is TlsPolicy.NEVER else 0
 
 
 def _path(way: Way) -> Path:

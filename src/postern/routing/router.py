@@ -46,6 +46,7 @@ from postern.routing.settings import (
     RoutingSettings,
 )
 from postern.routing.tls.dane import DaneMemory, DaneSearch, NoMemory
+from postern.routing.tls.domains.policy import DomainPolicies
 from postern.routing.tls.published import demanded
 from postern.routing.tls.sts import Published
 from postern.runtime.clock import Clock
@@ -84,6 +85,7 @@ class _Kept:
     until: float
     route: Route
     shuffle_at: float
+    ours: int
 
 
 class Policies(Protocol):
@@ -107,6 +109,7 @@ class Router:
         policies: what domains demand by MTA-STS; None: that is not asked.
         memory: which domains had DANE.
         census: is told which domain is in which group.
+        ours: what we ask of TLS for domains ourselves.
     """
 
     def __init__(
@@ -120,6 +123,7 @@ class Router:
         policies: Policies | None = None,
         memory: DaneMemory | None = None,
         census: Census | None = None,
+        ours: DomainPolicies | None = None,
     ) -> None:
         self._places = places
         self._lookup = lookup
@@ -141,6 +145,7 @@ class Router:
             dane=DaneSearch(lookup, settings.port, memory or NoMemory()),
         )
         self._policies = policies
+        self._ours = ours or DomainPolicies()
         self._kept: OrderedDict[_Way, _Kept] = OrderedDict()
 
     def cached_route(self, address: Address, via: str | None = None) -> Route | None:
@@ -272,9 +277,10 @@ class Router:
             del self._kept[way]
             return None
         self._kept.move_to_end(way)
-        if now >= kept.shuffle_at:
+        if now >= kept.shuffle_at or kept.ours != self._ours.version:
             kept.route = self._follow(way, kept.found)
             kept.shuffle_at = now + SHUFFLE_S
+            kept.ours = self._ours.version
         return kept.route
 
     def _keep(self, way: _Way, found: Found) -> Route:
@@ -283,7 +289,9 @@ class Router:
             self._census.met(route)
         if found.ttl_s > 0:
             now = self._clock.monotonic()
-            self._kept[way] = _Kept(found, now + found.ttl_s, route, now + SHUFFLE_S)
+            self._kept[way] = _Kept(
+                found, now + found.ttl_s, route, now + SHUFFLE_S, self._ours.version
+            )
             if len(self._kept) > MAX_KEPT:
                 self._kept.popitem(last=False)
         return route
@@ -302,4 +310,5 @@ class Router:
         order = targets(plan, self._chance, tls, ipv6_last=self._ipv6_last, only_family=family)
         if not order:
             return dead_ends.no_address_for_source(egress.name, plan.group)
+        order = self._ours.on(order, domain)
         return SmtpRoute(plan.group, egress.as_egress(), order, domain)

@@ -1,7 +1,9 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from postern.mail.address import Address
+from postern.mail.envelope import TlsWish
 from postern.mail.message.submission import fix_submission
 from postern.mail.message.summary import summarise
 
@@ -72,3 +74,22 @@ def test_a_header_that_is_fit_has_nothing_to_mend(fields: list[bytes], end: byte
 def test_an_ordinary_header_is_fit() -> None:
     head = b"Date: now\r\nMessage-ID: <1@x>\r\nFrom: a@b.example\r\nSubject: x\r\n\r\n"
     assert summarise(head).is_fit
+
+
+@pytest.mark.parametrize(
+    ("fields", "wish"),
+    [
+        (b"TLS-Required: No\r\n", TlsWish.OPTIONAL),
+        (b"tls-required:\r\n no \r\n", TlsWish.OPTIONAL),
+        (b"TLS-Required: Yes\r\n", TlsWish.NONE),
+        (b"TLS-Required: No\r\nTLS-Required: No\r\n", TlsWish.NONE),
+        (b"X-Postern-Encrypt: yes\r\n", TlsWish.ENCRYPT),
+        (b"TLS-Required: No\r\nX-Postern-Encrypt: Yes\r\n", TlsWish.ENCRYPT),
+        (b"X-Postern-Encrypt: no\r\n", TlsWish.NONE),
+        (b"", TlsWish.NONE),
+    ],
+    ids=["no", "folded", "another-word", "twice", "encrypt", "both", "encrypt-no", "nothing"],
+)
+def test_what_the_header_asks_of_tls(fields: bytes, wish: TlsWish) -> None:
+    head = b"From: a@b.example\r\n" + fields + b"\r\nTLS-Required: No\r\n"
+    assert summarise(head).tls_wish is wish

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from postern.mail import hops
 from postern.mail.address import Address
+from postern.mail.envelope import Sender, TlsWish
 from postern.mail.message.header import HeaderScan, fields_pattern
 from postern.mail.message.mailbox import parse_mailboxes
 from postern.mail.message.text import decode_text
@@ -12,16 +13,11 @@ _MAX_SUBJECT_CHARS = 256
 _MAX_MESSAGE_ID_CHARS = 256
 _MAX_FROM_CHARS = 320
 _WANTED = fields_pattern(
-    b"received",
-    b"from",
-    b"subject",
-    b"message-id",
-    b"date",
-    b"bcc",
-    b"resent-bcc",
-    b"x-postern-hop",
-)
+    b"received", b"from", b"subject", b"message-id", b"date", b"bcc", b"resent-bcc",
+    b"tls-required", b"x-postern-encrypt", b"x-postern-hop",
+)  # fmt: skip
 _HIDDEN = frozenset({b"bcc", b"resent-bcc"})
+_WISHES = frozenset({b"tls-required", b"x-postern-encrypt"})
 _REQUIRED = (b"date", b"message-id", b"from")
 
 
@@ -35,7 +31,8 @@ class Summary:
     marks of relays (see ``postern.mail.hops``). ``is_complete`` False: no empty line ended the
     header. ``is_overlong``: over 256 kB or 5,000 fields.
     ``is_fit`` True: ``fix_submission`` would find nothing to mend (RFC 6409 §8); most submitted
-    mail is so, and needs no second look.
+    mail is so, and needs no second look. ``tls_wish``: ENCRYPT by ``X-Postern-Encrypt: yes``, which
+    counts where the sender is one of ours; OPTIONAL by ``TLS-Required: No`` (RFC 8689 §3).
     """
 
     message_id: str
@@ -49,6 +46,7 @@ class Summary:
     is_complete: bool
     is_overlong: bool
     is_fit: bool
+    tls_wish: TlsWish = TlsWish.NONE
     marks: tuple[bytes, ...] = ()
 
 
@@ -61,6 +59,7 @@ def summarise(head: bytes) -> Summary:
     scan = HeaderScan(head)
     received = froms = hidden = 0
     raw: dict[bytes, bytes] = {}
+    wishes: list[tuple[bytes, bytes]] = []
     marks: list[bytes] = []
     for written, value in scan.pick(_WANTED):
         name = written.lower()
@@ -68,6 +67,8 @@ def summarise(head: bytes) -> Summary:
             received += 1
         elif name in _HIDDEN:
             hidden += 1
+        elif name in _WISHES:
+            wishes.append((name, value.strip().lower()))
         elif name == hops.NAME:
             if len(marks) < hops.MAX_MARKS:
                 marks.append(value)
@@ -91,5 +92,26 @@ def summarise(head: bytes) -> Summary:
         is_fit=not hidden
         and scan.starts_with_field
         and all(raw.get(name, b"").strip() for name in _REQUIRED),
+        tls_wish=_tls_wish(wishes) if wishes else TlsWish.NONE,
         marks=tuple(marks),
     )
+
+
+def _tls_wish(wishes: list[tuple[bytes, bytes]]) -> TlsWish:
+    """What the header asks of TLS. The stricter wins; what is said twice, or else, says nothing."""
+    if (b"x-postern-encrypt", b"yes") in wishes:
+        return TlsWish.ENCRYPT
+    said = [value for name, value in wishes if name == b"tls-required"]
+    return TlsWish.OPTIONAL if said == [b"no"] else TlsWish.NONE
+
+
+def asked_of_tls(summary: Summary, sender: Sender, *, is_ours: bool) -> TlsWish:
+    """What the sender asks of TLS: by MAIL's parameter, else by the header (RFC 8689 §4.1).
+
+    ``is_ours``: it was handed in by one of our own. A stranger's mark would hold up what our users
+    have forwarded, for days.
+    """
+    if sender.requiretls:
+        return TlsWish.REQUIRETLS
+    is_heard = is_ours or summary.tls_wish is not TlsWish.ENCRYPT
+    return summary.tls_wish if is_heard else TlsWish.NONE

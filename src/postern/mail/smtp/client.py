@@ -231,23 +231,30 @@ class ClientMachine:
         self.want = Want.CLOSE
         return b"QUIT\r\n" if self._in_step else b""
 
-    def lost(self, cause: Cause, text: str, whose: Whose = Whose.BETWEEN) -> None:
+    def lost(
+        self, cause: Cause, text: str, whose: Whose = Whose.BETWEEN, *, is_unread: bool = False
+    ) -> None:
         """The line is gone, or was given up: whoever has no outcome yet is deferred.
 
-        ``text`` is one plain sentence without a full stop, such as "no answer to RCPT in 300 s".
+        Args:
+            cause: why.
+            text: one plain sentence without a full stop, such as "no answer to RCPT in 300 s".
+            whose: whose side it is.
+            is_unread: it is known that the peer has not got all that was sent.
         """
-        self._end(own_words(cause, text, whose))
+        self._end(own_words(cause, text, whose), is_unread=is_unread)
 
     def _broken(self, words: str) -> None:
         self._reader.discard()
         text = f"{self._config.remote} {words}"
         self._end(own_words(Cause.PROTOCOL, text, Whose.RECIPIENT))
 
-    def _end(self, failure: Deferred) -> None:
+    def _end(self, failure: Deferred, *, is_unread: bool = False) -> None:
         if self._transaction is not None and not self._transaction.is_over:
             # Lost before MAIL was answered, nobody read the message that rode behind it. Who was
             # silent all the time may have.
-            was_read = self._transaction.answered or failure.cause is Cause.SILENT
+            may_be_read = failure.cause is Cause.SILENT and not is_unread
+            was_read = self._transaction.answered or may_be_read
             if was_read and self._transaction.content_sent:
                 failure = after_dot(failure)
             lost(self._transaction, failure)

@@ -38,6 +38,8 @@ def mail_command(mail: Mail, offered: Extensions) -> bytes:
         words.append(f"RET={sender.ret.value}")
     if offered.dsn and sender.envid:
         words.append(f"ENVID={encode_xtext(sender.envid)}")
+    if offered.requiretls and sender.requiretls:
+        words.append("REQUIRETLS")
     return " ".join(words).encode() + b"\r\n"
 
 

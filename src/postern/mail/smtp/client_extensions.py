@@ -12,7 +12,7 @@ class Extensions:
     """The extensions that change what we send.
 
     ``size``: SIZE is offered; ``size_limit_bytes`` is None where it names no limit (RFC 1870 §4).
-    ``auth``: mechanisms in upper case.
+    ``auth``: mechanisms in upper case. ``requiretls`` counts under TLS alone (RFC 8689 §2).
     """
 
     pipelining: bool = False
@@ -24,6 +24,7 @@ class Extensions:
     size: bool = False
     size_limit_bytes: int | None = None
     auth: frozenset[str] = frozenset()
+    requiretls: bool = False
 
 
 NO_EXTENSIONS = Extensions()
@@ -47,6 +48,7 @@ def parse_extensions(reply: Reply) -> Extensions:
         size="SIZE" in offered,
         size_limit_bytes=_size_limit(offered.get("SIZE", [])),
         auth=frozenset(offered.get("AUTH", [])),
+        requiretls="REQUIRETLS" in offered,
     )
 
 

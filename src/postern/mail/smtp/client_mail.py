@@ -8,6 +8,8 @@ Content is never re-serialised here, so nothing can be downgraded on the way:
 - Content with such octets that nobody declared goes out as it came, as Exim and qmail do: the
   peers without 8BITMIME that mangle it are fewer than the senders that never declare it.
 - A peer whose SIZE is too small gets nothing (RFC 1870 §6.1): 5.3.4.
+- What was handed in with REQUIRETLS goes to servers that are known for certain and promise the same
+  (RFC 8689 §4.2.1): 5.7.30 where one does not, and another host may.
 """
 
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from postern.mail.finding import Whose
 from postern.mail.outcome import Cause, Refused
 from postern.mail.reply import reply
 from postern.mail.smtp.client_extensions import Extensions
+from postern.mail.smtp.client_outcomes import Peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,24 @@ def unmet_need(mail: Mail, offered: Extensions, remote: str) -> Refused | None:
         if octets.in_body or octets.in_header:
             text = f"The message is declared 8BITMIME, which {remote} does not offer"
             return Refused(reply(554, "5.6.3", text), Cause.NEEDS)
+    return None
+
+
+def unmet_tls(mail: Mail, offered: Extensions, peer: Peer) -> Refused | None:
+    """Why this peer may not have a message that requires TLS on all its way, or None.
+
+    A notice goes on without a promise rather than being lost (RFC 8689 §5); whoever puts mail into
+    mailboxes, spoken to by LMTP, is the end of the way (RFC 8689 §4.3).
+    """
+    sender = mail.sender
+    if not sender.requiretls or sender.address is None or peer.lmtp:
+        return None
+    if not peer.verified:
+        text = f"The message requires TLS (REQUIRETLS), and {peer.remote} could not be verified"
+        return Refused(reply(550, "5.7.10", text), Cause.UNENCRYPTED)
+    if not offered.requiretls:
+        text = f"The message requires TLS (REQUIRETLS), which {peer.remote} does not offer"
+        return Refused(reply(550, "5.7.30", text), Cause.UNENCRYPTED)
     return None
 
 

@@ -4,7 +4,7 @@ Whatever goes wrong here is the connection's fault, never a recipient's: it ends
 that defers, so that the next host, or another day, may do better (RFC 5321 §5.1).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from postern.mail.finding import Whose
@@ -59,6 +59,9 @@ class Stage(Enum):
     FAILED = "QUIT"
 
 
+_VERIFIED = frozenset({TlsPolicy.VERIFY, TlsPolicy.DANE})
+
+
 class Opening:
     """The steps before the first MAIL. Only replies move it; ``stage`` says where it stands.
 
@@ -85,8 +88,14 @@ class Opening:
     def peer(self) -> Peer:
         """The peer as outcomes see it."""
         config = self._config
-        logs_in = config.login is not None
-        return Peer(config.remote, config.lmtp, logs_in, self._encrypted, relay=config.relay)
+        return Peer(
+            config.remote,
+            config.lmtp,
+            config.login is not None,
+            self._encrypted,
+            relay=config.relay,
+            verified=self._encrypted and config.tls in _VERIFIED,
+        )
 
     def take(self, answer: Reply) -> bytes:
         """Handle the next reply; what to send for it.
@@ -148,7 +157,10 @@ class Opening:
 
     def _take_ehlo(self, answer: Reply) -> bytes:
         if answer.is_positive:
-            self.extensions = parse_extensions(answer)
+            offered = parse_extensions(answer)
+            if offered.requiretls and not self._encrypted:
+                offered = replace(offered, requiretls=False)
+            self.extensions = offered
             return self._after_hello()
         if answer.is_permanent and not self._config.lmtp and not self._encrypted:
             self.stage = Stage.HELO  # RFC 5321 §3.2: an old server
@@ -160,7 +172,8 @@ class Opening:
             self.stage = Stage.STARTTLS
             return b"STARTTLS\r\n"
         if self._needs_tls and not self._encrypted:
-            return self._fail(Cause.TLS, "does not offer STARTTLS, which this route requires")
+            words = "does not offer STARTTLS, and the mail must be encrypted"
+            return self._fail(Cause.UNENCRYPTED, words)
         return self._authenticate()
 
     @property

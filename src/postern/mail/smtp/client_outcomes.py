@@ -28,7 +28,8 @@ class Peer:
     """Who speaks at the other end, and how the line to it stands.
 
     ``remote`` is how outcomes name it, such as ``mx.example [192.0.2.1]``; ``logs_in``: we have
-    credentials for it; ``encrypted``: TLS is on; ``relay``: it is a relay of ours.
+    credentials for it; ``encrypted``: TLS is on; ``relay``: it is a relay of ours; ``verified``:
+    its certificate is the one that was asked for.
     """
 
     remote: str
@@ -36,6 +37,7 @@ class Peer:
     logs_in: bool = False
     encrypted: bool = False
     relay: bool = False
+    verified: bool = False
 
 
 def from_reply(answer: Reply, peer: Peer, *, to_rcpt: bool = False) -> Deferred | Refused:
@@ -96,8 +98,11 @@ _STATUS = {
     Cause.REFUSED: "4.4.1",
     Cause.SILENT: "4.4.1",
     Cause.TLS: "4.7.5",
+    Cause.UNENCRYPTED: "4.7.10",
     Cause.PROTOCOL: "4.5.0",
     Cause.LOCKED_OUT: "4.7.0",
     Cause.LOCAL: "4.3.0",
 }
-"""RFC 3463 §3.5: 4.4.1 no answer from host, 4.4.2 bad connection, 4.7.5 cryptographic failure."""
+"""RFC 3463 §3.5: 4.4.1 no answer from host, 4.4.2 bad connection, 4.7.5 cryptographic failure.
+RFC 8689 §4.2.1: 4.7.10 encryption needed.
+"""

@@ -17,7 +17,7 @@ from postern.mail.reply import Reply, reply
 from postern.mail.smtp.client_body import DotStuffer, chunk_of, data_of
 from postern.mail.smtp.client_commands import can_be_written, mail_command, rcpt_command
 from postern.mail.smtp.client_extensions import Extensions
-from postern.mail.smtp.client_mail import Mail, unmet_need, unmet_need_of
+from postern.mail.smtp.client_mail import Mail, unmet_need, unmet_need_of, unmet_tls
 from postern.mail.smtp.client_outcomes import Peer, from_reply
 from postern.mail.smtp.client_replies import RemoteProtocolError
 
@@ -44,14 +44,15 @@ class Transaction:
     ``outcomes`` fill up as replies come. ``is_over``: no reply is owed any more. ``wants_content``:
     354 came and the content is to be streamed. ``answered``: the peer said something to MAIL other
     than 421, so it and no other host has had this message. ``spoils``: RSET must precede the next
-    transaction; ``hangs_up``: there can be no next one. ``turned_away``: the 4xx that answered
-    MAIL, or came in place of an answer; None: there was none.
+    transaction; ``hangs_up``: there can be no next one. ``needs_another_host``: this one may not
+    have the message, and another of the domain may. ``turned_away``: the 4xx that answered MAIL, or
+    came in place of an answer; None: there was none.
     """
 
     __slots__ = (
         "_accepted", "_at", "_commands", "_mail", "_mail_refused", "_offered", "_peer", "_stuffer",
-        "answered", "content_sent", "hangs_up", "is_over", "outcomes", "spoils", "turned_away",
-        "wants_content",
+        "answered", "content_sent", "hangs_up", "is_over", "needs_another_host", "outcomes",
+        "spoils", "turned_away", "wants_content",
     )  # fmt: skip
 
     def __init__(self, mail: Mail, offered: Extensions, peer: Peer) -> None:
@@ -68,6 +69,7 @@ class Transaction:
         self.content_sent = False
         self.hangs_up = False
         self.is_over = False
+        self.needs_another_host = False
         self.spoils = False
         self.turned_away: Reply | None = None
         self.wants_content = False
@@ -84,7 +86,7 @@ class Transaction:
         recipients = self._object()
         if not recipients:
             self.is_over = True
-            self.answered = True
+            self.answered = not self.needs_another_host
             return b""
         mail, offered = self._mail, self._offered
         commands = self._commands
@@ -100,7 +102,10 @@ class Transaction:
     def _object(self) -> list[tuple[int, Recipient]]:
         """Refuse what this peer cannot take; the recipients that are left."""
         mail, offered, remote = self._mail, self._offered, self._peer.remote
-        objection = unmet_need(mail, offered, remote)
+        objection = unmet_tls(mail, offered, self._peer)
+        self.needs_another_host = objection is not None
+        if objection is None:
+            objection = unmet_need(mail, offered, remote)
         if objection is None and not can_be_written(mail.sender):
             objection = _unwritable("5.1.7", "sender")
         left = []

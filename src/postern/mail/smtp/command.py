@@ -45,8 +45,11 @@ def parse_hello(argument: bytes) -> str | Reply:
     return name
 
 
-def parse_mail(argument: bytes, settings: ServerSettings) -> Sender | Reply:
-    """MAIL's argument. Blanks after the colon, which many clients send, are tolerated."""
+def parse_mail(argument: bytes, settings: ServerSettings, *, tls: bool) -> Sender | Reply:
+    """MAIL's argument. Blanks after the colon, which many clients send, are tolerated.
+
+    ``tls``: the connection is encrypted, so that REQUIRETLS is offered (RFC 8689 §2).
+    """
     match = _MAIL.fullmatch(argument)
     if match is not None:
         local, domain, size, body = match.groups()
@@ -60,7 +63,11 @@ def parse_mail(argument: bytes, settings: ServerSettings) -> Sender | Reply:
     if isinstance(path, PathError):
         return _refuse_path(path, "5.1.7", "Sender not understood")
     sender = read_mail_parameters(
-        path.rest, path.address, smtputf8=settings.smtputf8, prdr=settings.prdr
+        path.rest,
+        path.address,
+        smtputf8=settings.smtputf8,
+        prdr=settings.prdr,
+        requiretls=tls,
     )
     if path.international and isinstance(sender, Sender) and not sender.smtputf8:
         return Reply(553, "5.6.7", ("This sender address needs the SMTPUTF8 parameter",))

@@ -1,11 +1,12 @@
-"""The parameters of MAIL and RCPT: SIZE, BODY, SMTPUTF8, RET, ENVID, AUTH, PRDR; NOTIFY, ORCPT.
+"""The parameters of MAIL (SIZE, BODY, SMTPUTF8, RET, ENVID, AUTH, PRDR, REQUIRETLS) and of RCPT.
 
 Source: RFC 5321 §4.1.2 (syntax), RFC 1870, RFC 6152, RFC 6531, RFC 3461, RFC 4954 §5, RFC 6533,
-draft-hall-prdr.
+RFC 8689 §2, draft-hall-prdr.
 """
 
 import re
 from collections.abc import Callable, Mapping
+from itertools import product
 from typing import TypeVar
 
 from postern.mail.address import Address, AddressFlaw, read_mailbox
@@ -27,7 +28,7 @@ _NOTIFY = {"SUCCESS": Notify.SUCCESS, "FAILURE": Notify.FAILURE, "DELAY": Notify
 class _MailDraft:
     """MAIL's parameters while they are read."""
 
-    __slots__ = ("body", "envid", "prdr", "ret", "size_bytes", "smtputf8")
+    __slots__ = ("body", "envid", "prdr", "requiretls", "ret", "size_bytes", "smtputf8")
 
     def __init__(self) -> None:
         self.size_bytes: int | None = None
@@ -36,6 +37,7 @@ class _MailDraft:
         self.ret: Ret | None = None
         self.envid: str | None = None
         self.prdr = False
+        self.requiretls = False
 
 
 class _RcptDraft:
@@ -49,17 +51,17 @@ class _RcptDraft:
 
 
 def read_mail_parameters(
-    raw: bytes, address: Address | None, *, smtputf8: bool, prdr: bool
+    raw: bytes, address: Address | None, *, smtputf8: bool, prdr: bool, requiretls: bool
 ) -> Sender | Reply:
     """The sender with its parameters, or the 501 or 555 that refuses them.
 
-    ``raw`` holds all parameters and may be empty; ``smtputf8`` and ``prdr``: whether these are
-    offered.
+    ``raw`` holds all parameters and may be empty; ``smtputf8``, ``prdr`` and ``requiretls``:
+    whether these are offered.
     """
     if not raw:
         return Sender(address)
     draft = _MailDraft()
-    refusal = _read_all(raw, draft, _MAIL_READERS[smtputf8, prdr])
+    refusal = _read_all(raw, draft, _MAIL_READERS[smtputf8, prdr, requiretls])
     if refusal is not None:
         return refusal
     return Sender(
@@ -70,6 +72,7 @@ def read_mail_parameters(
         draft.ret,
         draft.envid,
         draft.prdr,
+        draft.requiretls,
     )
 
 
@@ -152,6 +155,13 @@ def _prdr(draft: _MailDraft, value: str | None) -> str:
     return ""
 
 
+def _requiretls(draft: _MailDraft, value: str | None) -> str:
+    if value is not None:
+        return "REQUIRETLS takes no value"
+    draft.requiretls = True
+    return ""
+
+
 def _ret(draft: _MailDraft, value: str | None) -> str:
     word = (value or "").upper()
     if word not in {"FULL", "HDRS"}:
@@ -212,11 +222,21 @@ _ALWAYS: Mapping[str, _Reader[_MailDraft]] = {
     "ENVID": _envid,
     "AUTH": _auth,
 }
-_MAIL_READERS: Mapping[tuple[bool, bool], Mapping[str, _Reader[_MailDraft]]] = {
-    (False, False): _ALWAYS,
-    (False, True): {**_ALWAYS, "PRDR": _prdr},
-    (True, False): {**_ALWAYS, "SMTPUTF8": _smtputf8},
-    (True, True): {**_ALWAYS, "SMTPUTF8": _smtputf8, "PRDR": _prdr},
+_WHERE_OFFERED: tuple[tuple[str, _Reader[_MailDraft]], ...] = (
+    ("SMTPUTF8", _smtputf8),
+    ("PRDR", _prdr),
+    ("REQUIRETLS", _requiretls),
+)
+_MAIL_READERS: Mapping[tuple[bool, ...], Mapping[str, _Reader[_MailDraft]]] = {
+    offered: {
+        **_ALWAYS,
+        **{
+            name: read
+            for (name, read), is_there in zip(_WHERE_OFFERED, offered, strict=True)
+            if is_there
+        },
+    }
+    for offered in product((False, True), repeat=len(_WHERE_OFFERED))
 }
-"""By what is offered: SMTPUTF8, PRDR."""
+"""By what is offered, in the order of ``_WHERE_OFFERED``."""
 _RCPT_READERS: Mapping[str, _Reader[_RcptDraft]] = {"NOTIFY": _notify, "ORCPT": _orcpt}

@@ -58,12 +58,10 @@ class ServerMachine(Transaction):
         "authenticated_as",
         "extended",
         "helo",
-        "tls_active",
     )
 
     def __init__(self, settings: ServerSettings, *, tls_active: bool = False) -> None:
-        super().__init__(settings)
-        self.tls_active = tls_active
+        super().__init__(settings, tls_active=tls_active)
         self.authenticated_as: str | None = None
         self.helo = ""
         self.extended = False

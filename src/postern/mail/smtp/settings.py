@@ -12,6 +12,8 @@ MAX_LINE_BYTES = 65_536
 """A line that has no end by then is not SMTP; the connection is closed."""
 MAX_BACKLOG_BYTES = 1_048_576
 """Most that is kept while an answer is awaited; sessions pause reading long before."""
+REQUIRETLS = "REQUIRETLS"
+"""Offered once TLS is active, and never in clear (RFC 8689 §2)."""
 BODY_PIECE_BYTES = 65_536
 """Most that one ``BodyData`` carries."""
 
@@ -55,8 +57,8 @@ class ServerSettings:
             ("greeting", Reply(220, "", (f"{self.hostname} ESMTP Postern",))),
             ("helo", Reply(250, "", (self.hostname,))),
             ("ehlo_clear", Reply(250, "", (self.hostname, *offers, *starttls))),
-            ("ehlo_tls", Reply(250, "", (self.hostname, *offers, *auth))),
-            ("ehlo_authenticated", Reply(250, "", (self.hostname, *offers))),
+            ("ehlo_tls", Reply(250, "", (self.hostname, *offers, REQUIRETLS, *auth))),
+            ("ehlo_authenticated", Reply(250, "", (self.hostname, *offers, REQUIRETLS))),
         ):
             object.__setattr__(self, name, reply.encode())
 

@@ -47,10 +47,12 @@ class Transaction(Wire):
         "_skip_refusal",
         "_smtputf8",
         "_tried",
+        "tls_active",
     )
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: ServerSettings, *, tls_active: bool) -> None:
         super().__init__(settings)
+        self.tls_active = tls_active
         self._phase = Phase.OPENED
         self._mode = Mode.NOTHING
         self._asked = Ask.NOTHING
@@ -78,7 +80,7 @@ class Transaction(Wire):
         settings = self.settings
         if self._mails >= settings.max_mails:
             return self._refuse(replies.TOO_MANY_MAILS, hopeless=True)
-        sender = parse_mail(argument, settings)
+        sender = parse_mail(argument, settings, tls=self.tls_active)
         if isinstance(sender, Reply):
             return self._refuse(sender)
         size, limit = sender.size_bytes, settings.max_message_bytes
