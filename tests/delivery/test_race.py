@@ -595,19 +595,6 @@ async def test_connection_that_was_closed_while_it_rested_says_nothing_of_the_pa
     assert on.watch.signs() == [(Sign.ANSWERED, True)] * 3
 
 
-async def test_a_connection_that_died_while_it_rested_costs_three_seconds() -> None:
-    async with peer() as first, peer() as second, stage() as on:
-        await on.begin(*direct(first.target, second.target))
-        first.script.once["MAIL"] = Act.STALL
-        sending = on.begin(*direct(first.target, second.target))
-        await until(lambda: first.verbs().count("MAIL") == 2)
-        await on.pass_by(2.9)
-        assert not sending.done()
-        await on.pass_by(0.2)
-        assert is_delivered(await sending)
-        assert first.connections == 2, "the same address, opened anew"
-
-
 async def test_peer_that_is_slow_to_answer_a_command_is_told_of_once() -> None:
     async with peer(Script(answers={"RCPT": Act.SILENCE})) as server, stage() as on:
         on.begin(*direct(server.target))
