@@ -30,7 +30,7 @@ COMPILED_TESTS += $(addprefix --ignore=tests/journeys/,test_quarantine.py test_r
 # What reads scanners' answers is not compiled; and coverage is measured in bytecode, or guides nothing.
 COMPILED_TESTS += $(addprefix --ignore=tests/fuzz/,test_scanner_answers.py test_coverage_guided.py)
 
-.PHONY: help run compile check test bench fuzz soak profile docs lock clean
+.PHONY: help run compile check test lab bench fuzz soak profile docs lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,10 @@ else
 	  exit $$code; \
 	fi
 endif
+
+lab: $(DEV)  ## the laboratory: two countries, blocked paths, tarpits, told second by second (root)
+	@scripts/peers
+	@$(BIN)/python -m tests.lab $(STORY)
 
 bench: $(DEV)  ## Postern beside Postfix and aiosmtpd in one run; writes docs/benchmarks.md
 	@scripts/peers

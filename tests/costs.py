@@ -19,6 +19,9 @@ MOST = int(os.environ.get("MOST", "25"))
 """Rows of each table."""
 
 LONG = (
+    "lab/test_blocked_provider.py",
+    "lab/test_stalled_tls.py",
+    "lab/test_tarpits.py",
     "journeys/test_quarantine.py",
     "journeys/test_rejected_sender.py",
     "journeys/test_scanners.py",

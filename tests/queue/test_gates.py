@@ -8,6 +8,7 @@ import pytest_asyncio
 from tests.queue.stage import DELIVERED, GREYLISTED, SILENT, Stage
 from tests.spool.mail import message, until, waiting
 
+from postern.mail.finding import Whose
 from postern.mail.outcome import Cause, Deferred
 from postern.mail.paths import GroupMood
 from postern.mail.reply import reply
@@ -133,6 +134,18 @@ async def test_what_fails_again_while_its_group_drains_waits_its_own_time(stage:
     assert len(stage.courier.tries) == 40  # each once, whatever its next try was
     await live(stage, 100.0, 1.0)
     assert len(stage.courier.tries) == 40
+
+
+async def test_what_may_have_arrived_waits_though_its_group_opens(stage: Stage) -> None:
+    lost = Deferred(reply(451, "4.4.2", "cut off"), Cause.LOST_AFTER_DOT, "", Whose.BETWEEN)
+    script(stage, "there.test", lost)
+    await fill(stage, "there.test", 3)
+    await stage.settle()
+    assert len(stage.courier.tries) == 3
+    await stage.advance(1.0)
+    stage.queue.gates.group_changed("there.test", GroupMood.OPEN)
+    await live(stage, 60.0, 1.0)
+    assert len(stage.courier.tries) == 3
 
 
 async def test_news_that_nothing_answers_leaves_one_try_at_a_time(stage: Stage) -> None:

@@ -40,7 +40,7 @@ from postern.spool.spool import Spool
 
 log = structlog.get_logger("postern.worker")
 
-AGAIN_S = 5.0
+AGAIN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,7 @@ class Steering:
         )
         self._looking_up: asyncio.Task[None] | None = None
         self._is_stale = True
+        self._again_at = 0.0
         directory.on_change(self.reread)
 
     def _is_well(self, relay: str) -> bool:
@@ -180,17 +181,18 @@ class Steering:
     def refresh(self) -> None:
         """Read what people changed since; a few microseconds where nobody did."""
         self._directory.refresh()
-        if self._is_stale:
+        if self._is_stale and self._clock.monotonic() >= self._again_at:
             self.reread()
 
     def reread(self) -> None:
-        """Read the routes now; what the database does not tell is asked again at the next call."""
+        """Read the routes now; what the database does not tell is asked again in a moment."""
         try:
             self.table.load(self._store.all(), self._store.policies())
         except DatabaseTroubleError as error:
             if not self._is_stale:
                 log.warning("worker.routes", text=str(error))
             self._is_stale = True
+            self._again_at = self._clock.monotonic() + AGAIN_S
         else:
             self._is_stale = False
 

@@ -19,6 +19,7 @@ from postern.cli.route_outlook import Outlook, outlook
 from postern.cli.site import author, granted, open_site
 from postern.config.load import load
 from postern.config.settings import Config
+from postern.directory.model import Refused
 from postern.directory.store.site import SiteStore
 from postern.mail.address import to_a_labels
 from postern.routing.routes.route import GroupPolicy, PinnedRoute, Policy, RouteMatch
@@ -215,7 +216,7 @@ def _check_egress(config: Config, via: str) -> None:
 
 
 def _check_not_ours(site: SiteStore, domain: str) -> None:
-    if domain in site.domain_names(1_000_000):
+    if not isinstance(site.domain(domain), Refused):
         fail(ExitCode.PROBLEM, f"{domain} is one of our own domains: its mail takes no relay")
 
 

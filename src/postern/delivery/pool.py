@@ -26,7 +26,7 @@ class Timed(Protocol):
 class Pool(Generic[Key]):
     """Connections by key: what two transactions must share to use one connection.
 
-    ``is_over``: it has been closed, and nothing new is to be opened.
+    ``is_over``: what was at work has been cut, and nothing new is to be opened.
     """
 
     def __init__(self, settings: DeliverySettings, clock: Clock) -> None:
@@ -100,7 +100,8 @@ class Pool(Generic[Key]):
         for connection in list(self._keys):
             connection.close()
         await self._wait_empty(grace_s)
-        self.is_over = True
+        # Where nothing is left somebody may still come: who waited for DNS during a reload.
+        self.is_over = bool(self._open)
         for connection in list(self._open):
             connection.abort()
         await self._wait_empty(1.0)

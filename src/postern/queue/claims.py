@@ -16,6 +16,7 @@ from typing import Protocol
 
 import structlog
 
+from postern.mail.outcome import Cause
 from postern.queue.desk import Desk
 from postern.queue.drain import Drain, Place
 from postern.queue.group import Group
@@ -30,6 +31,10 @@ PATIENCE_S = 5.0
 AGAIN_S = 10.0
 MAX_CLAIMS = 4
 """Groups that read from disk at the same time: each brings up to a claim's worth into memory."""
+
+_WAITS_FOR_ITSELF = frozenset({Cause.LOST_AFTER_DOT.value, Cause.LIMIT.value})
+"""What waits for a reason that a group's opening does not touch: it may have arrived (RFC 1047), or
+its sender has sent too much."""
 
 Send = Callable[[Group, Message, Sequence[Delivery], float], None]
 
@@ -207,6 +212,6 @@ class Claims:
 
 def _has_turn(delivery: Delivery, drain: Drain | None) -> bool:
     """Whether it goes before its time, for its group has opened since it was last tried."""
-    if drain is None:
+    if drain is None or delivery.cause in _WAITS_FOR_ITSELF:
         return False
     return not delivery.attempts or delivery.attempts[-1].at < drain.opened_at

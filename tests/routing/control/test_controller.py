@@ -307,6 +307,18 @@ async def test_what_a_person_withdraws_is_not_engaged_again_until_he_asks(rig: R
     assert [one.is_automatic for one in rig.active()] == [True]
 
 
+async def test_whoever_asks_at_once_is_heard(rig: Rig) -> None:
+    route = await relayed(rig)
+    rig.people.end(route.label)
+    rig.people.set_policy("google", Policy.AUTOMATIC)
+    rig.clock.advance(0.4)
+    await rig.look()
+    rig.clock.advance(1)
+    await rig.block()
+    await rig.look()
+    assert [one.is_automatic for one in rig.active()] == [True]
+
+
 async def test_after_a_day_it_may_be_engaged_again(rig: Rig) -> None:
     route = await relayed(rig)
     rig.people.end(route.label)

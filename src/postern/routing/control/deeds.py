@@ -162,7 +162,9 @@ class Deeds:
         def gone(now_standing: Standing) -> Standing | None:
             if not now_standing.state.is_relayed or now_standing.route != standing.route:
                 return None
-            now = self._clock.now()
+            # As of when he ended it: what he says after that is about that.
+            ended_at = route.temporary.ended_at if route is not None and by_person else None
+            now = self._clock.now() if ended_at is None else ended_at
             return groups.withdrawn(now_standing, now, self._knobs, by_person=by_person)
 
         changed = await self._standings.change(standing.group, gone)

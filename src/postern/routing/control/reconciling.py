@@ -116,7 +116,7 @@ class Reconciling:
             elif standing.state is GroupState.RELAYED:
                 self._test_again(standing)
             return
-        if policy is not None and _asks_again(policy, standing):
+        if policy is not None and _asks_again(policy, standing, self._knobs):
             await self._standings.change(standing.group, groups.asked_again)
             standing = self._standings.of(standing.group) or standing
         if standing.state is GroupState.DEGRADED and self._controller.can_help(standing):
@@ -153,7 +153,8 @@ class Reconciling:
             self._deeds.open(group)
 
 
-def _asks_again(policy: GroupPolicy, standing: Standing) -> bool:
+def _asks_again(policy: GroupPolicy, standing: Standing, knobs: Knobs) -> bool:
     """Whether somebody said "automatic" after he, or another, had withdrawn the relay."""
     is_automatic = policy.policy is Policy.AUTOMATIC
-    return is_automatic and standing.quiet_until > 0 and policy.set_at >= standing.since
+    withdrawn_at = standing.quiet_until - knobs.quiet_s
+    return is_automatic and standing.quiet_until > 0 and policy.set_at >= withdrawn_at

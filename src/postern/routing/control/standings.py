@@ -19,6 +19,9 @@ log = structlog.get_logger("postern.routing")
 TRIES = 8
 """Others may change the same group at the same moment; each of them changes it once."""
 
+TELL_S = 60.0
+"""How often the log says that the file can't be read or written."""
+
 T = TypeVar("T")
 Make = Callable[[Standing], Standing | None]
 """What is to stand where this stands; None: nothing is to change."""
@@ -33,6 +36,7 @@ class Standings:
         self._known: dict[str, Standing] = {}
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="groups")
         self._locks: dict[str, asyncio.Lock] = {}
+        self._told_at = -TELL_S
 
     def of(self, group: str) -> Standing | None:
         """How a group stands; None: simply direct."""
@@ -51,7 +55,7 @@ class Standings:
         try:
             self._take(self._store.all())
         except (DatabaseTroubleError, OSError) as error:
-            log.warning("groups.unread", error=str(error))
+            self._tell("groups.unread", error)
 
     async def refresh(self) -> list[Standing]:
         """What others changed since the last call.
@@ -63,7 +67,7 @@ class Standings:
                 return []
             return self._take(await self._on_thread(self._store.all))
         except (DatabaseTroubleError, OSError) as error:
-            log.warning("groups.unread", error=str(error))
+            self._tell("groups.unread", error)
             return []
 
     async def change(self, group: str, make: Make) -> tuple[Standing, Standing] | None:
@@ -78,7 +82,7 @@ class Standings:
             try:
                 return await self._change(group, make)
             except (DatabaseTroubleError, OSError) as error:
-                log.warning("groups.unwritten", group=group, error=str(error))
+                self._tell("groups.unwritten", error)
                 return None
             finally:
                 if len(self._locks) > len(self._known) + TRIES:
@@ -108,7 +112,7 @@ class Standings:
                 if await self._on_thread(partial(self._store.forget, standing)):
                     self._known.pop(standing.group, None)
             except (DatabaseTroubleError, OSError) as error:
-                log.warning("groups.unwritten", group=standing.group, error=str(error))
+                self._tell("groups.unwritten", error)
                 return
 
     async def close(self) -> None:
@@ -126,3 +130,9 @@ class Standings:
 
     async def _on_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    def _tell(self, event: str, error: Exception) -> None:
+        now = self._clock.monotonic()
+        if now - self._told_at >= TELL_S:
+            self._told_at = now
+            log.warning(event, error=str(error))
