@@ -1,19 +1,22 @@
 """Mail that an alias sends on to an address outside: sealed, never junk, never round and round."""
 
+import ssl
+
 import dkim  # type: ignore[import-untyped]  # it has no types
 import pytest
 from tests.mail.dkim.stand import pem, rsa_key, signed
-from tests.reception.rig import Client, Make, Rig
-from tests.reception.test_hearing import LI, MESSAGE, SENDER, connect, examined, rule
+from tests.reception.rig import Client, Make, Rig, listener
+from tests.reception.test_hearing import LI, MESSAGE, SENDER, WANG, connect, examined, rule
 
 from postern.directory.dkim import DkimKey, KeyState
-from postern.directory.model import Alias
+from postern.directory.model import Alias, Mailbox
 from postern.directory.return_addresses import ReturnAddresses
 from postern.directory.store.dkim import DkimStore
 from postern.mail.address import Address
 from postern.mail.dkim.record import record_name, record_text
 from postern.mail.dkim.sign import Signer
 from postern.policy.rules.rule import Action
+from postern.reception.settings import Kind
 from postern.spool.message import DeliveryState, Message
 
 SALES = "offers@harbour.example"
@@ -121,3 +124,99 @@ async def test_mail_with_its_authors_own_signature_may_leave_through_any_server(
         letter = signed(MESSAGE, THEIRS, now=rig.clock.now()) if with_dkim else MESSAGE
         await send(rig, letter)
         assert rig.accepted[0].aligned is with_dkim
+
+
+def with_returns(rig: Rig) -> ReturnAddresses:
+    returns = ReturnAddresses(b"k" * 32, rig.clock)
+    rig.services.recipients._returns = returns
+    return returns
+
+
+def destinations(rig: Rig) -> list[str]:
+    return [str(delivery.recipient.address) for delivery in rig.accepted[-1].deliveries]
+
+
+async def bounce(rig: Rig, to: Address | str) -> str:
+    client = await connect(rig)
+    return await client.deliver(MESSAGE, "", str(to))
+
+
+async def refusal(rig: Rig, to: Address | str) -> str:
+    client = await connect(rig)
+    return await client.say("MAIL FROM:<>", f"RCPT TO:<{to}>")
+
+
+async def test_bounce_to_a_sender_who_lives_here_goes_where_his_mail_goes(make: Make) -> None:
+    async with examined(make) as rig:
+        returns = with_returns(rig)
+        back = returns.rewrite(Address("info", "harbour.example"), "catch.example")
+        assert (await bounce(rig, back)).startswith("250")
+        assert destinations(rig) == [WANG]  # through the alias, and not out by MX
+        assert rig.accepted[-1].deliveries[0].forwarder == ""
+        nobody = returns.rewrite(Address("nobody", "harbour.example"), "catch.example")
+        assert (await refusal(rig, nobody)).startswith("550 5.1.1")
+
+
+async def test_bounce_goes_back_through_all_domains_of_ours_that_sent_the_mail_on(
+    make: Make,
+) -> None:
+    async with examined(make) as rig:
+        returns = with_returns(rig)
+        once = returns.rewrite(Address("ann", "far.example"), "harbour.example")
+        twice = returns.rewrite(once, "catch.example")
+        assert twice.local.startswith("SRS1=")
+        assert (await bounce(rig, twice)).startswith("250")
+        assert destinations(rig) == ["ann@far.example"]
+
+
+async def test_bounce_of_what_an_alias_beside_a_gateway_sent_on_is_not_asked_of_the_gateway(
+    make: Make,
+) -> None:
+    async with examined(make) as rig:
+        returns = with_returns(rig)
+        back = returns.rewrite(Address("ann", "far.example"), "gate.example")
+        assert (await bounce(rig, back)).startswith("250")
+        assert (destinations(rig), rig.gate.asked) == (["ann@far.example"], [])
+        rig.gate.known.add("SRS0=x=y=z.example=ann")  # one that the customer's own server made
+        assert (await bounce(rig, "SRS0=x=y=z.example=ann@gate.example")).startswith("250")
+        assert destinations(rig) == ["SRS0=x=y=z.example=ann@gate.example"]
+
+
+async def test_mailbox_that_only_looks_like_a_return_address_gets_its_mail(make: Make) -> None:
+    async with examined(make) as rig:
+        with_returns(rig)
+        assert isinstance(rig.site.add_mailbox("srs0-list@harbour.example"), Mailbox)
+        assert (await bounce(rig, "srs0-list@harbour.example")).startswith("250")
+        assert (await refusal(rig, "srs0-other@harbour.example")).startswith("550")
+        assert (await refusal(rig, "srs0-other@catch.example")).startswith("550")
+
+
+async def test_postmaster_whose_mail_goes_outside_has_bounces_come_back_to_this_host(
+    make: Make,
+) -> None:
+    async with examined(make) as rig:
+        rig.directory.answer_for_host(lambda domain: domain == "mx.harbour.example")
+        returns = with_returns(rig)
+        assert isinstance(rig.site.add_alias("postmaster", [OUT]), Alias)
+        assert (await send(rig, MESSAGE, "postmaster")).startswith("250")
+        (delivery,) = rig.accepted[-1].deliveries
+        assert (delivery.forwarder, delivery.forwarded_for) == (
+            "mx.harbour.example",
+            "postmaster@mx.harbour.example",
+        )
+        back = returns.rewrite(Address("ann", "far.example"), delivery.forwarder)
+        assert (await bounce(rig, back)).startswith("250")
+        assert destinations(rig) == ["ann@far.example"]
+        mark = b"Delivered-To: postmaster@mx.harbour.example\r\n"
+        assert (await send(rig, mark + MESSAGE, "postmaster")).startswith("554 5.4.6")
+
+
+async def test_whoever_sends_once_more_what_he_got_through_an_alias_is_no_loop(
+    make: Make, trusting: ssl.SSLContext
+) -> None:
+    async with make(listener(Kind.SUBMISSION)) as rig:
+        client = await rig.connect()
+        await client.log_in(trusting)
+        again = b"Delivered-To: sales@harbour.example\r\nFrom: <wang@harbour.example>\r\n\r\n"
+        answer = await client.deliver(again, WANG, "sales@harbour.example")
+        assert answer.startswith("250")

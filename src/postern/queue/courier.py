@@ -96,8 +96,9 @@ class Courier:
         recipients = tuple(d.recipient for d in work.deliveries)
         sender = message.sender
         if first.forwarder:
-            if first.original.isascii():
-                content = PrefixedContent(FORWARDED_FIELD % first.original.encode(), content)
+            mark = first.forwarded_for
+            if mark.isascii():
+                content = PrefixedContent(FORWARDED_FIELD % mark.encode(), content)
             sender = self._forwarded(sender, first.forwarder)
         job = Job(message.trace, sender, recipients, content)
         match work.route:

@@ -70,12 +70,14 @@ class Transaction:
     """Gathers recipients and the body of one message.
 
     ``promises``: every RCPT that was accepted, in order, where each is to have its own answer.
+    ``hostname``: our own.
     """
 
     __slots__ = (
         "_accepted",
         "_deliveries",
         "_head",
+        "_hostname",
         "_inspection",
         "_keys",
         "_last_accepted",
@@ -93,7 +95,10 @@ class Transaction:
         "trace",
     )
 
-    def __init__(self, number: int, trace: str, sender: Sender, started: float) -> None:
+    def __init__(
+        self, number: int, trace: str, sender: Sender, started: float, hostname: str = ""
+    ) -> None:
+        self._hostname = hostname
         self.number = number
         self.trace = trace
         self.sender = sender
@@ -188,7 +193,9 @@ class Transaction:
         named = Recipient(address, recipient.notify, recipient.orcpt or f"{kind};{original}")
         delivery = Delivery(len(self._deliveries), named, original, index)
         if destination.outside:
-            delivery.forwarder = recipient.address.domain
+            # The bare postmaster, and one at an address literal, are sent on by the host itself.
+            domain = recipient.address.domain
+            delivery.forwarder = self._hostname if domain[:1] in {"", "["} else domain
         self._deliveries.append(delivery)
 
     @property
