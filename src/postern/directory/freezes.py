@@ -1,7 +1,7 @@
 """Accounts that may send nothing for now: a stolen password does no more harm."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -15,11 +15,15 @@ log = structlog.get_logger("postern.directory")
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """One account that is frozen, with its label (``F1``), its reason, author and end."""
+    """One account that is frozen, with its label (``F1``), its reason, author and end.
+
+    ``is_new``: whoever asked for it was the first.
+    """
 
     label: str
     account: Address
     temporary: Temporary
+    is_new: bool = field(default=False, compare=False)
 
 
 class Frozen:

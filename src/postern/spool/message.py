@@ -72,7 +72,7 @@ class Delivery:
 
     @property
     def forwarded_for(self) -> str:
-        """The address of ours that sends it on, with its domain: RCPT may name a bare postmaster."""
+        """The address of ours that sends it on, with its domain: a bare postmaster has none."""
         return self.original if "@" in self.original else f"{self.original}@{self.forwarder}"
 
     @property
