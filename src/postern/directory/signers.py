@@ -66,9 +66,14 @@ class Signers:
 
         Returns:
             None where nobody signs for the author. A signature for anybody else would be worth
-            nothing to DMARC, and would vouch for what the author's domain does not.
+            nothing to DMARC, and would vouch for what the author's domain does not. Nor where
+            readers may not agree who the author is: two From fields, or one that can't be read.
         """
-        author = visible_from(HeaderScan(head)) or sender
+        scan = HeaderScan(head)
+        named = sum(bool(value.strip()) for value in scan.all(b"from"))
+        if named > 1:
+            return None
+        author = visible_from(scan) if named else sender
         signers = self.of(author.domain) if author is not None else ()
         return Signing(signers, head, header_end) if signers else None
 
