@@ -91,6 +91,17 @@ def test_explain_tells_every_check_and_which_rule_decides(harbour: Postern) -> N
     assert harbour("rule", "system", "nose.red", "default").code == 2
 
 
+def test_explain_tells_that_junk_is_held_where_an_alias_leads_elsewhere(harbour: Postern) -> None:
+    harbour("alias", "add", "sales@harbour.example", "desk@far.example")
+    harbour("rule", "junk", "@offers.example", "--reason", "noise", "--domain", "harbour.example")
+    asked = ("rule", "explain", "sales@harbour.example", "--from", "x@offers.example", "--json")
+    said = harbour(*asked)
+    assert said.whole["decides"] == {"effect": "hold", "rule": "D1"}
+    assert checks(said)["dmarc.quarantine"]["effect"] == "hold"
+    inside = harbour("rule", "explain", WANG, "--from", "x@offers.example", "--json")
+    assert inside.whole["decides"] == {"effect": "junk", "rule": "D1"}
+
+
 def test_explain_says_what_proof_changes(harbour: Postern) -> None:
     harbour("rule", "block", "all", "--reason", "closed", "--domain", "harbour.example")
     harbour("rule", "allow", "li@tea.example", "--reason", "a friend", "--mailbox", WANG)

@@ -12,9 +12,11 @@ from postern.directory.dkim import DkimKey, KeyState
 from postern.directory.model import Alias, Mailbox
 from postern.directory.return_addresses import ReturnAddresses
 from postern.directory.store.dkim import DkimStore
+from postern.journal.record import OUTSIDE
 from postern.mail.address import Address
 from postern.mail.dkim.record import record_name, record_text
 from postern.mail.dkim.sign import Signer
+from postern.policy.judge import Gravity
 from postern.policy.rules.rule import Action
 from postern.reception.settings import Kind
 from postern.spool.message import DeliveryState, Message
@@ -86,6 +88,11 @@ async def test_junk_is_held_and_not_sent_on(make: Make) -> None:
         states = {d.recipient.address.local: (d.state, d.is_junk) for d in message.deliveries}
         assert states["desk"] == (DeliveryState.HELD, False)
         assert states["li"] == (DeliveryState.FRESH, True)
+        await rig.wait_until(lambda: bool(rig.journal.heard))
+        (told,) = rig.journal.heard
+        noted = {one.owner: (one.gravity, bool(one.flags & OUTSIDE)) for one in told.decisions}
+        assert noted[OUT] == (Gravity.HOLD, True)  # as previews will judge it again
+        assert noted[LI] == (Gravity.JUNK, False)
 
 
 async def test_mail_that_came_back_to_its_alias_is_refused_as_a_loop(make: Make) -> None:
