@@ -49,6 +49,7 @@ class Desk:
 
     settings: AllowanceSettings
     frozen: Callable[[Address], Freeze | None] = lambda account: None
+    unlimited: frozenset[str] = frozenset()
     asked: list[Address] = field(default_factory=list)
     freezes: list[tuple[Address, str]] = field(default_factory=list)
     rates: RateTable = field(default_factory=RateTable)
@@ -62,14 +63,16 @@ class Desk:
             self.asked.append(address)
             return address.local.startswith("known")
 
-        Rationed(
+        rationed = Rationed(
             Queue(),
             Allowance(self.settings, self.rates, self.clock),
             Here(),
             knows,
             lambda account, text: self.freezes.append((account, text)),
             self.frozen,
-        ).prepare(made)
+        )
+        rationed.unlimited = self.unlimited
+        rationed.prepare(made)
         return made
 
 
@@ -147,3 +150,12 @@ def test_mail_goes_on_where_an_error_keeps_it_from_being_counted() -> None:
 
     desk.frozen = broken
     assert states(desk.prepare("x@far.test")) == [DeliveryState.FRESH.name]
+
+
+def test_an_account_that_relays_for_another_server_has_no_limit_and_can_be_frozen() -> None:
+    many = [f"a{n}@far.test" for n in range(3)]
+    desk = Desk(AllowanceSettings(recipients=1), unlimited=frozenset({WANG.key}))
+    assert states(desk.prepare(*many)) == ["FRESH"] * 3
+    freeze = Freeze("F1", WANG, Temporary("01K", Kind.FREEZE, "x", "cli:li", 0.0, None))
+    desk.frozen = lambda account: freeze
+    assert states(desk.prepare(*many)) == ["HELD"] * 3

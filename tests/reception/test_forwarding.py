@@ -1,10 +1,12 @@
 """Mail that an alias sends on to an address outside: sealed, never junk, never round and round."""
 
 import ssl
+from dataclasses import replace
 
 import dkim  # type: ignore[import-untyped]  # it has no types
 import pytest
-from tests.mail.dkim.stand import pem, rsa_key, signed
+from tests.mail.arc.stand import sealed, validated
+from tests.mail.dkim.stand import pem, rsa_key, signed, zone_of
 from tests.reception.rig import Client, Make, Rig, listener
 from tests.reception.test_hearing import LI, MESSAGE, SENDER, WANG, connect, examined, rule
 
@@ -14,6 +16,8 @@ from postern.directory.return_addresses import ReturnAddresses
 from postern.directory.store.dkim import DkimStore
 from postern.journal.record import OUTSIDE
 from postern.mail.address import Address
+from postern.mail.arc.seal import arc_signer
+from postern.mail.dkim.fields import HeaderFields
 from postern.mail.dkim.record import record_name, record_text
 from postern.mail.dkim.sign import Signer
 from postern.policy.judge import Gravity
@@ -67,6 +71,52 @@ async def test_forwarded_mail_is_sealed_and_dkimpy_finds_the_seal_good(make: Mak
         assert (verdict, reason) == (dkim.CV_Pass, "success")
         forwarders = {d.recipient.address.local: d.forwarder for d in message.deliveries}
         assert forwarders == {"desk": "harbour.example", "li": ""}
+
+
+def sealed_once(rig: Rig, data: bytes) -> bytes:
+    """As a mailing list before us sent it."""
+    signer = arc_signer(THEIRS.domain, THEIRS.selector, THEIRS.key)
+    return sealed(data, signer, "none", now=rig.clock.now())
+
+
+def arc_of(rig: Rig) -> tuple[str, list[bytes]]:
+    """What others find of the chain that leaves, and how its seals say that it came in."""
+    octets = content(rig.accepted[-1])
+    report = validated(octets, zone_of(THEIRS, OURS), rig.clock.now())
+    seals = HeaderFields(octets)
+    return report.result.value, [
+        seals.value(place).partition(b"cv=")[2].partition(b";")[0]
+        for place in seals.places(b"arc-seal")
+    ]
+
+
+async def test_chain_that_is_whole_goes_on_and_what_claims_to_be_ours_goes(make: Make) -> None:
+    async with examined(make) as rig:
+        prepare(rig)
+        forged = b"Authentication-Results: mx.harbour.example; dmarc=pass\r\nX-Postern-Spam: 0\r\n"
+        letter = sealed_once(rig, signed(MESSAGE, THEIRS, now=rig.clock.now()))
+        assert (await send(rig, forged + letter)).startswith("250")
+        assert arc_of(rig) == ("pass", [b"pass", b"none"])
+        assert b"dmarc=pass" not in content(rig.accepted[-1]).partition(b"Received:")[2]
+
+
+async def test_chain_that_is_broken_is_sealed_as_broken_and_then_no_more(make: Make) -> None:
+    async with examined(make) as rig:
+        prepare(rig)
+        broken = sealed_once(rig, MESSAGE).replace(b"Subject: tea", b"Subject: x")
+        assert (await send(rig, broken)).startswith("250")
+        assert arc_of(rig) == ("fail", [b"fail", b"none"])
+        again = content(rig.accepted[-1])
+        assert (await send(rig, again)).startswith("250")
+        assert arc_of(rig) == ("fail", [b"fail", b"none"])
+
+
+async def test_chain_that_dns_does_not_tell_of_is_not_sealed(make: Make) -> None:
+    async with examined(make) as rig:
+        prepare(rig)
+        rig.resolver.fail(record_name(THEIRS.selector, THEIRS.domain), "TXT")
+        assert (await send(rig, sealed_once(rig, MESSAGE))).startswith("250")
+        assert arc_of(rig)[1] == [b"none"]
 
 
 @pytest.mark.parametrize(("with_key", "to"), [(False, SALES), (True, LI)], ids=["key", "alias"])
@@ -218,12 +268,16 @@ async def test_postmaster_whose_mail_goes_outside_has_bounces_come_back_to_this_
         assert (await send(rig, mark + MESSAGE, "postmaster")).startswith("554 5.4.6")
 
 
+@pytest.mark.parametrize(("relays", "answered"), [((), "250"), ((WANG,), "554 5.4.6")])
 async def test_whoever_sends_once_more_what_he_got_through_an_alias_is_no_loop(
-    make: Make, trusting: ssl.SSLContext
+    make: Make, trusting: ssl.SSLContext, relays: tuple[str, ...], answered: str
 ) -> None:
     async with make(listener(Kind.SUBMISSION)) as rig:
+        # With it he is another server, which may be part of one.
+        settings = replace(rig.services.settings, relay_accounts=frozenset(relays))
+        rig.reception.reload(replace(rig.services, settings=settings), rig.certificates)
         client = await rig.connect()
         await client.log_in(trusting)
         again = b"Delivered-To: sales@harbour.example\r\nFrom: <wang@harbour.example>\r\n\r\n"
         answer = await client.deliver(again, WANG, "sales@harbour.example")
-        assert answer.startswith("250")
+        assert answer.startswith(answered)

@@ -267,13 +267,14 @@ class Intake:
             text = f"the message went through {summary.received_count} servers: it is in a loop"
             finding = Finding("loop.detected", Result.FAIL, text, Whose.BETWEEN)
             return Refusal(finding, reply(554, "5.4.6", f"Not accepted: {text}"))
-        account = self._client.account
-        if account is not None:  # who sends once more what he got goes in no circle
-            return author_refusal(self._services, account, self._transaction.head)
-        if goes_round(self._transaction):
+        services, account = self._services, self._client.account
+        # A person who sends once more what he got goes in no circle.
+        if (account is None or services.is_server(account)) and goes_round(self._transaction):
             text = "an alias sent it out from here before, and it came back"
             finding = Finding("loop.detected", Result.FAIL, text, Whose.BETWEEN)
             return Refusal(finding, reply(554, "5.4.6", f"Not accepted: {text}"))
+        if account is not None:
+            return author_refusal(services, account, self._transaction.head)
         return None
 
     async def abandon(self) -> None:
