@@ -76,6 +76,16 @@ def test_many_strangers_at_once_are_a_spike_and_the_same_number_over_a_day_is_no
         clock.advance(600.0)
 
 
+def test_an_account_that_a_person_thawed_is_not_frozen_at_once_again() -> None:
+    guarded = allowance(FakeClock(), spike_first_recipients=20)
+    assert guarded.is_spike(WANG, 21)
+    assert guarded.is_spike(WANG, 1)
+    guarded.forgive(WANG)
+    assert not guarded.is_spike(WANG, 19)
+    assert not guarded.is_spike(WANG, 1)
+    assert guarded.is_spike(WANG, 1)
+
+
 def test_nothing_is_limited_unless_it_is_set() -> None:
     free = allowance(FakeClock())
     assert free.is_off

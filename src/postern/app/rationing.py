@@ -44,7 +44,7 @@ class Rationing:
         self._store = store = FreezeStore(database, clock, AUTHOR)
         self._requests = RequestStore(database)
         self._directory = directory
-        self.frozen = Frozen(store.all, clock)
+        self.frozen = Frozen(store.all, clock, self._thawed)
         directory.on_change(self.frozen.forget)
         self._freezer = Freezer(
             store,
@@ -78,6 +78,10 @@ class Rationing:
         """A message takes its time to come in, and somebody may have frozen its account since."""
         self._directory.refresh()
         return self.frozen.of(account)
+
+    def _thawed(self, account: Address) -> None:
+        """It sends as it did before; who freezes it once more must have a new reason."""
+        self.outgoing.allowance.forgive(account)
 
     def _allowance(self, config: Config) -> Allowance:
         return Allowance(allowance_settings(config), self._rates, self._clock)

@@ -105,10 +105,14 @@ class Allowance:
         most, span_s = self._settings.spike_first_recipients, self._settings.spike_s
         if not most or not first:
             return False
-        now, key = self._clock.monotonic(), f"out spike {account.key}"
+        now, key = self._clock.monotonic(), _spike_key(account)
         is_over = self._table.wait_s(key, most, span_s, now) > 0.0
         self._table.count(key, most, span_s, now, min(first, most))
         return is_over or first > most
+
+    def forgive(self, account: Address) -> None:
+        """A person has looked and thawed it: what it did until now is no spike any more."""
+        self._table.forget(_spike_key(account))
 
     def _limits(self, account: Address) -> list[_Limit]:
         most = self._settings
@@ -132,3 +136,7 @@ class Allowance:
             ),
         ]
         return [limit for limit in limits if limit.most]
+
+
+def _spike_key(account: Address) -> str:
+    return f"out spike {account.key}"

@@ -48,6 +48,11 @@ class RateTable:
         for place in places:
             cells[place] = max(cells[place], empty_at)
 
+    def forget(self, key: str) -> None:
+        """Count it from nothing again; a key that shares one of its cells may pass for new too."""
+        for place in _places(key):
+            self._cells[place] = 0.0
+
 
 def _places(key: str) -> list[int]:
     """One cell in each row."""
