@@ -9,9 +9,11 @@ from postern.cli.output import ExitCode, JsonObject, fail, print_json, print_tab
 from postern.cli.site import address_of, directory_of, granted, open_site
 from postern.directory.correspondents import Correspondent
 from postern.directory.names import key_of
-from postern.directory.resolution import NoSuchMailbox, Resolved
+from postern.directory.resolution import NoSuchMailbox, NotOurs, Resolved
+from postern.directory.return_addresses import ReturnAddresses
 from postern.directory.store.site import SiteStore
 from postern.mail.address import Address
+from postern.mail.srs import is_srs
 from postern.policy.explain import CheckLine, Explanation, explain
 from postern.policy.judge import Gravity, Judgement
 from postern.policy.recipient import is_postmaster
@@ -77,6 +79,12 @@ def _owner(site: SiteStore, typed: Address) -> tuple[Address, bool]:
     """
     directory = directory_of(site)
     granted(site.domain(typed.domain))
+    if is_srs(typed.local):
+        returned = ReturnAddresses(site.srs_key(), SystemClock()).read(typed.local)
+        if isinstance(returned, Address):  # as SMTP takes it: a bounce, for whoever sent the mail
+            if isinstance(directory.resolve(returned), NotOurs):
+                return key_of(returned), True
+            return _owner(site, returned)
     resolution = directory.resolve(typed)
     if isinstance(resolution, NoSuchMailbox):
         fail(ExitCode.NOT_FOUND, f"there is no mailbox {typed} here")
