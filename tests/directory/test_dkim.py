@@ -63,6 +63,15 @@ def test_key_comes_back_as_it_was_added_and_is_in_the_change_log(
     assert (second.selector, second.kind) == ("p2025b", "ed25519")
 
 
+def test_a_name_that_older_keys_bore_is_not_given_again(store: DkimStore) -> None:
+    keys = [store.add(H, new_ed25519_key()) for _ in range(2)]
+    assert [key.selector for key in keys if isinstance(key, DkimKey)] == ["p2025a", "p2025b"]
+    assert isinstance(store.remove(H, "p2025a"), DkimKey)
+    third = store.add(H, new_ed25519_key())
+    assert isinstance(third, DkimKey)
+    assert third.selector == "p2025c"
+
+
 def test_what_is_no_key_is_refused_and_so_is_a_selector_that_is_taken(store: DkimStore) -> None:
     made(store, "mail")
     assert "PEM" in refusal(store.add(H, b"nothing"), Problem.MALFORMED)

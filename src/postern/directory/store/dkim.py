@@ -169,8 +169,14 @@ def _add(
 
 
 def _next_selector(taken: set[str], year: int) -> str:
-    names = (f"p{year}{letter}" for letter in ascii_lowercase)
-    return next(name for name in names if name not in taken)  # there are more letters than keys
+    """The one behind the last of the year: resolvers may still know the key that bore an older one.
+
+    There are more letters than keys, so that one is free however many there were.
+    """
+    names = [f"p{year}{letter}" for letter in ascii_lowercase]
+    used = [place for place, name in enumerate(names) if name in taken]
+    after = used[-1] + 1 if used else 0
+    return next(name for name in names[after:] + names[:after] if name not in taken)
 
 
 def _require(connection: sa.Connection, domain: str, selector: str) -> DkimKey | Refused:
