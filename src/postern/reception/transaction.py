@@ -35,11 +35,16 @@ off. The first recipient's alone are fewer (``postern.directory.expand``)."""
 
 @dataclass(frozen=True, slots=True)
 class Mending:
-    """How a submitted message's header is made fit to travel (RFC 6409 §8), and who signs it."""
+    """How a submitted message's header is made fit to travel (RFC 6409 §8), and who signs it.
+
+    ``mends``: it comes from its author's own program; what is on its way already stays as it is,
+    for its author's signature to hold.
+    """
 
     hostname: str
     now: float
     signers: Signers | None = None
+    mends: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +319,7 @@ class Transaction:
         self._summary = summary = summarise(head)
         if summary.is_overlong:
             return  # a Bcc beyond what is read would stay: the message is refused at its end
-        if not summary.is_fit:
+        if self._mending.mends and not summary.is_fit:
             fixes = fix_submission(
                 head,
                 now=self._mending.now,
