@@ -1,4 +1,4 @@
-"""``python -m bench.limits``: memory, slow peers, a full disk, restarts, floods, rules, the prompt.
+"""``python -m bench.limits``: what Postern bears, and what that costs.
 
 All but the times are the same on a busy machine. ``--only disk,flood`` measures some; ``--page``
 writes them into docs/benchmarks.md, between marks, and leaves the rest of the page alone.
@@ -22,6 +22,7 @@ from bench.restarts import fewer_workers, killed_under_load
 from bench.rules import resolution
 from bench.slow import slow_ways
 from bench.tarpits import tarpits
+from bench.waiting import a_million_waiting
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 BEGIN = "<!-- limits: written by make bench and python -m bench.limits --page -->"
@@ -88,6 +89,15 @@ PARTS = (
         "SIGKILL to the whole tree while smtp-source sends with 20 sessions and the receiver stands"
         " still; started again; then the receiver wakes.",
         killed_under_load,
+    ),
+    Part(
+        "waiting",
+        "A million messages waiting",
+        "Written into the spools of two workers as the server writes them, evenly over 10,000"
+        " groups, not due for a day; the server is started over them. Memory is RssAnon and"
+        " RssShmem of all processes. A claim reads 16 messages of one group that was not read"
+        " before. Other mail is relayed from smtp-source to smtp-sink before and after.",
+        a_million_waiting,
     ),
     Part(
         "flood",

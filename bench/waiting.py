@@ -1,4 +1,4 @@
-"""``python -m bench.waiting``: a million messages wait for ten thousand groups that do not answer.
+"""``python -m bench.waiting``: a million messages wait for ten thousand groups.
 
 They are written into the spools as the server writes them, so that the bench measures how it lives
 with them and not how they came. Then: how soon it is ready, what it keeps in memory, what a claim

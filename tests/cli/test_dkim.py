@@ -37,7 +37,9 @@ def test_key_is_made_set_to_work_retired_and_removed(harbour: Postern) -> None:
     refused = harbour("dkim", "remove", H, "fast")
     assert refused.code == 2
     assert f"postern dkim retire {H} fast" in refused.err
-    assert "leave fast._domainkey" in harbour("dkim", "retire", H, "fast").out
+    retired = harbour("dkim", "retire", H, "fast").out
+    assert "leave fast._domainkey" in retired
+    assert f"No key of {H} signs now" in retired
     assert harbour("dkim", "remove", H, "fast").code == 0
     assert harbour("dkim", "show", H, "fast").code == 4
 

@@ -1,9 +1,15 @@
 """``postern rule`` as postmasters and scripts call it."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from tests.cli.called import Postern, Said
+
+from postern.directory.return_addresses import ReturnAddresses
+from postern.directory.store.site import SiteStore
+from postern.mail.address import Address
+from postern.runtime.clock import SystemClock
 
 WANG = "wang@harbour.example"
 
@@ -89,6 +95,34 @@ def test_explain_tells_every_check_and_which_rule_decides(harbour: Postern) -> N
     unset = harbour("rule", "system", "spf.fail", "default", "--domain", "harbour.example")
     assert unset.out == "spf.fail: as by default, for harbour.example; it holds from now on.\n"
     assert harbour("rule", "system", "nose.red", "default").code == 2
+
+
+def test_explain_tells_that_junk_is_held_where_an_alias_leads_elsewhere(harbour: Postern) -> None:
+    harbour("alias", "add", "sales@harbour.example", "desk@far.example")
+    harbour("rule", "junk", "@offers.example", "--reason", "noise", "--domain", "harbour.example")
+    asked = ("rule", "explain", "sales@harbour.example", "--from", "x@offers.example", "--json")
+    said = harbour(*asked)
+    assert said.whole["decides"] == {"effect": "hold", "rule": "D1"}
+    assert checks(said)["dmarc.quarantine"]["effect"] == "hold"
+    inside = harbour("rule", "explain", WANG, "--from", "x@offers.example", "--json")
+    assert inside.whole["decides"] == {"effect": "junk", "rule": "D1"}
+
+
+def test_explain_knows_return_addresses_of_forwarded_mail(harbour: Postern, folder: Path) -> None:
+    site = SiteStore.open(folder / "data", SystemClock(), "test")
+    returns = ReturnAddresses(site.srs_key(), SystemClock())
+    site.close()
+    harbour("rule", "junk", "all", "--reason", "noise", "--domain", "harbour.example")
+    harbour("domain", "add", "lake.example")
+    far = returns.rewrite(Address("ann", "far.example"), "harbour.example")
+    assert harbour("rule", "explain", str(far), "--json").whole["decides"] == {
+        "effect": "hold",
+        "rule": "D1",
+    }
+    home = returns.rewrite(Address("wang", "harbour.example"), "lake.example")
+    assert f"it is for {WANG}" in harbour("rule", "explain", str(home)).out
+    forged = harbour("rule", "explain", "SRS0=A=B=far.example=ann@harbour.example")
+    assert forged.code == 4
 
 
 def test_explain_says_what_proof_changes(harbour: Postern) -> None:

@@ -28,10 +28,17 @@ def test_unsigned_domains_and_unpublished_records_are_told_after_a_day(tmp_path:
     clock.advance(PATIENCE_S + 1)
     unsigned, unseen = examine_dkim(here, clock.now())
     assert unsigned.what.startswith("mail of 1 domain leaves unsigned: b.example")
-    assert "postern dkim add b.example" in unsigned.fix
+    assert unsigned.fix.endswith("prints: postern dkim show b.example s1")  # it has a key
+    store.add_domain("c.example")
+    store.add_domain("news.a.example")  # the domain above it signs
+    clock.advance(PATIENCE_S + 1)
+    unsigned, _ = examine_dkim(here, clock.now())
+    assert unsigned.what.startswith("mail of 2 domains leaves unsigned: b.example, c.example;")
+    assert "postern dkim add c.example" in unsigned.fix
+    store.remove_domain("c.example")
     assert unseen.what.startswith("the record s1._domainkey.b.example was not seen in DNS")
     assert unseen.fix.startswith("postern dkim show b.example s1")
     keys.set_state("b.example", "s1", KeyState.ACTIVE)
     (signed,) = examine_dkim(here, clock.now())
-    assert signed.what == "mail of all 2 domains is signed"
+    assert signed.what == "mail of all 3 domains is signed"
     store.close()

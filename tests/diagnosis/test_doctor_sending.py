@@ -1,8 +1,10 @@
 """The doctor sees our addresses as others do."""
 
+import asyncio
+
 from postern.diagnosis.doctor_results import Grade, Result, Sender
-from postern.diagnosis.doctor_sending import look_at_senders
-from postern.mail.dns import Question
+from postern.diagnosis.doctor_sending import look_at_senders, within_time
+from postern.mail.dns import Answer, Question
 from postern.runtime.resolver.fake import FakeResolver
 
 IP = "192.0.2.9"
@@ -13,8 +15,8 @@ LISTED = "9.2.0.192.bl.example"
 
 
 async def look(resolver: FakeResolver, sender: Sender = DIRECT) -> dict[str, Result]:
-    results = await look_at_senders([sender], ["bl.example"], resolver)
-    return {result.check: result for result in results}
+    looking = look_at_senders([sender], ["bl.example"], resolver)
+    return {result.check: result async for result in looking}
 
 
 def well() -> FakeResolver:
@@ -81,3 +83,21 @@ async def test_a_list_that_does_not_serve_us_and_dns_that_does_not_answer_couldn
     assert grades["sending.listed.bl.example"] is Grade.COULDNT_TELL
     (untold,) = (await look(resolver, Sender("direct", "", HELO))).values()
     assert untold.grade is Grade.COULDNT_TELL
+
+
+async def test_what_was_found_before_the_time_was_up_is_told() -> None:
+    class Stuck(FakeResolver):
+        async def ask(self, question: Question, *, foreign_ok: bool = True) -> Answer:
+            if question.name == LISTED:
+                await asyncio.Event().wait()
+            return await super().ask(question, foreign_ok=foreign_ok)
+
+    resolver = Stuck()
+    resolver.add(PTR, "PTR", HELO)
+    resolver.add(HELO, "A", IP)
+    found = await within_time(look_at_senders([DIRECT], ["bl.example"], resolver), 0.2)
+    assert [(one.check, one.grade) for one in found] == [
+        ("sending.ptr.direct", Grade.OK),
+        ("sending.helo.direct", Grade.OK),
+        ("sending.address", Grade.COULDNT_TELL),
+    ]

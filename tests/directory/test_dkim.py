@@ -13,7 +13,9 @@ from postern.directory.publication import Publication
 from postern.directory.signers import Signers
 from postern.directory.store.dkim import MAX_KEYS, DkimStore
 from postern.directory.store.site import FILE_NAME, SiteStore
+from postern.directory.store.tables import dkim_key
 from postern.mail.address import Address
+from postern.mail.dns import Answer, Question
 from postern.runtime.clock import FakeClock
 from postern.runtime.database.engine import Database
 from postern.runtime.resolver.fake import FakeResolver
@@ -59,6 +61,15 @@ def test_key_comes_back_as_it_was_added_and_is_in_the_change_log(
     second = store.add(H, new_ed25519_key())
     assert isinstance(second, DkimKey)
     assert (second.selector, second.kind) == ("p2025b", "ed25519")
+
+
+def test_a_name_that_older_keys_bore_is_not_given_again(store: DkimStore) -> None:
+    keys = [store.add(H, new_ed25519_key()) for _ in range(2)]
+    assert [key.selector for key in keys if isinstance(key, DkimKey)] == ["p2025a", "p2025b"]
+    assert isinstance(store.remove(H, "p2025a"), DkimKey)
+    third = store.add(H, new_ed25519_key())
+    assert isinstance(third, DkimKey)
+    assert third.selector == "p2025c"
 
 
 def test_what_is_no_key_is_refused_and_so_is_a_selector_that_is_taken(store: DkimStore) -> None:
@@ -126,6 +137,23 @@ def test_the_author_is_signed_for_and_only_without_one_the_sender(
 
 
 @pytest.mark.parametrize(
+    "fields",
+    [
+        b"From: wang@harbour.example\r\nFrom: li@far.example\r\n",
+        b"From: li@far.example\r\nFrom: wang@harbour.example\r\n",
+        b"From: wang@harbour.example li@far.example\r\n",
+        b"From: Ann <ann@\r\n",
+    ],
+)
+def test_nobody_signs_for_an_author_whom_readers_may_not_agree_about(
+    store: DkimStore, signers: Signers, fields: bytes
+) -> None:
+    made(store)
+    letter = fields + b"\r\nhi\r\n"
+    assert signers.begin(letter, letter.index(b"hi"), Address("wang", H)) is None
+
+
+@pytest.mark.parametrize(
     ("record", "published"),
     [
         (None, Published.NO),
@@ -171,3 +199,35 @@ async def test_key_signs_once_its_record_is_seen_and_is_looked_for_less_and_less
     clock.advance(86_400.0)
     await publication.look()
     assert len(resolver.queries) == 3
+
+
+async def test_key_that_was_retired_while_dns_was_asked_stays_retired(
+    store: DkimStore, clock: FakeClock
+) -> None:
+    key = made(store, state=KeyState.WAITING)
+
+    class Retiring(FakeResolver):
+        async def ask(self, question: Question, *, foreign_ok: bool = True) -> Answer:
+            store.set_state(H, key.selector, KeyState.RETIRED)
+            return await super().ask(question, foreign_ok=foreign_ok)
+
+    resolver = Retiring()
+    resolver.add(key.record_name, "TXT", key.record_text)
+    await Publication(store, lambda: resolver, clock).look()
+    assert [one.state for one in store.keys(H)] == [KeyState.RETIRED]  # type: ignore[union-attr]  # the domain is there
+
+
+async def test_damaged_key_does_not_keep_the_others_waiting(
+    store: DkimStore, site: SiteStore, clock: FakeClock
+) -> None:
+    broken, whole = made(store, "a", KeyState.WAITING), made(store, "bb", KeyState.WAITING)
+    with site.database.write() as connection:
+        gone = {"pem": "-----BEGIN"}
+        connection.execute(dkim_key.update().where(dkim_key.c.id == broken.id).values(gone))
+    resolver = FakeResolver()
+    for key in (broken, whole):
+        resolver.add(key.record_name, "TXT", key.record_text)
+    await Publication(store, lambda: resolver, clock).look()
+    found = store.key(H, whole.selector)
+    assert isinstance(found, DkimKey)
+    assert found.state is KeyState.ACTIVE

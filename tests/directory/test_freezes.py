@@ -61,3 +61,26 @@ def test_a_database_that_does_not_answer_freezes_nobody(clock: FakeClock) -> Non
 
     assert Frozen(broken, clock).of(WANG) is None
     assert nobody_frozen().of(WANG) is None
+
+
+def test_while_the_database_does_not_answer_whoever_was_frozen_stays_so(
+    store: FreezeStore, clock: FakeClock
+) -> None:
+    trouble: list[DatabaseTroubleError] = []
+    thawed: list[Address] = []
+
+    def read() -> list[Freeze]:
+        if trouble:
+            raise trouble[0]
+        return store.all()
+
+    store.freeze(str(WANG), reason="ticket 812")
+    frozen = Frozen(read, clock, thawed.append)
+    assert frozen.of(WANG) is not None
+    store.thaw(str(WANG))
+    trouble.append(DatabaseTroubleError("disk I/O error"))
+    frozen.forget()
+    assert frozen.of(WANG) is not None
+    trouble.clear()
+    assert frozen.of(WANG) is None  # it was asked again, though nothing changed since
+    assert thawed == [WANG]

@@ -84,6 +84,8 @@ def test_a_spike_freezes_the_account_and_people_are_told_until_somebody_thaws_it
     world.postern.cli("mailbox", "thaw", STOLEN)
     wait_state(world.postern, code, stranger0="delivered", stranger6="delivered")
     wait_until(lambda: _may_send(world), "the account to send again")
+    code = world.submit(STOLEN, "other@far.test")  # somebody new, and no spike any more
+    wait_state(world.postern, code, other="waiting")
 
 
 def _may_send(world: World) -> bool:

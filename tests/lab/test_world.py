@@ -229,7 +229,9 @@ def test_a_world_ends_with_its_test_even_by_sigkill(whole: World) -> None:
     with somebody_elses_world() as process:
         names = own(process.pid)
         assert len(names) == 4
-        (sleeper,) = guard.inhabitants(next(name for name in names if name.endswith("home")))
+        home = next(name for name in names if name.endswith("home"))
+        wait_until(lambda: len(guard.inhabitants(home)) == 1, "its server to have moved in")
+        (sleeper,) = guard.inhabitants(home)
         process.kill()
         process.wait()
         wait_until(lambda: not own(process.pid), "the guard to remove its namespaces")

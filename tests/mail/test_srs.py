@@ -74,6 +74,13 @@ def test_what_another_forwarder_rewrote_goes_straight_back_to_him() -> None:
 def test_an_address_that_would_become_too_long_stays_as_it_is() -> None:
     long = Address("v" * (MAX_LOCAL_BYTES - 10), "tea.example")
     assert SRS.rewrite(long, H, DAY) == long
+    # Nor may it be too long as a whole, with its domain and quotes (RFC 5321 §4.5.3.1.3).
+    forwarder = ".".join(["f" * 60] * 3 + ["example"])
+    for size in range(1, 60):
+        for local in ("v" * size, f"{'v' * size} v"):
+            made = SRS.rewrite(Address(local, "tea.example"), forwarder, DAY)
+            assert len(str(made)) <= 254
+    assert SRS.rewrite(Address("v", "tea.example"), forwarder, DAY).domain == forwarder
     literal = Address("li", "[192.0.2.1]")
     assert SRS.rewrite(literal, H, DAY) == literal
 

@@ -20,7 +20,7 @@ from postern.mail.finding import Finding
 from postern.policy.docket import Docket
 from postern.policy.judge import Gravity, Judgement
 from postern.policy.preview import Preview, preview, sought
-from postern.policy.recipient import at_end, at_rcpt, judge_for
+from postern.policy.recipient import at_end, at_rcpt, for_outside, judge_for
 from postern.policy.replay import Replay
 from postern.policy.rules.book import Book
 from postern.policy.rules.change import Added, Amended, Change, Ended, Treated
@@ -41,7 +41,8 @@ from postern.policy.store import Inventory
 from postern.runtime.clock import FakeClock
 
 NOW = 1_779_192_000.0
-OWNERS = ("wang@harbour.example", "li@harbour.example", "ann@pier.example")
+OWNERS = ("wang@harbour.example", "li@harbour.example", "ann@pier.example", "desk@far.example")
+OUTSIDE = "far.example"
 SENDERS = ("chen@tea.example", "ann@shop.tea.example", "x@offers.example", "")
 FOUND = (
     "ptr.missing", "ptr.mismatch", "dnsbl.listed", "spf.fail", "spf.softfail", "mailfrom.no-mx",
@@ -190,7 +191,8 @@ def judged(mail: Mail, named: Address, books: Shelves | Amended, *, early: bool)
     facts = mail.early if early else mail.late
     assert facts is not None
     book = books.of(named, named.domain)
-    return judge_for(named, mail.found_early if early else mail.found, facts, book)
+    one = judge_for(named, mail.found_early if early else mail.found, facts, book)
+    return for_outside(one) if named.domain == OUTSIDE else one
 
 
 def fates(mail: Mail, books: Shelves | Amended) -> dict[str, str]:
@@ -214,13 +216,20 @@ def fates(mail: Mail, books: Shelves | Amended) -> dict[str, str]:
     return told
 
 
+def note(
+    docket: Docket, named: Address, facts: Facts, found: tuple[Finding, ...], one: Judgement
+) -> None:
+    is_outside = named.domain == OUTSIDE
+    docket.note(named, named, named.domain, facts, found, one, is_outside=is_outside)
+
+
 def heard(number: int, mail: Mail, books: Shelves) -> HeardRecord | None:
     """The transaction as reception hands it to the journal."""
     docket = Docket(is_apart=mail.is_apart)
     inside = []
     for named in mail.named:
         one = judged(mail, named, books, early=True)
-        docket.note(named, named, named.domain, mail.early, mail.found_early, one)
+        note(docket, named, mail.early, mail.found_early, one)
         if at_rcpt([one]) is not None:
             docket.turned_away(named)
         else:
@@ -228,7 +237,7 @@ def heard(number: int, mail: Mail, books: Shelves) -> HeardRecord | None:
     if mail.late is not None:
         for named in inside:
             one = judged(mail, named, books, early=False)
-            docket.note(named, named, named.domain, mail.late, mail.found, one)
+            note(docket, named, mail.late, mail.found, one)
     client = str(mail.early.ip)
     return docket.heard(number, NOW - 60 * number, client, f"mail {number}")
 

@@ -20,7 +20,7 @@ from postern.queue.group import Work
 from postern.queue.ways import Ways
 from postern.routing.chooser import MailClass, MessageFacts
 from postern.runtime.clock import FakeClock
-from postern.spool.message import Message
+from postern.spool.message import Message, Origin
 
 LMTP = LmtpRoute("local", "unix:/run/lmtp")
 MAILDIR = MaildirRoute("local", "here.test/wang")
@@ -92,7 +92,7 @@ async def test_ways_are_chosen_when_what_decides_about_them_is_known() -> None:
 
 
 async def test_released_mail_says_so_on_every_way() -> None:
-    made = message(1)
+    made = replace(message(1), origin=Origin.OUTSIDE)
     made.deliveries[0].released = "Thu, 26 Nov 2026 21:00:00 +0000; by=cli:wang; was=spf.fail"
     data = made.content.in_memory
     assert data is not None
@@ -133,6 +133,34 @@ async def test_what_no_way_may_carry_is_not_tried(
     for outcome in result.outcomes:
         assert isinstance(outcome, kind)
         assert (outcome.cause, outcome.reply.enhanced) == (Cause.UNENCRYPTED, status)
+
+
+@pytest.mark.parametrize(
+    ("origin", "forwarder", "is_told"),
+    [(Origin.OURS, "", False), (Origin.OUTSIDE, "here.test", False), (Origin.OUTSIDE, "", True)],
+    ids=["ours", "forwarded", "gateway"],
+)
+async def test_strangers_are_not_told_who_released_what_they_get(
+    origin: Origin, forwarder: str, *, is_told: bool
+) -> None:
+    made = replace(message(1), origin=origin)
+    (delivery,) = made.deliveries
+    delivery.released, delivery.forwarder = "today; by=cli:wang; was=virus.found", forwarder
+    way = Scripted()
+    courier = Courier(way, way, way, AllWays())
+    for route in (SMTP, MAILDIR):
+        await courier.attempt(Work(made, [delivery], route))
+    assert [b"by=cli:wang" in data for _, data, _ in way.given] == [is_told, True]
+
+
+async def test_alias_with_utf8_in_its_name_is_known_again_when_its_mail_comes_round() -> None:
+    made = message(1)
+    made = replace(made, sender=replace(made.sender, smtputf8=True))
+    (delivery,) = made.deliveries
+    delivery.forwarder, delivery.original = "here.test", "grüße@here.test"
+    way = Scripted()
+    await Courier(way, way, way, AllWays()).attempt(Work(made, [delivery], SMTP))
+    assert way.given[0][1].startswith("Delivered-To: grüße@here.test\r\n".encode())
 
 
 async def test_forwarded_mail_bears_its_alias_and_bounces_through_us() -> None:

@@ -55,3 +55,32 @@ async def test_another_server_of_ours_may_send_as_anybody_and_others_may_not(
         await client.log_in(trusting)
         answer = await client.deliver(LETTER, "li@tea.example", "friend@far.example")
         assert answer.startswith("250"), answer
+
+
+@pytest.mark.parametrize(
+    "letter",
+    [
+        LETTER,
+        b"Bcc: <ann@tea.example>\r\n" + LETTER,
+        b"From: <chen@tea.example>\r\n" + LETTER,
+        b"From: no address at all\r\n\r\nhello\r\n",
+    ],
+    ids=["no-date", "bcc", "two-authors", "no-author"],
+)
+async def test_what_another_server_of_ours_hands_on_leaves_as_it_came(
+    make: Make, trusting: ssl.SSLContext, letter: bytes
+) -> None:
+    async with make(SUBMISSION) as rig:
+        settings = replace(
+            rig.services.settings, relay_accounts=frozenset({"wang@harbour.example"})
+        )
+        rig.reception.reload(replace(rig.services, settings=settings), rig.certificates)
+        client = await rig.connect()
+        await client.log_in(trusting)
+        answer = await client.deliver(letter, "li@tea.example", "friend@far.example")
+        assert answer.startswith("250"), answer
+        octets = rig.accepted[0].content.in_memory
+        assert octets is not None
+        assert octets.startswith(b"Received: ")
+        assert octets.endswith(b"\r\n" + letter)
+        assert b"Message-ID" not in octets

@@ -61,3 +61,27 @@ def test_what_was_rolled_back_does_not_count(tmp_path: Path) -> None:
         file.insert([made, made])
     assert file.totals()[:2] == (0, 0) == counted(file.path)
     file.close()
+
+
+def test_a_disk_that_fails_half_way_does_not_keep_them_from_being_counted_later(
+    tmp_path: Path,
+) -> None:
+    file = SpoolFile(tmp_path / "0.db", BodyFolder(tmp_path / "0"))
+
+    def deny(action: int, *_: object) -> int:
+        is_trigger = action == sqlite3.SQLITE_CREATE_TEMP_TRIGGER
+        return sqlite3.SQLITE_DENY if is_trigger else sqlite3.SQLITE_OK
+
+    file._db.set_authorizer(deny)
+    with pytest.raises(sqlite3.DatabaseError):
+        file.totals()
+    file._db.set_authorizer(None)
+    made = message(1)
+    made.deliveries[0].state = DeliveryState.WAITING
+    with file.transaction():
+        file.insert([made])
+    assert file.totals()[:2] == (1, 0)
+    with file.transaction():
+        file.forget([made.id])
+    assert file.totals()[:2] == (0, 0)
+    file.close()

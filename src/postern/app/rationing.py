@@ -2,13 +2,13 @@
 
 from postern.app.settings import allowance_settings, notice_settings, relay_accounts
 from postern.config.settings import Config
-from postern.directory.freezes import Frozen
+from postern.directory.freezes import Freeze, Frozen
 from postern.directory.model import Mailbox
 from postern.directory.reader import Directory
 from postern.directory.store.freezes import FreezeStore
 from postern.mail.address import Address
 from postern.policy.allowance import Allowance
-from postern.queue.freezing import AUTHOR, Freezer
+from postern.queue.freezing import AUTHOR, Freezer, keep_thawing
 from postern.queue.rationed import Knows, Rationed
 from postern.queue.store.requests import RequestStore
 from postern.queue.tidings import Numbers
@@ -41,12 +41,14 @@ class Rationing:
     ) -> None:
         self._rates = rates
         self._clock = clock
-        store = FreezeStore(database, clock, AUTHOR)
-        self.frozen = Frozen(store.all, clock)
+        self._store = store = FreezeStore(database, clock, AUTHOR)
+        self._requests = RequestStore(database)
+        self._directory = directory
+        self.frozen = Frozen(store.all, clock, self._thawed)
         directory.on_change(self.frozen.forget)
         self._freezer = Freezer(
             store,
-            RequestStore(database),
+            self._requests,
             queue,
             spool,
             directory,
@@ -57,7 +59,7 @@ class Rationing:
         )
         outside = _Outside(directory)
         self.outgoing = Rationed(
-            queue, self._allowance(config), outside, knows, self._freezer.freeze
+            queue, self._allowance(config), outside, knows, self._freezer.freeze, self._frozen_now
         )
 
         self.outgoing.unlimited = relay_accounts(config)
@@ -67,6 +69,19 @@ class Rationing:
         self.outgoing.allowance = self._allowance(config)
         self.outgoing.unlimited = relay_accounts(config)
         self._freezer.settings = notice_settings(config)
+
+    async def keep_thawing(self) -> None:
+        """Freezes end by themselves."""
+        await keep_thawing(self._store, self._requests, self._clock)
+
+    def _frozen_now(self, account: Address) -> Freeze | None:
+        """A message takes its time to come in, and somebody may have frozen its account since."""
+        self._directory.refresh()
+        return self.frozen.of(account)
+
+    def _thawed(self, account: Address) -> None:
+        """It sends as it did before; who freezes it once more must have a new reason."""
+        self.outgoing.allowance.forgive(account)
 
     def _allowance(self, config: Config) -> Allowance:
         return Allowance(allowance_settings(config), self._rates, self._clock)

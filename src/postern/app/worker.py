@@ -265,6 +265,7 @@ class Worker:
             folder, settings = self._config.data_dir / "journal", self._journal_settings
             jobs["journal"] = lambda: keep_sweeping(folder, settings, self._clock)
             jobs["tests of TLS"] = self._tls.keep_testing
+            jobs["freezes that end"] = self._rationing.keep_thawing
             jobs["DKIM keys"] = self._keep_looking_for_keys
             jobs["policies"] = lambda: keep_fresh(lambda: self._outward.policies)
             jobs["notices of what is held"] = self._holding.keep_writing

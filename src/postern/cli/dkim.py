@@ -166,6 +166,7 @@ def remove(name: Name, selector: Selector, as_json: JsonFlag = False) -> None:
 def _set_state(name: str, selector: str, state: KeyState, *, as_json: bool) -> None:
     with open_site() as site:
         key = granted(_store(site).set_state(name, selector, state))
+        keys = list(granted(_store(site).keys(key.domain)))
     if as_json:
         print_json({"action": state.value, "key": fields(key)})
     elif state is KeyState.ACTIVE:
@@ -175,6 +176,8 @@ def _set_state(name: str, selector: str, state: KeyState, *, as_json: bool) -> N
             f"Mail of {key.domain} is no longer signed with {key.selector};"
             f" leave {key.record_name} in DNS for a week."
         )
+        if all(one.state is not KeyState.ACTIVE for one in keys):
+            say(f"No key of {key.domain} signs now: its mail leaves unsigned.")
 
 
 async def _look_up(key: DkimKey) -> Published:

@@ -7,12 +7,16 @@ import typer
 from postern.cli.durations import seconds_of
 from postern.cli.output import JsonFlag, JsonObject, print_json, say
 from postern.cli.site import author, granted, open_site
+from postern.config.load import load
 from postern.directory.freezes import Freeze
 from postern.directory.store.freezes import FreezeStore
 from postern.directory.store.site import SiteStore
 from postern.queue.request import Action, MailFilter, Request
 from postern.queue.store.requests import RequestStore
 from postern.runtime.clock import SystemClock, rfc3339
+from postern.runtime.lock import is_served
+
+_IDLE = "The server is not running, so what waits is left as it is; once it runs"
 
 Name = Annotated[str, typer.Argument(metavar="ADDRESS", help="Such as wang@harbour.example.")]
 
@@ -33,10 +37,19 @@ def freeze(
     with open_site() as site:
         made = granted(_store(site).freeze(name, lasts_s=lasts_s, reason=reason.strip()))
         _ask(site, made, Action.HOLD)
+        is_running = is_served(load(None).data_dir)
     if as_json:
         print_json({"action": "frozen", "freeze": _fields(made)})
         return
-    say(f"{made.account} sends nothing from now on ({made.label}); what waits of it is held.")
+    if made.is_new:
+        say(f"{made.account} sends nothing from now on ({made.label}); what waits of it is held.")
+    else:
+        by, end = made.temporary.author, made.temporary.until
+        when = "" if end is None else f" until {rfc3339(end)}"
+        say(f"{made.account} is frozen already{when} ({made.label}, by {by}); that stays as it is.")
+    if not is_running:
+        say(f"{_IDLE}: postern queue hold --account {made.account}")
+        return
     say(f"See it: postern queue hold --account {made.account} --dry-run")
     say(f"Undo: postern mailbox thaw {made.account}")
 
@@ -53,16 +66,19 @@ def thaw(
         ended = granted(_store(site).thaw(name))
         if not keep_held:
             _ask(site, ended, Action.RELEASE)
+        is_running = is_served(load(None).data_dir)
     if as_json:
         print_json({"action": "thawed", "freeze": _fields(ended)})
         return
     say(f"{ended.account} may send again.")
+    if not (keep_held or is_running):
+        say(f"{_IDLE}: postern queue release --account {ended.account}")
     if keep_held:
         say(f"What is held of it stays: postern queue release --account {ended.account}")
 
 
 def _ask(site: SiteStore, freeze: Freeze, action: Action) -> None:
-    """All workers do it within a second of running; those that do not run have none in memory."""
+    """All workers do it within a second; where none runs within a minute nobody does."""
     clock = SystemClock()
     whose = MailFilter(account=str(freeze.account))
     RequestStore(site.database).add(Request(0, clock.now(), author(), action, whose))

@@ -9,9 +9,11 @@ from postern.cli.output import ExitCode, JsonObject, fail, print_json, print_tab
 from postern.cli.site import address_of, directory_of, granted, open_site
 from postern.directory.correspondents import Correspondent
 from postern.directory.names import key_of
-from postern.directory.resolution import NoSuchMailbox, Resolved
+from postern.directory.resolution import NoSuchMailbox, NotOurs, Resolved
+from postern.directory.return_addresses import ReturnAddresses
 from postern.directory.store.site import SiteStore
 from postern.mail.address import Address
+from postern.mail.srs import is_srs
 from postern.policy.explain import CheckLine, Explanation, explain
 from postern.policy.judge import Gravity, Judgement
 from postern.policy.recipient import is_postmaster
@@ -42,7 +44,7 @@ def explain_rules(mailbox: str, sender: str, ip: str, helo: str, *, as_json: boo
     typed = address_of(mailbox)
     clock = SystemClock()
     with open_site() as site:
-        owner = _owner(site, typed)
+        owner, is_outside = _owner(site, typed)
         mailbox_id = id_of(site, owner)
         book = Books(site.database, clock).of(owner, typed.domain)
     asked = _Asked(
@@ -59,31 +61,42 @@ def explain_rules(mailbox: str, sender: str, ip: str, helo: str, *, as_json: boo
     if asked.sender is not None:
         is_known = asked.known is not None and not is_postmaster(typed)
         proven = replace(said, proven=frozenset({asked.sender.domain}), is_known=is_known)
-    found, unproven = explain(typed, book, proven), explain(typed, book, said)
+    found, unproven = (
+        explain(typed, book, facts, is_outside=is_outside) for facts in (proven, said)
+    )
     if as_json:
         print_json(_fields(asked, found, unproven))
     else:
         _print(asked, found, unproven)
 
 
-def _owner(site: SiteStore, typed: Address) -> Address:
-    """Whose rules count for mail to that address, or the end of the command.
+def _owner(site: SiteStore, typed: Address) -> tuple[Address, bool]:
+    """Whose rules count for mail to that address, and whether it leads elsewhere.
+
+    Or the end of the command.
 
     Where an alias leads to several mailboxes each has rules of its own: ask for them one by one.
     """
     directory = directory_of(site)
     granted(site.domain(typed.domain))
+    if is_srs(typed.local):
+        returned = ReturnAddresses(site.srs_key(), SystemClock()).read(typed.local)
+        if isinstance(returned, Address):  # as SMTP takes it: a bounce, for whoever sent the mail
+            if isinstance(directory.resolve(returned), NotOurs):
+                return key_of(returned), True
+            return _owner(site, returned)
     resolution = directory.resolve(typed)
     if isinstance(resolution, NoSuchMailbox):
         fail(ExitCode.NOT_FOUND, f"there is no mailbox {typed} here")
     if not isinstance(resolution, Resolved):
-        return key_of(typed)
+        return key_of(typed), False
     found = [directory.mailbox_of(one.address) for one in resolution.destinations if one.local]
     owners = [mailbox.address for mailbox in found if mailbox is not None]
     if len(owners) > 1:
         names = ", ".join(map(str, owners))
         fail(ExitCode.USAGE, f"{typed} leads to several mailboxes; ask for one of: {names}")
-    return owners[0] if owners else key_of(typed)
+    is_outside = not owners and any(one.outside for one in resolution.destinations)
+    return owners[0] if owners else key_of(typed), is_outside
 
 
 def _ip(text: str) -> IP:

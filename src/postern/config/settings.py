@@ -238,7 +238,7 @@ class Submission(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             ge=0,
             description="recipients outside that one account may write to a day; what is over it"
-            " is taken and waits its turn; 0: any number",
+            " is taken and waits its turn; a restart counts anew; 0: any number",
         ),
     ] = 2000
     first_recipients_per_day: Annotated[

@@ -31,11 +31,19 @@ def judge_dkim(found: Unsigned) -> Iterator[Result]:
     missing = len(found.without_key)
     if missing:
         noun = "domain" if missing == 1 else "domains"
+        waiting = dict(reversed(found.waiting))
+        bare = [name for name in found.without_key if name not in waiting]
+        first = found.without_key[0]
+        fix = (
+            f"postern dkim add {bare[0]}, and publish the record it prints"
+            if bare
+            else f"publish the record that this prints: postern dkim show {first} {waiting[first]}"
+        )
         yield warning(
             "dkim.signed",
             f"mail of {missing} {noun} leaves unsigned: {_some(found.without_key)};"
             " many receivers want DKIM",
-            f"postern dkim add {found.without_key[0]}, and publish the record it prints",
+            fix,
         )
     else:
         yield ok("dkim.signed", f"mail of all {found.domains} domains is signed")

@@ -6,7 +6,7 @@ gives, and has anybody complained of it (RFC 5321 §4.1.4, RFC 5782 §2).
 
 import asyncio
 import ipaddress
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from postern.diagnosis.doctor_results import (
     Result,
@@ -42,32 +42,40 @@ def examine_sending(site: Site, clock: Clock) -> Iterator[Result]:
 async def _examine(site: Site, clock: Clock) -> list[Result]:
     resolver = Resolver(site.lookups, clock)
     try:
-        async with asyncio.timeout(LIMIT_S):
-            return await look_at_senders(site.senders, site.blocklists, resolver)
-    except TimeoutError:
-        text = f"DNS did not tell within {LIMIT_S:.0f} s how others see our addresses"
-        return [couldnt_tell("sending.address", text, whose="between")]
+        return await within_time(look_at_senders(site.senders, site.blocklists, resolver))
     finally:
         await resolver.aclose(0.0)
 
 
+async def within_time(looking: AsyncIterator[Result], limit_s: float = LIMIT_S) -> list[Result]:
+    """What is found until then, and that the rest is not known."""
+    results: list[Result] = []
+    try:
+        async with asyncio.timeout(limit_s):
+            async for result in looking:
+                results.append(result)  # noqa: PERF401 - those before the time is up count
+    except TimeoutError:
+        text = f"DNS did not tell within {limit_s:.0f} s all of how others see our addresses"
+        results.append(couldnt_tell("sending.address", text, whose="between"))
+    return results
+
+
 async def look_at_senders(
     senders: Sequence[Sender], blocklists: Sequence[str], lookup: Lookup
-) -> list[Result]:
+) -> AsyncIterator[Result]:
     """Results for each, one after the other; addresses that nobody outside sees are left out."""
-    results: list[Result] = []
     for sender in senders:
         addresses = [sender.source] if sender.source else await _addresses(sender.helo, lookup)
         if addresses is None:
             text = f"DNS did not tell the addresses of {sender.helo}"
-            results.append(couldnt_tell("sending.address", text, whose="between"))
+            yield couldnt_tell("sending.address", text, whose="between")
             continue
         for ip in addresses:
             if not any(ipaddress.ip_address(ip) in network for network in _INSIDE):
-                results.append(await _reverse(ip, sender, lookup))
-                results.append(await _name(ip, sender, lookup))
-                results += [await _listed(ip, zone, lookup) for zone in blocklists]
-    return results
+                yield await _reverse(ip, sender, lookup)
+                yield await _name(ip, sender, lookup)
+                for zone in blocklists:
+                    yield await _listed(ip, zone, lookup)
 
 
 async def _addresses(name: str, lookup: Lookup) -> list[str] | None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from postern.mail.dkim.parents import upwards
+
 _BUSY_TIMEOUT_S = 2.0
 
 
@@ -45,7 +47,9 @@ def read_unsigned(site_db: Path, before: float) -> Unsigned | None:
             ).fetchall()
     except sqlite3.Error:
         return None
-    return Unsigned(len(rows), tuple(name for name, signs in rows if not signs), tuple(waiting))
+    signing = {name for name, signs in rows if signs}
+    unsigned = (name for name, _ in rows if signing.isdisjoint(upwards(name)))
+    return Unsigned(len(rows), tuple(unsigned), tuple(waiting))
 
 
 @dataclass(frozen=True, slots=True)

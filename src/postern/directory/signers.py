@@ -12,6 +12,7 @@ from postern.directory.dkim import DkimKey
 from postern.directory.store.dkim import signing_keys
 from postern.mail.address import Address
 from postern.mail.dkim.key import KeyFlaw
+from postern.mail.dkim.parents import upwards
 from postern.mail.dkim.private import PrivateKey, read_private_key
 from postern.mail.dkim.sign import Signer
 from postern.mail.dkim.signing import Signing
@@ -25,8 +26,6 @@ log = structlog.get_logger("postern.directory")
 
 CACHED_DOMAINS = 8_192
 CACHED_KEYS = 4_096
-MAX_PARENTS = 4
-"""A domain without keys of its own is signed for by one above it, at most so many levels up."""
 
 
 class Signers:
@@ -66,9 +65,14 @@ class Signers:
 
         Returns:
             None where nobody signs for the author. A signature for anybody else would be worth
-            nothing to DMARC, and would vouch for what the author's domain does not.
+            nothing to DMARC, and would vouch for what the author's domain does not. Nor where
+            readers may not agree who the author is: two From fields, or one that can't be read.
         """
-        author = visible_from(HeaderScan(head)) or sender
+        scan = HeaderScan(head)
+        named = sum(bool(value.strip()) for value in scan.all(b"from"))
+        if named > 1:
+            return None
+        author = visible_from(scan) if named else sender
         signers = self.of(author.domain) if author is not None else ()
         return Signing(signers, head, header_end) if signers else None
 
@@ -79,7 +83,7 @@ class Signers:
 
     def _read(self, domain: str) -> tuple[Signer, ...]:
         with self._database.read() as connection:
-            for name in _upwards(domain):
+            for name in upwards(domain):
                 keys = signing_keys(connection, name)
                 if keys:
                     return tuple(signer for key in keys if (signer := self._signer(key)))
@@ -98,10 +102,3 @@ def _private(_id: str, pem: bytes) -> PrivateKey:
     if isinstance(key, KeyFlaw):
         raise ValueError(key.text)  # noqa: TRY004 - what is kept is damaged
     return key
-
-
-def _upwards(domain: str) -> list[str]:
-    """The domain and those above it, top-level domains left out."""
-    labels = domain.split(".")
-    most = min(len(labels) - 1, MAX_PARENTS)
-    return [".".join(labels[start:]) for start in range(max(most, 1))]

@@ -86,7 +86,7 @@ class DecisionRecord(msgspec.Struct, array_like=True):
     ``named`` what RCPT said where that is another address. ``early`` is what was found by RCPT,
     ``found`` once the message had come (None: it never came), both as ``findings_text`` of
     ``postern.journal.findings`` has it. ``flags``: ``KNOWN_EARLY``, ``KNOWN``, ``POSTMASTER``,
-    ``APART``, ``WRITTEN``.
+    ``APART``, ``WRITTEN``, ``OUTSIDE``.
     ``gravity`` is the verdict (a number of ``postern.policy.judge.Gravity``), ``rule`` the label
     of the rule that decided or let through.
     """
@@ -134,6 +134,8 @@ APART = 8
 """Each recipient had an answer of its own after the message (PRDR)."""
 WRITTEN = 16
 """At RCPT: this recipient has written to the sender, whom only the message could still prove."""
+OUTSIDE = 32
+"""An alias leads to an address outside, where junk has no folder."""
 
 
 class Conversation(msgspec.Struct, array_like=True):

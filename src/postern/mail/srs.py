@@ -17,7 +17,7 @@ import hmac
 from base64 import b32encode
 from dataclasses import dataclass
 
-from postern.mail.address import MAX_LOCAL_BYTES, Address, to_a_labels
+from postern.mail.address import MAX_LOCAL_BYTES, MAX_MAILBOX_BYTES, Address, to_a_labels
 
 MAX_AGE_DAYS = 21
 """Mail is tried for five days, here and at each server behind us, and a bounce as long again."""
@@ -66,8 +66,10 @@ class Srs:
             stamp = _stamp(day)
             rest = f"{sender.domain}={sender.local}"
             local = f"SRS0={self._hash(stamp, rest)}={stamp}={rest}"
+        made = Address(local, domain)
         fits = len(local.encode()) <= MAX_LOCAL_BYTES
-        return Address(local, domain) if fits and not sender.is_literal else sender
+        fits = fits and len(str(made).encode()) <= MAX_MAILBOX_BYTES
+        return made if fits and not sender.is_literal else sender
 
     def _again(self, sender: Address) -> str | None:
         """Of what another forwarder rewrote; None where it only looks so."""

@@ -14,6 +14,7 @@ from postern.journal.record import (
     APART,
     KNOWN,
     KNOWN_EARLY,
+    OUTSIDE,
     POSTMASTER,
     WRITTEN,
     DecisionRecord,
@@ -58,6 +59,8 @@ class Docket:
         facts: Facts,
         findings: Sequence[Finding],
         judgement: Judgement,
+        *,
+        is_outside: bool = False,
     ) -> None:
         """A verdict for one place that the recipient called ``named`` leads to."""
         key = (named.key, owner.key)
@@ -68,6 +71,7 @@ class Docket:
             self._cases[key] = case = _Case(_record(named, owner, domain, self._flags))
         record, text = case.record, self._text_of(findings)
         self._facts = facts
+        record.flags |= OUTSIDE if is_outside else 0
         record.gravity = int(judgement.gravity)
         record.rule = "" if judgement.rule is None else judgement.rule.label
         is_known = judgement.is_known or facts.is_known

@@ -3,12 +3,12 @@
 Nothing is reckoned here: ``judge`` is asked, as it is for mail, with one finding at a time.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from postern.mail.address import Address
 from postern.mail.finding import Finding, Result
 from postern.policy.judge import Gravity, Judgement
-from postern.policy.recipient import is_postmaster, judge_for
+from postern.policy.recipient import for_outside, is_postmaster, judge_for
 from postern.policy.rules.book import Book, Setting
 from postern.policy.rules.match import Facts
 from postern.policy.rules.rule import DEFAULTS, UNTOLD, Rule, family_of, is_locked
@@ -45,11 +45,21 @@ class Explanation:
     fitting: tuple[Rule, ...]
 
 
-def explain(named: Address, book: Book, facts: Facts) -> Explanation:
-    """What the rules in ``book`` make of mail like ``facts`` for the recipient called ``named``."""
+def explain(named: Address, book: Book, facts: Facts, *, is_outside: bool = False) -> Explanation:
+    """What the rules in ``book`` make of mail like ``facts`` for the recipient called ``named``.
+
+    ``is_outside``: it is an alias of ours that leads elsewhere.
+    """
     fitting = () if is_postmaster(named) else tuple(book.fitting(facts))
     lines = tuple(_line(check, named, book, facts, fitting) for check in (*DEFAULTS, *UNTOLD))
-    return Explanation(lines, judge_for(named, (), facts, book), fitting)
+    clean = judge_for(named, (), facts, book)
+    if not is_outside:
+        return Explanation(lines, clean, fitting)
+    held = tuple(
+        replace(line, gravity=Gravity.HOLD) if line.gravity is Gravity.JUNK else line
+        for line in lines
+    )
+    return Explanation(held, for_outside(clean), fitting)
 
 
 def _line(

@@ -61,6 +61,13 @@ def judge_for(
     return judged
 
 
+def for_outside(judgement: Judgement) -> Judgement:
+    """The verdict for an address outside: junk is held, and never sent on in our name."""
+    if judgement.gravity is Gravity.JUNK:
+        return replace(judgement, gravity=Gravity.HOLD)
+    return judgement
+
+
 def need_of(books: Iterable[tuple[Address, Book]], families: Collection[str]) -> Need:
     """Which of the scanners of these families a message needs, for recipients with these rules.
 

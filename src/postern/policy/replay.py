@@ -11,13 +11,13 @@ from itertools import groupby
 
 from postern.journal.decided import DecisionRow
 from postern.journal.findings import findings_of
-from postern.journal.record import APART, WRITTEN
+from postern.journal.record import APART, OUTSIDE, WRITTEN
 from postern.mail.address import Address
 from postern.mail.finding import Result
 from postern.policy.docket import facts_of, named_of, owner_of
 from postern.policy.judge import Gravity, Judgement
 from postern.policy.known import has_written_to_nobody
-from postern.policy.recipient import at_end, at_rcpt, judge_for
+from postern.policy.recipient import at_end, at_rcpt, for_outside, judge_for
 from postern.policy.rules.book import Book
 from postern.policy.rules.change import Amended, BookSource, Change, Treated
 from postern.policy.rules.match import Facts, Fit, fit
@@ -249,9 +249,12 @@ def _asked(
 ) -> _Asked:
     has_written = _has_written if row.flags & WRITTEN else has_written_to_nobody
     at_rcpt_ = judge_for(named, findings_of(row.early), early, book, has_written)
-    if late is None or row.found is None:
-        return _Asked(at_rcpt_, None)
-    return _Asked(at_rcpt_, judge_for(named, findings_of(row.found), late, book))
+    at_end_ = None
+    if late is not None and row.found is not None:
+        at_end_ = judge_for(named, findings_of(row.found), late, book)
+    if row.flags & OUTSIDE:
+        return _Asked(for_outside(at_rcpt_), None if at_end_ is None else for_outside(at_end_))
+    return _Asked(at_rcpt_, at_end_)
 
 
 def outcomes(rows: Sequence[DecisionRow], asked: Sequence[_Asked]) -> list[Outcome]:

@@ -15,6 +15,7 @@ from postern.queue.facts import facts_of
 from postern.queue.group import Work
 from postern.routing.chooser import MessageFacts
 from postern.routing.tls.demands import nothing_fits
+from postern.spool.message import Origin
 
 
 class SmtpCourier(Protocol):
@@ -99,13 +100,14 @@ class Courier:
         message, first = work.message, work.deliveries[0]
         is_junk = first.is_junk
         content = message.content
-        if first.released:
+        if first.released and not _is_for_strangers(work):
             content = PrefixedContent(RELEASED_FIELD % first.released.encode(), content)
         recipients = tuple(d.recipient for d in work.deliveries)
         sender = message.sender
         if first.forwarder:
-            if first.original.isascii():
-                content = PrefixedContent(FORWARDED_FIELD % first.original.encode(), content)
+            mark = first.forwarded_for
+            if mark.isascii() or sender.smtputf8:
+                content = PrefixedContent(FORWARDED_FIELD % mark.encode(), content)
             sender = self._forwarded(sender, first.forwarder)
         job = Job(message.trace, sender, recipients, content)
         match work.route:
@@ -135,6 +137,15 @@ class Courier:
         if sender.address is None or self._returns is None:
             return sender
         return replace(sender, address=self._returns.rewrite(sender.address, forwarder))
+
+
+def _is_for_strangers(work: Work) -> bool:
+    """Whether it leaves us for good: who let it go here, and what for, is nobody's business there.
+
+    A customer's own server is none of those: mail from outside goes there as it does to a mailbox.
+    """
+    leaves = work.message.origin is Origin.OURS or work.deliveries[0].forwarder != ""
+    return leaves and isinstance(work.route, SmtpRoute)
 
 
 def _marked(job: Job) -> Job:

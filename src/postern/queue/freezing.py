@@ -28,6 +28,8 @@ log = structlog.get_logger("postern.queue")
 
 AUTHOR = "postern"
 PLACE = "notices"
+THAW_S = 10.0
+"""Seconds between looks for freezes whose time is over."""
 
 
 class Directory(Protocol):
@@ -36,6 +38,28 @@ class Directory(Protocol):
     def resolve(self, address: Address) -> Resolution:
         """What becomes of mail for the address."""
         ...
+
+
+async def keep_thawing(store: FreezeStore, requests: RequestStore, clock: Clock) -> None:
+    """What is held of accounts whose freeze is over goes on; one worker does it."""
+    while True:
+        try:
+            await asyncio.to_thread(thaw_lapsed, store, requests, clock)
+        except Exception:
+            log.exception("queue.not_thawed")
+        await asyncio.sleep(THAW_S)
+
+
+def thaw_lapsed(store: FreezeStore, requests: RequestStore, clock: Clock) -> None:
+    """End each freeze whose time is over, as ``postern mailbox thaw`` would."""
+    lapsed = store.lapsed()
+    still = {freeze.account for freeze in store.all()} if lapsed else set()
+    for freeze in lapsed:
+        if freeze.account not in still:  # nobody has frozen it once more
+            whose = MailFilter(account=str(freeze.account))
+            requests.add(Request(0, clock.now(), AUTHOR, Action.RELEASE, whose))
+        # Last: should we be cut off before, it is released twice, and not kept for ever.
+        store.end(freeze)
 
 
 class Freezer:
@@ -83,6 +107,8 @@ class Freezer:
             whose = MailFilter(account=str(account))
             hold = Request(0, self._clock.now(), AUTHOR, Action.HOLD, whose)
             await asyncio.to_thread(self._requests.add, hold)
+            if not made.is_new:
+                return  # what was on its way when it was frozen; people were told
             log.warning("queue.frozen", account=str(account), text=reason, id=made.label)
             for to in (account, SITE_POSTMASTER):
                 await self._tell(account, to, reason)

@@ -9,11 +9,12 @@ from typing import Protocol
 
 import structlog
 
+from postern.directory.freezes import Freeze
 from postern.directory.model import Mailbox
 from postern.mail.address import Address, parse_address
 from postern.mail.finding import Whose
 from postern.mail.outcome import Cause
-from postern.policy.allowance import Allowance, Excess
+from postern.policy.allowance import Allowance
 from postern.spool.message import Delivery, DeliveryState, Message, Origin
 
 log = structlog.get_logger("postern.queue")
@@ -43,6 +44,8 @@ class Outside(Protocol):
         ...
 
 
+_OPEN = (DeliveryState.FRESH, DeliveryState.WAITING)
+
 Knows = Callable[[str, Address], bool]
 """Whether a mailbox, by its id, has written to an address."""
 
@@ -56,6 +59,7 @@ class Rationed:
         outside: who lives here.
         knows: whom mailboxes have written to.
         freeze: told of an account to be frozen, and why; must not block.
+        frozen: the freeze that holds for an account now, or None.
 
     Attributes:
         unlimited: keys of accounts that relay for other servers of ours.
@@ -68,12 +72,14 @@ class Rationed:
         outside: Outside,
         knows: Knows,
         freeze: Callable[[Address, str], None],
+        frozen: Callable[[Address], Freeze | None],
     ) -> None:
         self._queue = queue
         self.allowance = allowance
         self._outside = outside
         self._knows = knows
         self._freeze = freeze
+        self._frozen = frozen
         self.unlimited: frozenset[str] = frozenset()
 
     def submit(self, message: Message) -> None:
@@ -83,50 +89,54 @@ class Rationed:
     def prepare(self, message: Message) -> None:
         """Before it is made durable: what is over the allowance is to wait."""
         self._queue.prepare(message)
-        if message.origin is not Origin.OURS or self.allowance.is_off:
-            return
+        if message.origin is not Origin.OURS or not message.conversation.account:
+            return  # a program on this machine, or a client that somebody let relay
         account = parse_address(message.conversation.account)
-        if account is None or account.key in self.unlimited:
-            return  # a program on this machine, or somebody who was let relay
+        if account is None:
+            return
         try:
             self._ration(message, account)
         except Exception:  # it was not counted, and goes on: a bug must not keep mail
             log.exception("queue.allowance_bug", trace=message.trace)
 
     def _ration(self, message: Message, account: Address) -> None:
-        leaving = [
-            delivery
-            for delivery in message.deliveries
-            if delivery.state in {DeliveryState.FRESH, DeliveryState.WAITING}
-            and not self._outside.is_ours(delivery.recipient.address)
-        ]
+        open_ = [one for one in message.deliveries if one.state in _OPEN]
+        freeze = self._frozen(account)
+        if freeze is not None:  # it was, while the message came in
+            _hold(open_, f"{account} is frozen: {freeze.temporary.reason}")
+            return
+        if self.allowance.is_off or account.key in self.unlimited:
+            return
+        leaving = [one for one in open_ if not self._outside.is_ours(one.recipient.address)]
         if not leaving:
             return
-        first = self._first(account, leaving)
-        excess = self.allowance.take(account, len(leaving), first)
-        if self.allowance.is_spike(account, first):
+        firsts = self._firsts(account, leaving)
+        excesses = self.allowance.take(account, firsts)
+        if self.allowance.is_spike(account, sum(firsts)):
             text = "it wrote to too many for the first time at once"
             self._freeze(account, text)
-            for delivery in leaving:
-                _note(delivery, f"{account} is frozen: {text}")
-                delivery.state = DeliveryState.HELD
-        elif excess is not None:
-            self._let_wait(message, leaving, excess)
+            _hold(leaving, f"{account} is frozen: {text}")
+            return
+        for delivery, excess in zip(leaving, excesses, strict=True):
+            if excess is not None:
+                _note(delivery, excess.text)
+                delivery.state = DeliveryState.WAITING
+                delivery.due = min(message.accepted_at + excess.wait_s, message.expires_at)
 
-    def _first(self, account: Address, leaving: Sequence[Delivery]) -> int:
+    def _firsts(self, account: Address, leaving: Sequence[Delivery]) -> list[bool]:
+        """For each, whether the account never wrote there."""
+        if not self.allowance.tells_first:
+            return [False] * len(leaving)
         mailbox = self._outside.mailbox_of(account)
         if mailbox is None:
-            return len(leaving)
-        places = {delivery.recipient.address for delivery in leaving}
-        return sum(not self._knows(mailbox.id, address) for address in places)
+            return [True] * len(leaving)
+        return [not self._knows(mailbox.id, one.recipient.address) for one in leaving]
 
-    @staticmethod
-    def _let_wait(message: Message, leaving: Sequence[Delivery], excess: Excess) -> None:
-        due = min(message.accepted_at + excess.wait_s, message.expires_at)
-        for delivery in leaving:
-            _note(delivery, excess.text)
-            delivery.state = DeliveryState.WAITING
-            delivery.due = due
+
+def _hold(deliveries: Sequence[Delivery], text: str) -> None:
+    for delivery in deliveries:
+        _note(delivery, text)
+        delivery.state = DeliveryState.HELD
 
 
 def _note(delivery: Delivery, text: str) -> None:

@@ -2,18 +2,23 @@
 
 import functools
 from collections.abc import Hashable, Iterable
-from dataclasses import replace
 
 from postern.directory.names import key_of
 from postern.directory.reader import Directory
 from postern.mail.address import Address
 from postern.mail.finding import Finding
 from postern.policy.docket import Docket
-from postern.policy.judge import Gravity, Judgement
+from postern.policy.judge import Judgement
 from postern.policy.known import HasWritten, has_written_to_nobody
 from postern.policy.panel import Known
 from postern.policy.policy import Memory
-from postern.policy.recipient import ALWAYS_FOR_POSTMASTER, is_postmaster, judge_for, key_of_rules
+from postern.policy.recipient import (
+    ALWAYS_FOR_POSTMASTER,
+    for_outside,
+    is_postmaster,
+    judge_for,
+    key_of_rules,
+)
 from postern.policy.rules.book import Book
 from postern.policy.rules.match import Facts
 from postern.policy.rules.rule import MILD, family_of
@@ -62,14 +67,17 @@ class Chamber:
         domain = named.domain or owner.domain
         book = self._memory.books.of(owner, domain)
         judgement = judge_for(named, findings, facts, book, has_written)
-        if judgement.gravity is Gravity.JUNK and self._is_outside(destination):
-            judgement = replace(judgement, gravity=Gravity.HOLD)
+        is_outside = self._is_outside(destination)
+        if is_outside:
+            judgement = for_outside(judgement)
         if not trial:
-            self.docket.note(named, owner, domain, facts, findings, judgement)
+            self.docket.note(
+                named, owner, domain, facts, findings, judgement, is_outside=is_outside
+            )
         return judgement
 
     def _is_outside(self, destination: Address) -> bool:
-        """Junk has no folder there: it is held, and never sent on in our name."""
+        """Junk has no folder there."""
         domain = destination.domain
         return self._directory.domain(domain) is None and not self._directory.is_this_host(domain)
 

@@ -56,7 +56,7 @@ def goes_round(transaction: Transaction) -> bool:
     if not forwarded:
         return False
     marks = {mark.strip().lower() for mark in HeaderScan(transaction.head).all(FORWARDED)}
-    return any(delivery.original.lower().encode() in marks for delivery in forwarded)
+    return any(delivery.forwarded_for.lower().encode() in marks for delivery in forwarded)
 
 
 def is_aligned(results: AuthenticationResults, author_domain: str) -> bool:

@@ -117,7 +117,7 @@ class Intake:
         """What is done with the header on its way: a program on this machine gets it as it is."""
         client, hostname = self._client, self._services.settings.hostname
         if client.is_trusted:
-            return Mending(hostname, now, self._services.signers)
+            return Mending(hostname, now, self._services.signers, mends=not self._is_from_server())
         if self._hearing is not None:
             forms = frozenset({SEALED_FORM} if self._transaction.forwarded else ())
             return Inspection((hostname,), now, self._hearing.depth, forms)
@@ -267,14 +267,20 @@ class Intake:
             text = f"the message went through {summary.received_count} servers: it is in a loop"
             finding = Finding("loop.detected", Result.FAIL, text, Whose.BETWEEN)
             return Refusal(finding, reply(554, "5.4.6", f"Not accepted: {text}"))
-        if goes_round(self._transaction):
+        account = None if self._is_from_server() else self._client.account
+        # A person who sends once more what he got goes in no circle.
+        if account is None and goes_round(self._transaction):
             text = "an alias sent it out from here before, and it came back"
             finding = Finding("loop.detected", Result.FAIL, text, Whose.BETWEEN)
             return Refusal(finding, reply(554, "5.4.6", f"Not accepted: {text}"))
-        account = self._client.account
         if account is not None:
             return author_refusal(self._services, account, self._transaction.head)
         return None
+
+    def _is_from_server(self) -> bool:
+        """Whether another server of ours hands it on: it leaves as that server would send it."""
+        account = self._client.account
+        return account is not None and self._services.is_server(account)
 
     async def abandon(self) -> None:
         """Throw away what came."""

@@ -13,6 +13,7 @@ from postern.directory.resolution import (
     NotOurs,
     Resolution,
     Resolved,
+    Via,
 )
 from postern.directory.return_addresses import ReturnAddresses
 from postern.mail.address import Address
@@ -40,6 +41,10 @@ class Directory(Protocol):
 
     def resolve(self, address: Address) -> Resolution:
         """Whose the address is; from memory or one look at the database."""
+        ...
+
+    def is_this_host(self, domain: str) -> bool:
+        """Whether that is the name of the server itself."""
         ...
 
 
@@ -81,9 +86,12 @@ class Recipients:
             trusted: the client may send to anyone (authenticated, ``relay_from``, this machine).
         """
         resolution = self._directory.resolve(address)
-        if is_srs(address.local) and not isinstance(resolution, NotOurs | Gateway):
-            return self._returned(address)
+        if is_srs(address.local) and self._is_here(resolution, address.domain):
+            return self._returned(resolution, address, size_bytes, trusted=trusted)
         return self._decide(resolution, address, size_bytes, trusted=trusted)
+
+    def _is_here(self, resolution: Resolution, domain: str) -> bool:
+        return not isinstance(resolution, NotOurs) or self._directory.is_this_host(domain)
 
     def _decide(
         self, resolution: Resolution, address: Address, size_bytes: int, *, trusted: bool
@@ -113,17 +121,35 @@ class Recipients:
                 text = f"the mailbox {address} is switched off"
                 return Decision(_refused("5.2.1", "rcpt.unknown", text))
 
-    def _returned(self, address: Address) -> Decision:
-        """A return address of mail that we forwarded: who sent it gets what comes back."""
+    def _returned(
+        self, resolution: Resolution, address: Address, size_bytes: int, *, trusted: bool
+    ) -> Decision | Awaitable[Decision]:
+        """A return address of mail that we forwarded: who sent it gets what comes back.
+
+        A mailbox, an alias or a customer's own server may bear such a name without our doing.
+        """
         flaw = SrsFlaw("nothing is forwarded from here")
         found = flaw if self._returns is None else self._returns.read(address.local)
         if isinstance(found, SrsFlaw):
+            if _bears_the_name(resolution):
+                return self._decide(resolution, address, size_bytes, trusted=trusted)
             text = f"{address} is no return address of ours: {found.text}"
             return Decision(_refused("5.1.1", "rcpt.unknown", text))
-        return Decision(ACCEPTED, (Destination(found, local=False, outside=True),))
+        if isinstance(self._directory.resolve(found), NotOurs):
+            return Decision(ACCEPTED, (Destination(found, local=False, outside=True),))
+        # Its sender lives here, or it was forwarded by two domains of ours, one after the other;
+        # what is left to read is shorter each time.
+        return self.decide(found, size_bytes, trusted=trusted)
 
     async def _ask(self, gateway: Gateway, address: Address) -> Decision:
         return _at_gateway(await self._verifier.ask(gateway, address), address)
+
+
+def _bears_the_name(resolution: Resolution) -> bool:
+    """Whether the address is somebody's own, and not what is left over for a catch-all."""
+    if isinstance(resolution, Resolved):
+        return resolution.via not in {Via.CATCH_ALL, Via.POSTMASTER}
+    return isinstance(resolution, Gateway | Disabled)
 
 
 async def _once(verdict: Awaitable[Verdict], destinations: tuple[Destination, ...]) -> Decision:

@@ -59,6 +59,8 @@ class Services:
 
         Another server of ours relays the mail of all its users.
         """
-        if account.address.key in self.settings.relay_accounts:
-            return True
-        return self.directory.may_send_as(account, address)
+        return self.is_server(account) or self.directory.may_send_as(account, address)
+
+    def is_server(self, account: Account) -> bool:
+        """Whether another server of ours signs in as ``account``, and no person."""
+        return account.address.key in self.settings.relay_accounts

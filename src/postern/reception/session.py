@@ -163,8 +163,8 @@ class Session:
     def _mail(self, event: events.MailFrom) -> Reply:
         trace = self.trace()
         self._record.begin_transaction()
-        now = self._clock.monotonic()
-        self._transaction = Transaction(self._number, trace, event.sender, now)
+        host, now = self._services.settings.hostname, self._clock.monotonic()
+        self._transaction = Transaction(self._number, trace, event.sender, now, host)
         self._services.spool.transaction_begun()
         self._services.directory.refresh()
         refusal = (

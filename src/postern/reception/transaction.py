@@ -35,11 +35,16 @@ off. The first recipient's alone are fewer (``postern.directory.expand``)."""
 
 @dataclass(frozen=True, slots=True)
 class Mending:
-    """How a submitted message's header is made fit to travel (RFC 6409 §8), and who signs it."""
+    """How a submitted message's header is made fit to travel (RFC 6409 §8), and who signs it.
+
+    ``mends``: it comes from its author's own program; what is on its way already stays as it is,
+    for its author's signature to hold.
+    """
 
     hostname: str
     now: float
     signers: Signers | None = None
+    mends: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +75,14 @@ class Transaction:
     """Gathers recipients and the body of one message.
 
     ``promises``: every RCPT that was accepted, in order, where each is to have its own answer.
+    ``hostname``: our own.
     """
 
     __slots__ = (
         "_accepted",
         "_deliveries",
         "_head",
+        "_hostname",
         "_inspection",
         "_keys",
         "_last_accepted",
@@ -93,7 +100,10 @@ class Transaction:
         "trace",
     )
 
-    def __init__(self, number: int, trace: str, sender: Sender, started: float) -> None:
+    def __init__(
+        self, number: int, trace: str, sender: Sender, started: float, hostname: str = ""
+    ) -> None:
+        self._hostname = hostname
         self.number = number
         self.trace = trace
         self.sender = sender
@@ -188,7 +198,9 @@ class Transaction:
         named = Recipient(address, recipient.notify, recipient.orcpt or f"{kind};{original}")
         delivery = Delivery(len(self._deliveries), named, original, index)
         if destination.outside:
-            delivery.forwarder = recipient.address.domain
+            # The bare postmaster, and one at an address literal, are sent on by the host itself.
+            domain = recipient.address.domain
+            delivery.forwarder = self._hostname if domain[:1] in {"", "["} else domain
         self._deliveries.append(delivery)
 
     @property
@@ -307,7 +319,7 @@ class Transaction:
         self._summary = summary = summarise(head)
         if summary.is_overlong:
             return  # a Bcc beyond what is read would stay: the message is refused at its end
-        if not summary.is_fit:
+        if self._mending.mends and not summary.is_fit:
             fixes = fix_submission(
                 head,
                 now=self._mending.now,

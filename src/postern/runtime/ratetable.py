@@ -25,7 +25,7 @@ class RateTable:
     def __init__(self) -> None:
         self._cells = memoryview(mmap.mmap(-1, ROWS * CELLS * CELL_BYTES)).cast("d")
 
-    def wait_s(self, key: str, most: int, period_s: float, now: float) -> float:
+    def wait_s(self, key: str, most: int, period_s: float, now: float, ahead: int = 0) -> float:
         """Seconds until one more of ``key`` would stay within ``most`` a period; 0: it would now.
 
         Args:
@@ -33,19 +33,25 @@ class RateTable:
             most: so many may come at once, and as many are forgotten in each period, evenly.
             period_s: seconds.
             now: of the monotonic clock, which is one for all processes.
+            ahead: so many more are to be counted before it.
         """
         cells = self._cells
         empty_at = max(now, min(cells[place] for place in _places(key)))
-        over_s = empty_at + period_s / most - now - period_s
+        over_s = empty_at + (ahead + 1) * period_s / most - now - period_s
         return over_s if over_s > 1e-6 else 0.0  # sums of thirds are not exact
 
-    def count(self, key: str, most: int, period_s: float, now: float) -> None:
-        """One more of ``key``."""
+    def count(self, key: str, most: int, period_s: float, now: float, times: int = 1) -> None:
+        """One more of ``key``, or several."""
         cells = self._cells
         places = _places(key)
-        empty_at = max(now, min(cells[place] for place in places)) + period_s / most
+        empty_at = max(now, min(cells[place] for place in places)) + times * period_s / most
         for place in places:
             cells[place] = max(cells[place], empty_at)
+
+    def forget(self, key: str) -> None:
+        """Count it from nothing again; a key that shares one of its cells may pass for new too."""
+        for place in _places(key):
+            self._cells[place] = 0.0
 
 
 def _places(key: str) -> list[int]:

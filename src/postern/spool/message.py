@@ -71,6 +71,11 @@ class Delivery:
         return self.state is DeliveryState.HELD and self.held_for != ""
 
     @property
+    def forwarded_for(self) -> str:
+        """The address of ours that sends it on, with its domain: a bare postmaster has none."""
+        return self.original if "@" in self.original else f"{self.original}@{self.forwarder}"
+
+    @property
     def has_arrived(self) -> bool:
         """True once it is where it was to go, Junk included."""
         return self.state is DeliveryState.DONE and self.end in {"delivered", "junked"}

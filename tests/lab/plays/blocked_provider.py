@@ -10,6 +10,7 @@ from tests.lab.cast import Provider
 from tests.lab.cuts import How
 from tests.lab.mail import Sender, Sent, flowing
 from tests.lab.playing import Repertoire
+from tests.lab.promises import FIRST_S, NEXT_S
 from tests.lab.stage import Stage
 from tests.lab.story import Story, soon
 from tests.lab.world import ABROAD, HOME
@@ -33,8 +34,6 @@ SETTINGS = {
 }
 """Half an hour between two tests is two seconds here. The numbers of tests are the usual ones."""
 
-FIRST_S = 10.0
-NEXT_S = 1.0
 BACK_S = RETEST_S * (GOOD_TESTS + 1) + 6.0
 EVERY_S = 0.1
 SHOWN_S = 5 * RETEST_S

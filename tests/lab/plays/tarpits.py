@@ -8,6 +8,7 @@ from tests.lab.behaviour import Behaviour
 from tests.lab.cast import Provider
 from tests.lab.mail import Flow, Sender, Sent, flowing
 from tests.lab.playing import Repertoire
+from tests.lab.promises import NEXT_S
 from tests.lab.stage import Stage
 from tests.lab.story import Story, soon
 
@@ -26,7 +27,6 @@ EACH = 1
 """Messages for each tarpit."""
 WAITING = 300
 EVERY_S = 0.05
-LIMIT_S = 1.0
 TOLD_S = 20.0
 
 
@@ -36,7 +36,7 @@ def tarpits(stage: Stage, story: Story, *, seconds: float = 4.0, is_compared: bo
     ``is_compared``: the two are held against each other, which says something on an idle machine.
     """
     quiet = _p99(stage, _flow(stage, seconds))
-    story.within("healthy mail without tarpits, p99", quiet, LIMIT_S)
+    story.within("healthy mail without tarpits, p99", quiet, NEXT_S)
     pits = [ip for pit in TARPITS for ip in pit.addresses]
     stage.actors.behave(pits, Behaviour(bytes_per_s=1))
     stage.world.cut("home", *HOLE.addresses)
@@ -49,12 +49,12 @@ def tarpits(stage: Stage, story: Story, *, seconds: float = 4.0, is_compared: bo
     sent = _flow(stage, seconds)
     with Sender(stage.world.home, stage.port) as sender:
         met = sender.send("zoe@never-met.example")
-    soon(lambda: bool(stage.actors.letters(*FRESH.addresses)), LIMIT_S + 5)
+    soon(lambda: bool(stage.actors.letters(*FRESH.addresses)), NEXT_S + 5)
     came = stage.actors.letters(*FRESH.addresses)
     took = came[0].at - met.at if came else None
-    story.within("a healthy domain met for the first time beside them", took, LIMIT_S)
+    story.within("a healthy domain met for the first time beside them", took, NEXT_S)
     busy = _p99(stage, sent)
-    story.within("healthy mail beside them, p99", busy, LIMIT_S)
+    story.within("healthy mail beside them, p99", busy, NEXT_S)
     if quiet is not None and busy is not None:
         story.say(f"p99 {quiet * 1000:.0f} ms without, {busy * 1000:.0f} ms beside them")
         if is_compared:

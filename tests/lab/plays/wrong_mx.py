@@ -6,6 +6,7 @@ from tests.lab.cast import Provider
 from tests.lab.cuts import How
 from tests.lab.mail import Sender, Sent
 from tests.lab.playing import Repertoire
+from tests.lab.promises import FIRST_S, NEXT_S
 from tests.lab.stage import Stage
 from tests.lab.story import Story, soon
 from tests.lab.world import HOME
@@ -15,8 +16,6 @@ REFUSING = Provider("refusing", 21, 5, ("closed",))
 CAST = (SILENT, REFUSING)
 SETTINGS: dict[str, dict[str, str]] = {}
 DEAD = 3
-FIRST_S = 10.0
-NEXT_S = 1.0
 MANY = 20
 
 

@@ -70,6 +70,21 @@ class DkimStore:
             writing.log("dkim", key.id, state.value, name=key.record_name)
             return _require(connection, domain, selector)
 
+    def seen(self, key: DkimKey) -> bool:
+        """Set to work a key whose record was seen; False when it does not wait for that any more.
+
+        A person may have retired or removed it while DNS was asked.
+        """
+        with self._database.write() as connection:
+            waits = sa.and_(_T.c.id == key.id, _T.c.state == KeyState.WAITING.value)
+            active = {"state": KeyState.ACTIVE.value, "since": self._clock.now()}
+            if not connection.execute(_T.update().where(waits).values(active)).rowcount:
+                return False
+            Writing(connection, self._clock, self._author).log(
+                "dkim", key.id, KeyState.ACTIVE.value, name=key.record_name
+            )
+            return True
+
     def remove(self, domain: str, selector: str) -> DkimKey | Refused:
         """Forget a key; mail that it signed can't be verified once its record is gone."""
         with self._database.write() as connection:
@@ -154,8 +169,14 @@ def _add(
 
 
 def _next_selector(taken: set[str], year: int) -> str:
-    names = (f"p{year}{letter}" for letter in ascii_lowercase)
-    return next(name for name in names if name not in taken)  # there are more letters than keys
+    """The one behind the last of the year: resolvers may still know the key that bore an older one.
+
+    There are more letters than keys, so that one is free however many there were.
+    """
+    names = [f"p{year}{letter}" for letter in ascii_lowercase]
+    used = [place for place, name in enumerate(names) if name in taken]
+    after = used[-1] + 1 if used else 0
+    return next(name for name in names[after:] + names[:after] if name not in taken)
 
 
 def _require(connection: sa.Connection, domain: str, selector: str) -> DkimKey | Refused:

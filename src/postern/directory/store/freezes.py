@@ -69,7 +69,7 @@ class FreezeStore:
             Writing(connection, self._clock, self._author).log(
                 "freeze", key, "added", account=address, until=until, reason=reason
             )
-            return Freeze(f"{LETTER}{serial}", mailbox.address, made)
+            return Freeze(f"{LETTER}{serial}", mailbox.address, made, is_new=True)
 
     def thaw(self, account: str) -> Freeze | Refused:
         """Let an account send again."""
@@ -88,6 +88,20 @@ class FreezeStore:
                     return replace(known, temporary=ended)
             return Refused(Problem.NOT_THERE, f"{mailbox.address} is not frozen")
 
+    def lapsed(self) -> list[Freeze]:
+        """Those whose time is over, and that nobody has ended yet."""
+        until = measures.temporary.c.until
+        with self._database.read() as connection:
+            return _select(connection, until <= self._clock.now())
+
+    def end(self, lapsed: Freeze) -> None:
+        """One whose time is over is done with."""
+        with self._database.write() as connection:
+            measures.end(connection, lapsed.temporary.id, self._clock.now(), self._author)
+            Writing(connection, self._clock, self._author).log(
+                "freeze", lapsed.temporary.id, "ended", account=str(lapsed.account)
+            )
+
     def all(self) -> list[Freeze]:
         """Those that hold now, as they were made."""
         with self._database.read() as connection:
@@ -96,10 +110,14 @@ class FreezeStore:
 
 def _active(connection: sa.Connection, now: Instant) -> list[Freeze]:
     until = measures.temporary.c.until
+    return _select(connection, sa.or_(until.is_(None), until > now))
+
+
+def _select(connection: sa.Connection, which: sa.ColumnElement[bool]) -> list[Freeze]:
     rows = connection.execute(
         sa.select(freeze_table, *measures.COLUMNS)
         .select_from(_JOINED)
-        .where(measures.temporary.c.ended_at.is_(None), sa.or_(until.is_(None), until > now))
+        .where(measures.temporary.c.ended_at.is_(None), which)
         .order_by(freeze_table.c.serial)
     )
     found = (_read(tuple(row)) for row in rows)

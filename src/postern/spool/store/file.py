@@ -33,14 +33,14 @@ from postern.spool.store.schema import (
 from postern.spool.store.trouble import NewerSpoolError
 
 TALLY = (
-    "CREATE TEMP TABLE tally (state INTEGER PRIMARY KEY, n INTEGER NOT NULL)",
-    "INSERT INTO tally VALUES (1, (SELECT count(*) FROM main.delivery WHERE state = 1))",
-    "INSERT INTO tally VALUES (2, (SELECT count(*) FROM main.delivery WHERE state = 2))",
-    "CREATE TEMP TRIGGER tally_in AFTER INSERT ON main.delivery WHEN NEW.state IN (1, 2) "
-    "BEGIN UPDATE tally SET n = n + 1 WHERE state = NEW.state; END",
-    "CREATE TEMP TRIGGER tally_out AFTER DELETE ON main.delivery WHEN OLD.state IN (1, 2) "
-    "BEGIN UPDATE tally SET n = n - 1 WHERE state = OLD.state; END",
-    "CREATE TEMP TRIGGER tally_moved AFTER UPDATE ON main.delivery "
+    "CREATE TEMP TABLE IF NOT EXISTS tally (state INTEGER PRIMARY KEY, n INTEGER NOT NULL)",
+    "INSERT OR REPLACE INTO tally VALUES (1, (SELECT count(*) FROM main.delivery WHERE state = 1))",
+    "INSERT OR REPLACE INTO tally VALUES (2, (SELECT count(*) FROM main.delivery WHERE state = 2))",
+    "CREATE TEMP TRIGGER IF NOT EXISTS tally_in AFTER INSERT ON main.delivery "
+    "WHEN NEW.state IN (1, 2) BEGIN UPDATE tally SET n = n + 1 WHERE state = NEW.state; END",
+    "CREATE TEMP TRIGGER IF NOT EXISTS tally_out AFTER DELETE ON main.delivery "
+    "WHEN OLD.state IN (1, 2) BEGIN UPDATE tally SET n = n - 1 WHERE state = OLD.state; END",
+    "CREATE TEMP TRIGGER IF NOT EXISTS tally_moved AFTER UPDATE ON main.delivery "
     "WHEN OLD.state IS NOT NEW.state AND (OLD.state IN (1, 2) OR NEW.state IN (1, 2)) "
     "BEGIN UPDATE tally SET n = n - (state = OLD.state) + (state = NEW.state); END",
 )
@@ -48,7 +48,8 @@ TALLY = (
 
 Counting them each second, for the status, read 25 MB of index per half a million, and pushed out of
 the cache what accepting mail needs: it went at half its speed beside a million that waited. Mail
-that goes out at its first try (FRESH, then DONE) sets off no trigger.
+that goes out at its first try (FRESH, then DONE) sets off no trigger. Where the disk failed
+half-way they are made once more.
 """
 UPDATE_DELIVERY = (
     "UPDATE delivery SET state = ?3, due = ?4, grp = ?5, tries = ?6, record = ?7 "
