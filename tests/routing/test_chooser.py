@@ -292,6 +292,11 @@ async def test_who_needs_no_relay_waits_for_nothing(stand: Stand) -> None:
     assert not unsure(google(), replace(PLAIN, via="direct"))
     assert not unsure(google(), replace(PLAIN, mail_class=MailClass.FORWARDED))
     assert not unsure(replace(google(), domain=""), PLAIN)
+    assert unsure(google(), PLAIN)
+    stand.pin(is_automatic=False)
+    assert not unsure(google(), PLAIN), "a person has said that it takes the relay"
+    stand.table.load([], [GroupPolicy("google", Policy.NEVER, "cli:li", 0.0)])
+    assert not unsure(google(), PLAIN)
     assert not Stand(EgressSettings("direct")).chooser.is_unsure(google(), PLAIN)
 
 

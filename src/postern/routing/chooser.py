@@ -205,9 +205,15 @@ class Chooser:
             return []
         known = self._mandates.is_known
         unknown = [one for one in self._relays if one.targets and not known(domain, one)]
-        if unknown and facts.mail_class is not MailClass.USER and not self._is_in_trouble(route):
+        if not unknown:
             return []
-        return unknown
+        pin = self._table.of(route.group, route.domain)
+        if pin is None:
+            is_ours = facts.mail_class is MailClass.USER
+            is_free = self._table.policy_of(route.group) is Policy.AUTOMATIC
+            return unknown if is_free and (is_ours or self._is_in_trouble(route)) else []
+        # What a person routes takes his relay, whatever SPF says.
+        return unknown if pin.is_automatic else [one for one in unknown if one.name != pin.via]
 
     def _is_in_trouble(self, route: SmtpRoute) -> bool:
         """Whether a relay takes the group's mail, or nothing else is left to hope for."""

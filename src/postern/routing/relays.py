@@ -114,8 +114,10 @@ class Relays:
     async def look_up(self) -> None:
         """Ask for every relay whose time has come."""
         now = self._clock.monotonic()
-        await asyncio.gather(*(self._ask(relay) for relay in self if relay.ask_at <= now))
-        self._asked.set()
+        try:
+            await asyncio.gather(*(self._ask(relay) for relay in self if relay.ask_at <= now))
+        finally:
+            self._asked.set()
 
     async def _ask(self, relay: Relay) -> None:
         host = self._host(relay)

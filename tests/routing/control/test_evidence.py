@@ -93,3 +93,22 @@ async def test_five_that_drop_packets_are_a_blocked_group_at_six_seconds() -> No
         await group.step()
         assert group.clock.now() - began < 7
     assert group.evidence.text() == "5 of 5 MX addresses do not answer"
+
+
+async def test_what_was_blocked_before_a_restart_makes_no_blocked_group_of_one_failure_more() -> (
+    None
+):
+    group = Group(*IPS[:3])
+    for _ in range(2):
+        for ip in IPS[:2]:
+            group.saw(ip, Sign.REFUSED)
+        group.clock.advance(1)
+    after = Group(*IPS[:3])
+    after.board.learn(group.board.states())
+    for _ in range(36):
+        after.clock.advance(100)
+    after.saw(IPS[2], Sign.REFUSED)
+    assert not after.is_blocked, "the other two have not been asked since"
+    for _ in range(100):
+        await after.step()
+        assert not after.is_blocked

@@ -62,6 +62,7 @@ def gather(
         tuple(failures),
         answers=answers,
         relayed=relayed > 0,
+        latest=max((state.since for state in failing), default=now),
         words=_WORDS[signs.most_common(1)[0][0]] if signs else "do not answer",
     )
 

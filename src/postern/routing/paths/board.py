@@ -101,13 +101,12 @@ class Board:
 
     def learn(self, states: Iterable[PathState]) -> None:
         """Take over what other workers know and we do not."""
-        for state in states:
-            self._note_good(state)
-            known = self._states.get(state.path)
-            if known is not None:
-                state = _as_one(known, state)  # noqa: PLW2901
-                if state == known:
-                    continue
+        for news in states:
+            self._note_good(news)
+            known = self._states.get(news.path)
+            state = news if known is None else _as_one(known, news)
+            if state == known:
+                continue
             groups = self._groups_of.get(state.path, ())
             self._set(state.path, health.as_of(state, self._clock.now()))
             self._told((*groups, state.group))
