@@ -242,6 +242,19 @@ async def test_the_first_message_of_a_domain_waits_for_what_lets_the_relay_have_
     await stand.mandates.settle()
 
 
+async def test_a_message_waits_for_its_domain_though_all_others_are_being_asked_about() -> None:
+    stand, dns = slow_stand()
+    (relay,) = stand.relays
+    for number in range(30):
+        stand.mandates.covers(f"own{number}.example", relay)
+    waiting = asyncio.ensure_future(stand.chooser.make_sure(google(), PLAIN))
+    await until(lambda: Question.of("harbour.example", "TXT") in dns.queries)
+    dns.go.set()
+    await waiting
+    assert stand.ways(PLAIN)[-1] == "us1 .5?"
+    await stand.mandates.close()
+
+
 async def test_through_an_engaged_route_a_message_of_a_new_domain_goes_at_once() -> None:
     stand, dns = slow_stand()
     stand.pin()

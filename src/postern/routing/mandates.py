@@ -25,6 +25,8 @@ log = structlog.get_logger("postern.routing")
 
 MAX_KEPT = 20_000
 MAX_ASKING = 20
+MAX_WAITED_FOR = 40
+"""More of them that somebody waits for: after a start all our own domains are asked about."""
 LIMIT_S = 20.0
 """RFC 7208 §4.6.4: 20 s at the least for all look-ups of one check."""
 MIN_TTL_S = 60.0
@@ -96,7 +98,7 @@ class Mandates:
         """
         keys = [(domain, relay.name) for relay in relays]
         for key, relay in zip(keys, relays, strict=True):
-            self._begin(key, relay)
+            self._begin(key, relay, MAX_ASKING + MAX_WAITED_FOR)
         asking = [key for key in keys if key in self._asking]
         if not asking:
             return
@@ -164,8 +166,8 @@ class Mandates:
         while self._asking:
             await asyncio.gather(*self._asking.values(), return_exceptions=True)
 
-    def _begin(self, key: tuple[str, str], relay: Relay) -> None:
-        if key in self._asking or len(self._asking) >= MAX_ASKING:
+    def _begin(self, key: tuple[str, str], relay: Relay, most: int = MAX_ASKING) -> None:
+        if key in self._asking or len(self._asking) >= most:
             return
         task = asyncio.get_running_loop().create_task(self._ask(key, relay))
         self._asking[key] = task
