@@ -193,7 +193,7 @@ async def test_another_resolver_s_word_does_not_take_dane_from_a_domain_that_had
     assert await demand(signed) == ANY_TLS
 
 
-# --- a home that is away for a moment ---------------------------------------------------------------
+# --- a home that is away for a moment ------------------------------------------------------------
 
 
 class Zone:

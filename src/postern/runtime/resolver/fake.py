@@ -66,6 +66,10 @@ class FakeResolver:
         del foreign_ok
         return self._answer(question) if question in self._kept else None
 
+    def forget(self, question: Question) -> None:
+        """It has to be asked again."""
+        self._kept.discard(question)
+
     async def ask(self, question: Question, *, foreign_ok: bool = True) -> Answer:
         """The answer of the table, at once; as from home: silence, where that is another's name."""
         self.queries.append(question)

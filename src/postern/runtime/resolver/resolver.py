@@ -95,6 +95,11 @@ class Resolver:
         """The answer if it is known without asking anyone, else None. Never blocks."""
         return (self._all_cache if foreign_ok else self._home_cache).get(question)
 
+    def forget(self, question: Question) -> None:
+        """See ``ForgetfulLookup.forget``."""
+        for cache in (self._all_cache, self._home_cache, self._doubts):
+            cache.forget(question)
+
     async def ask(self, question: Question, *, foreign_ok: bool = True) -> Answer:
         """The answer within ``limit_s``, whatever happens; see ``Lookup.ask``."""
         known = self.cached(question, foreign_ok=foreign_ok)
