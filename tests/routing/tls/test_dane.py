@@ -16,6 +16,7 @@ from postern.mail.dns import Question, Status
 from postern.mail.finding import Whose
 from postern.mail.outcome import Cause, Deferred
 from postern.mail.route import ANY_TLS, NoRoute, SmtpRoute, Tlsa, TlsDemand, TlsPolicy
+from postern.mail.tlsrpt import PolicyType, TlsResult, Untried
 from postern.routing.machine import Machine
 from postern.routing.router import Router
 from postern.routing.settings import EgressSettings, HostPort, RoutingSettings
@@ -116,6 +117,8 @@ async def test_where_dns_does_not_tell_the_host_is_not_used(signed: World, statu
     assert (outcome.cause, outcome.whose) == (Cause.DNS, Whose.BETWEEN)
     assert outcome.reply.enhanced == "4.4.3"
     assert "TLSA" in outcome.reply.text
+    why = Untried(PolicyType.TLSA, TlsResult.DNSSEC_INVALID, "mx.tea.test")
+    assert signed.counts.told == [("tea.test", why)], "no session tells of it"
     signed.dns.add("tea.test", "MX", "10 mx.tea.test", "20 b.tea.test", secure=True)
     signed.dns.add("b.tea.test", "A", "192.0.2.2", secure=True)
     signed.clock.advance(31)

@@ -13,8 +13,8 @@ from postern.mail.sts import StsMode
 from postern.mail.tlsrpt import TlsResult
 from postern.routing.tls import sts
 from postern.routing.tls.shelf import Shelf
-from postern.routing.tls.sts import MEANWHILE_S, Published, StsPolicies
 from postern.routing.tls.store import StoredPolicy
+from postern.routing.tls.sts import MEANWHILE_S, Published, StsPolicies
 from postern.routing.tls.sts_fetch import NOT_ASKED, NotAsked, NotFetched
 from postern.runtime.clock import FakeClock
 from postern.runtime.resolver.fake import FakeResolver
