@@ -68,13 +68,13 @@ def policy_id(records: Iterable[str]) -> str | None:
     if len(ours) != 1 or len(ours[0]) > MAX_RECORD_CHARS:
         return None
     # Not by one pattern: blanks before and behind a semicolon would be tried in all ways there are.
-    version, *fields = (field.strip(_BLANK) for field in ours[0].split(";"))
-    if fields and not fields[-1]:
+    fields = [field.strip(_BLANK) for field in ours[0].split(";")]
+    if not fields[-1]:
         fields.pop()
-    if version != "v=STSv1":
+    if fields[0] != "v=STSv1":
         return None
     values: dict[str, str] = {}
-    for field in fields:
+    for field in fields[1:]:
         name, _, value = field.partition("=")
         if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
             return None

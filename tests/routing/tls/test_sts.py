@@ -369,6 +369,16 @@ async def test_a_policy_that_mail_failed_by_is_asked_for_anew_at_the_next_look(r
     assert len(rig.fetches.asked) == 2, "nobody doubts it any more"
 
 
+async def test_what_another_worker_asked_for_anew_is_new_for_all(rig: Rig) -> None:
+    await rig.mode()
+    rig.clock.advance(301)
+    await rig.policies.renewed("tea.test")
+    rig.shelf.flush()
+    other = StsPolicies(rig.dns, rig.fetches, rig.shelf, rig.clock, 20.0)
+    await other.renewed("tea.test")
+    assert len(rig.fetches.asked) == 2
+
+
 async def test_what_dns_said_of_a_policy_is_forgotten_where_it_is_asked_for_anew() -> None:
     """Over real DNS: the record is kept for a day, and a new one is seen all the same."""
     record = ["v=STSv1; id=1;"]

@@ -39,7 +39,8 @@ MIN_AGE_S = 300
 """A policy that ends sooner is kept for so long, or each message would fetch it."""
 CHECK_S = 60.0
 """How often it is looked which policies are due to be fetched anew."""
-BATCH = 500
+BATCH = 100
+"""Found at once: what has become due and ends sooner need not wait for many slow ones."""
 REFRESH_AT_ONCE = 16
 MAX_FAILED = 20_000
 """Domains of which it is known what failed, and which are to be asked anew."""
@@ -191,8 +192,7 @@ class StsPolicies:
         stored = self._shelf.policy(domain)
         ttl_s = max(float(answer.ttl_s), AGAIN_S) if answer.status.is_known else UNTOLD_S
         found = policy_id(answer.records) if answer.status is Status.OK else None
-        is_same = stored is not None and stored.id == found
-        if found is None or (is_same and not anew):
+        if found is None or (stored is not None and self._is_good(stored, found, anew=anew)):
             return self._published(stored, "", ttl_s)
         failed = self._failed.get(domain)
         if failed is not None and failed.id == found and self._clock.monotonic() < failed.until:
@@ -203,6 +203,11 @@ class StsPolicies:
         if isinstance(fetched, TlsResult):
             return self._published(stored, fetched.value, AGAIN_S)
         return self._published(fetched, "", ttl_s)
+
+    def _is_good(self, stored: StoredPolicy, found: str, *, anew: bool) -> bool:
+        """Whether that is the policy told of; asked for anew, it must be new (another worker's)."""
+        is_new = self._clock.now() - stored.fetched < AGAIN_S
+        return stored.id == found and (is_new or not anew)
 
     async def _fetch(self, domain: str, id_: str) -> StoredPolicy | TlsResult | NotAsked:
         """Fetch, and keep what came; else note that it did not."""

@@ -30,10 +30,9 @@ _AGENT = "Postern"
 class StsSettings:
     """How policies are fetched.
 
-    ``limit_s`` is for one fetch, from the first connection to the last octet; finding addresses, and
-    waiting for a slot, are not in it. ``port``: other than 443
-    in laboratories, where hosts may also be on this machine. ``ca_file``: the authorities to
-    trust; None: the system's.
+    ``limit_s`` is for one fetch, from the first connection to the last octet; finding addresses and
+    waiting for a slot are not in it. ``port``: other than 443 in laboratories, where hosts may also
+    be on this machine. ``ca_file``: the authorities to trust; None: the system's.
     """
 
     limit_s: float = 30.0

@@ -66,7 +66,7 @@ _Key = tuple[str, Policy, TlsResult | None, str, str, str]
 
 
 class TlsTally:
-    """For one worker, on its event loop. A ``TlsSessions`` and ``TlsUntried`` of ``mail.tlsrpt``."""
+    """For one worker, on its loop. A ``TlsSessions`` and a ``TlsUntried`` of ``mail.tlsrpt``."""
 
     def __init__(self, clock: Clock, texts: PolicyTexts | None = None) -> None:
         self._clock = clock
