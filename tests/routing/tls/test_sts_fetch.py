@@ -158,36 +158,38 @@ async def test_the_authorities_are_read_once_and_not_on_the_loop(
     assert threads[0] is not threading.main_thread()
 
 
+@pytest.mark.parametrize(
+    ("addresses", "asked"),
+    [(["127.0.0.2"] * 20, 2), ([f"127.0.1.{number}" for number in range(1, 21)], 8)],
+    ids=["one address", "one network"],
+)
 async def test_who_serves_many_policies_slowly_is_in_nobody_s_way_but_his_own(
-    authority: Authority,
+    authority: Authority, addresses: list[str], asked: int
 ) -> None:
-    slow_ones = [f"e{number}.test" for number in range(20)]
+    slow_ones = {f"e{number}.test": ip for number, ip in enumerate(addresses)}
     names = [f"mta-sts.{domain}" for domain in slow_ones]
     pair = authority.issue("many.test", HOST, *names)
     dns = FakeResolver()
     where_to_find(dns, "tea.test", "127.0.0.1")
-    for number, domain in enumerate(slow_ones):
-        where_to_find(dns, domain, f"127.0.1.{number + 1}")
+    for domain, ip in slow_ones.items():
+        where_to_find(dns, domain, ip)
     slow = PolicyServer(is_silent=True)
     good = PolicyServer(GOOD)
-    async with policy_server(pair, good, "127.0.0.1"):
-        settings = StsSettings(port=good.port, ca_file=authority.ca, limit_s=20.0)
+    async with policy_server(pair, good), AsyncExitStack() as stack:
+        port = good.port
+        settings = StsSettings(port=port, ca_file=authority.ca, limit_s=20.0)
         fetcher = StsFetcher(dns, settings, has_ipv6=False, slots=Slots(wait_s=0.3))
-        async with AsyncExitStack() as stack:
-            # Each at an address of its own, of one network, at the one port.
-            for number in range(len(slow_ones)):
-                ip = f"127.0.1.{number + 1}"
-                await stack.enter_async_context(policy_server(pair, slow, ip, good.port))
-            late = [asyncio.create_task(fetcher.fetch(domain)) for domain in slow_ones]
-            await until(lambda: len(slow.requests) == 2)
-            assert await fetcher.fetch("tea.test") == GOOD
-            await until(lambda: sum(task.done() for task in late) == 18)
-            assert {task.result() for task in late if task.done()} == {NOT_ASKED}
-            assert len(slow.requests) == 2
-            assert len(fetcher.asking) == 2
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        for ip in set(addresses):  # each an address of its own, all at the one port
+            await stack.enter_async_context(policy_server(pair, slow, ip, port))
+        late = [asyncio.create_task(fetcher.fetch(domain)) for domain in slow_ones]
+        await until(lambda: len(slow.requests) == asked)
+        assert await fetcher.fetch("tea.test") == GOOD
+        await until(lambda: sum(task.done() for task in late) == len(late) - asked)
+        assert {task.result() for task in late if task.done()} == {NOT_ASKED}
+        assert len(slow.requests) == len(fetcher.asking) == asked
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
     assert fetcher.asking == set()
 
 
@@ -196,7 +198,7 @@ async def test_the_time_limit_begins_with_the_slot(authority: Authority, pair: K
     where_to_find(dns, "tea.test", "127.0.0.1")
     async with policy_server(pair, PolicyServer(is_silent=True)) as served:
         settings = StsSettings(limit_s=0.8, port=served.port, ca_file=authority.ca)
-        slots = Slots(at_one_network=1, wait_s=60.0)
+        slots = Slots(at_one_address=1, wait_s=60.0)
         fetcher = StsFetcher(dns, settings, has_ipv6=False, slots=slots)
         found = await asyncio.gather(*(fetcher.fetch("tea.test") for _ in range(2)))
         assert all(isinstance(one, NotFetched) for one in found)
@@ -217,7 +219,7 @@ async def test_slots_that_nobody_uses_are_forgotten() -> None:
         assert (one, other) == (True, False), "there is one of all"
     async with slots.taken("198.51.100.1") as one:
         assert one
-    assert vars(slots)["_networks"] == vars(slots)["_users"] == {}
+    assert vars(slots)["_places"] == {}
 
 
 async def test_a_server_that_keeps_silent_costs_its_time_limit_and_no_more(

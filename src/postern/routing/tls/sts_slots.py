@@ -1,16 +1,19 @@
-"""How many policy servers are asked at once: few of one network, and not too many of all.
+"""How many policy servers are asked at once: few of one address and network, not too many of all.
 
 Strangers decide how many policies there are and how slowly they are served. Who serves many slowly
-must be in nobody's way but his own, so each network has its own few slots, and whoever finds none
-within some seconds asks later.
+must be in nobody's way but his own, so each address and each network has its own few slots, and
+whoever finds none within some seconds asks later. Neighbours are strangers to each other, so a
+network has more than an address.
 """
 
 import asyncio
 import ipaddress
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 
-AT_ONE_NETWORK = 2
+AT_ONE_ADDRESS = 2
+AT_ONE_NETWORK = 8
 AT_ONCE = 100
 WAIT_S = 20.0
 IPV4_BITS = 24
@@ -21,6 +24,7 @@ class Slots:
     """Belongs to one event loop.
 
     Args:
+        at_one_address: at the same time.
         at_one_network: of one IPv4 /24 or IPv6 /48.
         at_once: of all.
         wait_s: how long one waits for a slot at most.
@@ -28,40 +32,56 @@ class Slots:
 
     def __init__(
         self,
+        at_one_address: int = AT_ONE_ADDRESS,
         at_one_network: int = AT_ONE_NETWORK,
         at_once: int = AT_ONCE,
         wait_s: float = WAIT_S,
     ) -> None:
+        self._at_one_address = at_one_address
         self._at_one_network = at_one_network
         self._wait_s = wait_s
         self._all = asyncio.Semaphore(at_once)
-        self._networks: dict[str, asyncio.Semaphore] = {}
-        self._users: dict[str, int] = {}
+        self._places: dict[str, _Place] = {}
 
     @asynccontextmanager
     async def taken(self, ip: str) -> AsyncIterator[bool]:
         """Hold a slot for asking at ``ip``, as ``with`` goes; False: there was none in time."""
-        network = network_of(ip)
-        self._users[network] = self._users.get(network, 0) + 1
-        own = self._networks.setdefault(network, asyncio.Semaphore(self._at_one_network))
+        limits = {ip: self._at_one_address, network_of(ip): self._at_one_network}
         held: list[asyncio.Semaphore] = []
-        try:
+        with ExitStack() as stack:
+            # Those of all come last: who waits for another must not keep one of them from others.
+            places = [stack.enter_context(self._place(*each)).slots for each in limits.items()]
             try:
-                async with asyncio.timeout(self._wait_s):
-                    # The network's first: who waits for that must not keep one of all from others.
-                    for slots in (own, self._all):
-                        await slots.acquire()
-                        held.append(slots)
-            except TimeoutError:
-                yield False
-                return
-            yield True
+                try:
+                    async with asyncio.timeout(self._wait_s):
+                        for slots in (*places, self._all):
+                            await slots.acquire()
+                            held.append(slots)
+                except TimeoutError:
+                    yield False
+                    return
+                yield True
+            finally:
+                for slots in held:
+                    slots.release()
+
+    @contextmanager
+    def _place(self, name: str, limit: int) -> Iterator["_Place"]:
+        """An address or a network, known while somebody asks there or waits for it."""
+        place = self._places.setdefault(name, _Place(asyncio.Semaphore(limit)))
+        place.users += 1
+        try:
+            yield place
         finally:
-            for slots in held:
-                slots.release()
-            self._users[network] -= 1
-            if not self._users[network]:
-                del self._users[network], self._networks[network]
+            place.users -= 1
+            if not place.users:
+                del self._places[name]
+
+
+@dataclass(slots=True)
+class _Place:
+    slots: asyncio.Semaphore
+    users: int = 0
 
 
 def network_of(ip: str) -> str:
