@@ -5,6 +5,7 @@ and ``why`` says what the mail waits for.
 """
 
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,8 +23,12 @@ from tests.peers.certificates import Authority, KeyPair, self_signed
 from tests.peers.dnssec import SignedDns
 from tests.peers.postern_server import Listening, PosternServer, PosternSettings, postern
 from tests.peers.postfix import Postfix, PostfixSettings, postfix
-from tests.peers.process import short_folder
+from tests.peers.process import short_folder, wait_until
 from tests.routing.tls.policies import PolicyServer, policy, policy_server
+
+from postern.mail.tlsrpt import TlsResult
+from postern.routing.tls.results import store as results
+from postern.routing.tls.results.tally import Counted, day_of
 
 pytestmark = pytest.mark.peers("postfix", "nsd", "unbound")
 
@@ -205,6 +210,17 @@ def test_hosts_that_a_policy_does_not_name_are_not_tried(world: World) -> None:
     assert "MTA-STS" in told.text
     assert told.whose == "recipient"
     assert "zoe@moved.test" not in world.postfix.server.log_text()
+    # No session tells of it, and yet its domain's report will.
+    counted = world.server.data / results.FILE_NAME
+    found: list[Counted] = []
+
+    def is_counted() -> bool:
+        found.extend(results.read(counted, "moved.test", day_of(time.time())))
+        return bool(found)
+
+    wait_until(is_counted, "it to be counted")
+    assert (found[0].result, found[0].mx) == (TlsResult.VALIDATION_FAILURE, "mail.moved.test")
+    assert found[0].policy.mx[0] == "mx.key.test", "by the policy's own text"
 
 
 def test_a_domain_that_demands_nothing_is_served_by_whoever_answers(world: World) -> None:

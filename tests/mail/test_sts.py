@@ -1,5 +1,7 @@
 """Records and policies of MTA-STS."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,11 +50,52 @@ def test_a_record_tells_the_id_of_its_policy(record: str) -> None:
         [" v=STSv1; id=1"],
         ["v=STSv1; id=1", "v=STSv1; id=1"],
         ["v=STSv1; id=1; gib berish"],
+        ["v=STSv1;; id=1"],
+        ["v=STSv1x; id=1"],
+        ["v=STSv1; id=1;;"],
+        ["v=STSv1; id=1; more=a=b"],
+        ["v=STSv1; id=1" + " " * 1_024],
     ],
     ids=str,
 )
 def test_what_is_no_record_or_two_of_them_tells_of_no_policy(records: list[str]) -> None:
     assert policy_id(records) is None
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "v=STSv1; id=1" + " " * 60_000 + "\x01",
+        "v=STSv1" + " ;" * 30_000,
+        "v=STSv1" + "; a=b" * 12_000 + "\x01",
+        "v=STSv1; id=" + "=" * 60_000,
+        "v=STSv1; " + "a" * 60_000,
+    ],
+    ids=["blanks", "semicolons", "fields", "signs", "name"],
+)
+def test_no_record_holds_up_the_one_who_reads_it(record: str) -> None:
+    began = time.process_time()
+    assert policy_id([record]) is None
+    assert time.process_time() - began < 0.1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"mx: " + b"a." * 30_000 + b"!",
+        b"mx: " + b"a-" * 30_000,
+        b"mx: *." + b"a" * 60_000,
+        b"a:\n" * 20_000,
+        b" " * 60_000 + b":",
+        b"a" * 60_000,
+        b"mx:" + b" \t" * 30_000 + b"\x01",
+    ],
+    ids=["labels", "hyphens", "label", "lines", "blanks", "name", "value"],
+)
+def test_no_policy_holds_up_the_one_who_reads_it(body: bytes) -> None:
+    began = time.process_time()
+    assert isinstance(parse_policy(GOOD + b"\n" + body), BadPolicy | StsPolicy)
+    assert time.process_time() - began < 0.25
 
 
 def test_a_policy_is_read_whatever_its_line_ends() -> None:

@@ -39,7 +39,11 @@ class Authority:
         self.ca.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
     def issue(
-        self, *names: str, valid: timedelta = timedelta(days=7), begins: timedelta = timedelta(0)
+        self,
+        *names: str,
+        valid: timedelta = timedelta(days=7),
+        begins: timedelta = timedelta(0),
+        alternatives: tuple[str, ...] | None = None,
     ) -> KeyPair:
         """A certificate for ``names`` (DNS names or addresses); expired if ``valid`` is negative.
 
@@ -47,14 +51,17 @@ class Authority:
             names: the first also names the files.
             valid: how long from its beginning it holds.
             begins: how far from now it begins.
+            alternatives: its alternative names, where they are not ``names``; the first of these
+                is the common name as well.
         """
+        named = names if alternatives is None else alternatives
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
             _builder(
                 _name(names[0]), self._certificate.subject, key.public_key(), valid, begins=begins
             )
             .add_extension(
-                x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False
+                x509.SubjectAlternativeName([_general_name(name) for name in named]), critical=False
             )
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(ca=False), critical=True)

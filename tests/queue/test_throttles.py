@@ -1,5 +1,6 @@
 """The table of what servers say when they want less mail, shipped and of one's own."""
 
+import time
 import tomllib
 from pathlib import Path
 
@@ -84,3 +85,13 @@ def test_a_table_that_can_not_be_used_says_where_and_why(
     with pytest.raises(BadTableError) as caught:
         load_throttles(own)
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("more", ["a", " ", "too many ", "rate ", "\\", "try again late"])
+def test_no_reply_holds_up_the_one_who_reads_it(tmp_path: Path, more: str) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text('[[throttle]]\nreply = "(.*x)?.*y$"\nfor_s = 60\n')
+    table = load_throttles(own)
+    began = time.process_time()
+    assert table.find("google", "421 4.7.0 " + more * (60_000 // len(more)) + "z") is None
+    assert time.process_time() - began < 0.25

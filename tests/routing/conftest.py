@@ -9,6 +9,7 @@ import pytest
 from postern.mail.address import Address
 from postern.mail.outcome import Deferred, Refused
 from postern.mail.route import NoRoute, Route, SmtpRoute
+from postern.mail.tlsrpt import Untried
 from postern.routing.machine import Machine
 from postern.routing.places import NotOurs, Place
 from postern.routing.router import Router
@@ -36,9 +37,25 @@ class FakePolicies:
     """What domains publish by MTA-STS."""
 
     by_domain: dict[str, Published] = field(default_factory=dict)
+    newer: dict[str, Published] = field(default_factory=dict)
+    asked_anew: list[str] = field(default_factory=list)
+
+    async def renewed(self, domain: str) -> Published:
+        self.asked_anew.append(domain)
+        return self.newer.get(domain) or await self.of(domain)
 
     async def of(self, domain: str) -> Published:
         return self.by_domain.get(domain, Published(ttl_s=86_400))
+
+
+@dataclass
+class FakeCounts:
+    """Where TLS left no way."""
+
+    told: list[tuple[str, Untried]] = field(default_factory=list)
+
+    def untried(self, domain: str, why: Untried) -> None:
+        self.told.append((domain, why))
 
 
 @dataclass
@@ -67,6 +84,7 @@ class World:
         self.policies = FakePolicies()
         self.dane = FakeMemory()
         self.ours = DomainPolicies()
+        self.counts = FakeCounts()
         self._router: Router | None = None
 
     def set(self, **changes: object) -> None:
@@ -87,6 +105,7 @@ class World:
                 policies=self.policies,
                 memory=self.dane,
                 ours=self.ours,
+                untried=self.counts,
             )
         return self._router
 

@@ -295,6 +295,35 @@ async def test_another_resolver_is_asked_when_home_fails(type_: str) -> None:
         assert (answer.status, answer.resolver) == (Status.OK, "abroad")
 
 
+async def test_another_s_answer_is_a_stopgap_and_home_is_asked_again_soon() -> None:
+    clock = FakeClock()
+    async with udp_server(server_failure) as near, udp_server(one_address) as far:
+        under_test = resolver(home(near.address), abroad(far.address), clock=clock)
+        answer = await under_test.ask(TEA)
+        assert (answer.resolver, answer.ttl_s) == ("abroad", 30), "its own TTL is 300"
+        near.script = one_address
+        clock.advance(29)
+        assert (await under_test.ask(TEA)).resolver == "abroad"
+        clock.advance(1)
+        answer = await under_test.ask(TEA)
+        assert (answer.resolver, answer.ttl_s) == ("home", 300)
+
+
+async def test_a_silent_home_s_second_answer_is_no_stopgap() -> None:
+    late = iter([[], [b""]])
+
+    def second_time(query: dns.message.Message) -> list[bytes]:
+        return [answering(query, "192.0.2.1")] if next(late) else []
+
+    async with udp_server(second_time) as near, udp_server(silent) as far:
+        limits = (0.05, 20.0)
+        under_test = resolver(
+            home(near.address, tries_s=limits), abroad(far.address, tries_s=QUICK)
+        )
+        answer = await under_test.ask(TEA)
+        assert (answer.resolver, answer.ttl_s) == ("home", 300)
+
+
 async def test_another_resolver_is_asked_when_home_is_silent_for_its_whole_share() -> None:
     async with udp_server(silent) as near, udp_server(one_address) as far:
         under_test = resolver(home(near.address), abroad(far.address, tries_s=(1.0,)), limit_s=2.0)
@@ -390,6 +419,7 @@ async def test_what_the_second_has_is_used_from_then_on_and_says_who_denied_it()
         known = under_test.cached(TEA)
         assert known is not None
         assert (known.records, known.denied_by) == (("192.0.2.1",), "home")
+        assert known.ttl_s == 30, "a stopgap: home is asked again soon"
 
 
 async def test_name_that_the_second_couldnt_tell_of_is_couldnt_tell_for_seconds() -> None:
@@ -504,7 +534,9 @@ async def test_names_of_a_forward_zone_are_looked_up_through_its_resolver_first(
         for name, expected in [
             ("tea.test", "abroad"), ("mail.tea.test", "abroad"), ("greentea.test", "home"),
         ]:  # fmt: skip
-            assert (await under_test.ask(Question(name, "A"))).resolver == expected
+            answer = await under_test.ask(Question(name, "A"))
+            assert answer.resolver == expected
+            assert answer.ttl_s == 300, "whoever chose it wants its word for as long as it is good"
         assert under_test.take_forward_uses()["id-1"][0] == 2
         assert under_test.take_forward_uses() == {}
         bare = await under_test.ask(Question("9.tea.test", "A"), foreign_ok=False)
@@ -515,7 +547,8 @@ async def test_home_answers_for_a_forward_zone_when_its_resolver_couldnt_tell() 
     async with udp_server(one_address) as near, udp_server(server_failure) as far:
         under_test = resolver(home(near.address), abroad(far.address))
         under_test.forward(through("tea.test"))
-        assert (await under_test.ask(TEA)).resolver == "home"
+        answer = await under_test.ask(TEA)
+        assert (answer.resolver, answer.ttl_s) == ("home", 30)
 
 
 async def test_a_new_forward_zone_forgets_what_was_known_of_it_and_nothing_else() -> None:

@@ -38,6 +38,7 @@ from postern.reception.recipients import Recipients
 from postern.routing.machine import this_machine
 from postern.routing.places import DirectoryPlaces
 from postern.routing.router import Router
+from postern.routing.tls.doubts import StsDoubts
 from postern.routing.tls.sts import StsPolicies
 from postern.runtime.clock import Clock
 from postern.runtime.processes import WorkerSetup
@@ -94,14 +95,15 @@ def outward(
     """The set that ``config`` describes; ``ports`` are the real ones, by listener index."""
     resolver = Resolver(resolver_settings(config), clock)
     watch = Watches(steering.controller, tls.learner)
-    smtp = SmtpDelivery(delivery_settings(config), clock, watch, tls.tally)
+    machine = this_machine()
+    policies = published.policies(config, resolver, tls.shelf, clock, machine)
+    sessions = StsDoubts(tls.tally, policies)
+    smtp = SmtpDelivery(delivery_settings(config), clock, watch, sessions)
     lmtp = LmtpDelivery(delivery_settings(config), clock)
     root = config.maildir_root
     quota = MaildirQuota(MaildirUsage(root, clock), clock)
     maildir = MaildirDelivery(root, config.hostname, clock, filled=quota.forget)
-    machine = this_machine()
     places = DirectoryPlaces(directory)
-    policies = published.policies(config, resolver, tls.shelf, clock, machine)
     routing = routing_settings(config, ports, steering.hop_key)
     router = Router(
         places,
@@ -113,6 +115,7 @@ def outward(
         policies=policies,
         memory=tls.shelf,
         ours=tls.domains,
+        untried=tls.tally,
     )
     probe = WayProbe(delivery_settings(config), clock, steering.controller)
     fits = tls.demands(routing)

@@ -7,7 +7,7 @@ from postern.routing.tls.store import FILE_NAME
 from postern.routing.tls.sts import StsPolicies
 from postern.routing.tls.sts_fetch import StsFetcher, StsSettings
 from postern.runtime.clock import Clock
-from postern.runtime.resolver.lookup import Lookup
+from postern.runtime.resolver.lookup import ForgetfulLookup
 
 
 def open_shelf(config: Config, clock: Clock) -> Shelf:
@@ -16,7 +16,7 @@ def open_shelf(config: Config, clock: Clock) -> Shelf:
 
 
 def policies(
-    config: Config, lookup: Lookup, shelf: Shelf, clock: Clock, machine: Machine
+    config: Config, lookup: ForgetfulLookup, shelf: Shelf, clock: Clock, machine: Machine
 ) -> StsPolicies:
     """Policies of MTA-STS, fetched as ``[delivery]`` says."""
     delivery = config.delivery

@@ -15,11 +15,13 @@ MAX_POLICY_BYTES = 65_536
 MAX_AGE_S = 31_557_600
 """RFC 8461 §3.2: a year; more is taken as that."""
 MAX_PATTERNS = 1_000
+MAX_RECORD_CHARS = 1_024
+"""A record that is longer says nothing: a good one has some 30."""
+MAX_PATTERN_CHARS = 255
 
-_RECORD = re.compile(
-    r"v=STSv1(?:[ \t]*;[ \t]*(?:[A-Za-z0-9][A-Za-z0-9_.-]{0,31})=[!-:<>-~]+)+[ \t]*;?[ \t]*"
-)
-_ID = re.compile(r";[ \t]*id=([A-Za-z0-9]{1,32})[ \t]*(?:;|\Z)")
+_BLANK = " \t"
+_VALUE = re.compile(r"[!-:<>-~]+")
+_ID = re.compile(r"[A-Za-z0-9]{1,32}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _PATTERN = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})+")
@@ -63,10 +65,22 @@ def policy_id(records: Iterable[str]) -> str | None:
     Others than ours are passed over; two of ours are as good as none (RFC 8461 §3.1).
     """
     ours = [record for record in records if record.startswith("v=STSv1")]
-    if len(ours) != 1 or not _RECORD.fullmatch(ours[0]):
+    if len(ours) != 1 or len(ours[0]) > MAX_RECORD_CHARS:
         return None
-    found = _ID.search(ours[0])
-    return found[1] if found else None
+    # Not by one pattern: blanks before and behind a semicolon would be tried in all ways there are.
+    fields = [field.strip(_BLANK) for field in ours[0].split(";")]
+    if not fields[-1]:
+        fields.pop()
+    if fields[0] != "v=STSv1":
+        return None
+    values: dict[str, str] = {}
+    for field in fields[1:]:
+        name, _, value = field.partition("=")
+        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            return None
+        values.setdefault(name, value)
+    found = values.get("id", "")
+    return found if _ID.fullmatch(found) else None
 
 
 def parse_policy(body: bytes) -> StsPolicy | BadPolicy:
@@ -104,9 +118,12 @@ def _weigh(fields: dict[str, str], patterns: list[str]) -> StsPolicy | BadPolicy
         return BadPolicy("its policy has no max_age in seconds")
     if len(patterns) > MAX_PATTERNS:
         return BadPolicy(f"its policy names more than {MAX_PATTERNS} mail hosts")
-    bad = [pattern for pattern in patterns if not _PATTERN.fullmatch(pattern)]
-    if bad:
+    if not all(map(_is_pattern, patterns)):
         return BadPolicy("its policy has an mx that is no host name")
     if mode is not StsMode.NONE and not patterns:
         return BadPolicy("its policy names no mail host")
     return StsPolicy(mode, min(int(max_age), MAX_AGE_S), tuple(dict.fromkeys(patterns)))
+
+
+def _is_pattern(text: str) -> bool:
+    return len(text) <= MAX_PATTERN_CHARS and _PATTERN.fullmatch(text) is not None

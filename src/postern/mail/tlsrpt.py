@@ -5,6 +5,7 @@ session (a policy that could not be had) is the ``fault`` of the demand it was o
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
@@ -80,6 +81,15 @@ def result_of_verification(code: int) -> TlsResult:
     return TlsResult.CERTIFICATE_NOT_TRUSTED
 
 
+@dataclass(frozen=True, slots=True)
+class Untried:
+    """Why no session was tried: the policy that stood against it, how, and a host of the domain."""
+
+    type: PolicyType
+    result: TlsResult
+    host: str
+
+
 class TlsSessions(Protocol):
     """Who counts sessions, for reports. Called on the event loop; must not block."""
 
@@ -88,10 +98,21 @@ class TlsSessions(Protocol):
         ...
 
 
+class TlsUntried(Protocol):
+    """Who counts that none was tried. Called on the event loop; must not block."""
+
+    def untried(self, domain: str, why: Untried) -> None:
+        """A way for mail to ``domain`` was looked for, and TLS left none."""
+        ...
+
+
 class Uncounted:
     """Nobody counts them."""
 
     def session(self, way: Way, domains: Iterable[str], result: TlsResult | None) -> None:
+        """Forget it."""
+
+    def untried(self, domain: str, why: Untried) -> None:
         """Forget it."""
 
 

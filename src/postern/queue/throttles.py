@@ -14,6 +14,8 @@ SHIPPED = Path(__file__).with_name("throttles.toml")
 MAX_ENTRIES = 1_000
 MAX_FILE_BYTES = 1_000_000
 LONGEST_S = 86_400.0
+MAX_REPLY_CHARS = 1_000
+"""So much of a reply is looked at: a site's own pattern may take long for what is long."""
 _KEYS = frozenset({"groups", "reply", "for_s", "means"})
 
 
@@ -46,8 +48,9 @@ class Throttles:
 
     def find(self, group: str, said: str) -> Throttle | None:
         """The first entry for a 4xx reply of ``group``, or None."""
+        beginning = said[:MAX_REPLY_CHARS]
         for entry in self._entries:
-            if entry.fits(group, said):
+            if entry.fits(group, beginning):
                 return entry
         return None
 

@@ -4,6 +4,7 @@ import asyncio
 import random
 
 from postern.mail.dns import Answer, MxRecord, Question, Status
+from postern.mail.tlsrpt import PolicyType, TlsResult, Untried
 from postern.routing import dead_ends
 from postern.routing.group import group_of_hosts, own_name
 from postern.routing.hosts import UNSURE_TTL_S, Addresses, find_addresses
@@ -129,7 +130,8 @@ class MxSearch:
             return Plan(group, self._port, hosts, ttl_s)
         untold = [r.host for r in best if danes[r.host].unsure]
         if untold:
-            return DeadEnd(dead_ends.dane_untold(domain, untold[0], group), UNSURE_TTL_S)
+            why = Untried(PolicyType.TLSA, TlsResult.DNSSEC_INVALID, untold[0])
+            return DeadEnd(dead_ends.dane_untold(domain, untold[0], group), UNSURE_TTL_S, why)
         if any(by_host[r.host].unsure for r in best):
             return DeadEnd(dead_ends.dns_silent(f"the addresses of {domain}'s mail hosts", group))
         if not self._want_ipv6:

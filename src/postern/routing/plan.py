@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby, zip_longest
 
 from postern.mail.route import ANY_TLS, NoRoute, Target, TlsDemand
+from postern.mail.tlsrpt import Untried
 
 MAX_TARGETS = 10
 MAX_ADDRESSES_PER_HOST = 4
@@ -42,10 +43,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class DeadEnd:
-    """Why mail can go nowhere, good for ``ttl_s`` seconds."""
+    """Why mail can go nowhere, good for ``ttl_s`` seconds.
+
+    ``untried``: where that is for what must be of TLS, what reports are to say of it.
+    """
 
     route: NoRoute
     ttl_s: float = 0.0
+    untried: Untried | None = None
 
 
 Found = Plan | DeadEnd

@@ -22,6 +22,7 @@ from postern.mail.route import (
     SmtpRoute,
     TlsDemand,
 )
+from postern.mail.tlsrpt import UNCOUNTED, TlsUntried
 from postern.routing import dead_ends
 from postern.routing.group import LOCAL
 from postern.routing.hosts import find_addresses
@@ -95,6 +96,10 @@ class Policies(Protocol):
         """The policy for mail to ``domain``, within some seconds."""
         ...
 
+    async def renewed(self, domain: str) -> Published:
+        """The same, asked for anew where that is not too soon: before mail fails by it."""
+        ...
+
 
 class Router:
     """Finds routes. Belongs to one event loop.
@@ -110,6 +115,7 @@ class Router:
         memory: which domains had DANE.
         census: is told which domain is in which group.
         ours: what we ask of TLS for domains ourselves.
+        untried: is told where TLS leaves no way.
     """
 
     def __init__(
@@ -124,6 +130,7 @@ class Router:
         memory: DaneMemory | None = None,
         census: Census | None = None,
         ours: DomainPolicies | None = None,
+        untried: TlsUntried = UNCOUNTED,
     ) -> None:
         self._places = places
         self._lookup = lookup
@@ -146,6 +153,7 @@ class Router:
         )
         self._policies = policies
         self._ours = ours or DomainPolicies()
+        self._untried = untried
         self._kept: OrderedDict[_Way, _Kept] = OrderedDict()
 
     def cached_route(self, address: Address, via: str | None = None) -> Route | None:
@@ -248,12 +256,21 @@ class Router:
         return self._make(plan, egress, None, "")
 
     async def _find_domain(self, domain: str) -> Found:
+        found = await self._find_demanded(domain)
+        if isinstance(found, DeadEnd) and found.untried is not None:
+            self._untried.untried(domain, found.untried)
+        return found
+
+    async def _find_demanded(self, domain: str) -> Found:
         if self._policies is None:
             return await self._mx.find(domain)
         # Both at once. Not by gather: compiled, what it makes of two kinds is no tuple.
         asked = asyncio.ensure_future(self._policies.of(domain))
         found = await self._mx.find(domain)
-        return demanded(found, domain, await asked)
+        allowed = demanded(found, domain, await asked)
+        if isinstance(found, DeadEnd) or not isinstance(allowed, DeadEnd):
+            return allowed
+        return demanded(found, domain, await self._policies.renewed(domain))
 
     async def _find_host(self, way: _ToHost) -> Found:
         found = await find_addresses(self._lookup, way.host, want_ipv6=self._want_ipv6)

@@ -44,11 +44,13 @@ class PolicyServer:
 
 
 @asynccontextmanager
-async def policy_server(pair: KeyPair, served: PolicyServer) -> AsyncIterator[PolicyServer]:
-    """Run it on a free loopback port."""
+async def policy_server(
+    pair: KeyPair, served: PolicyServer, ip: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[PolicyServer]:
+    """Run it on a loopback port, free if none is given."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pair.cert, pair.key)
-    server = await asyncio.start_server(served.serve, "127.0.0.1", 0, ssl=context)
+    server = await asyncio.start_server(served.serve, ip, port, ssl=context)
     served.port = server.sockets[0].getsockname()[1]
     async with server:
         yield served

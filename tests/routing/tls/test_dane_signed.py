@@ -73,6 +73,8 @@ def world() -> Iterator[World]:
         "pkix.test": f"{head}{tlsa}.mx TLSA {ROOT.record(0)}",
         "spoilt.test": f"{head}{tlsa}.mx TLSA {LEAF.record(3)}",
         "half.test": "@ MX 10 mx.plain.test.",
+        "away.test": f"@ MX 10 a\na CNAME mx.plain.test.\n{tlsa}.a TLSA {LEAF.record(3)}",
+        "bare.test": "@ MX 10 a\na CNAME mx.plain.test.",
     }
     plain = {"plain.test": f"{head}{tlsa}.mx TLSA {STRANGER.record(3)}"}
     spoilt = [f"{tlsa}.mx.spoilt.test"]
@@ -107,6 +109,14 @@ async def test_a_signed_alias_has_the_records_of_the_name_it_leads_to(world: Wor
     assert isinstance(outcome, Delivered)
 
 
+async def test_a_signed_alias_of_an_insecure_name_has_records_of_its_own(world: World) -> None:
+    outcome, _ = await world.send("away.test", LEAF)
+    assert isinstance(outcome, Delivered)
+    outcome, server = await world.send("away.test", STRANGER)
+    assert isinstance(outcome, Deferred)
+    assert "MAIL" not in server.verbs()
+
+
 async def test_records_that_are_not_for_smtp_ask_for_tls_of_any_kind(world: World) -> None:
     outcome, server = await world.send("pkix.test", STRANGER)
     assert isinstance(outcome, Delivered)
@@ -116,7 +126,7 @@ async def test_records_that_are_not_for_smtp_ask_for_tls_of_any_kind(world: Worl
     assert server.messages == []
 
 
-@pytest.mark.parametrize("domain", ["none.test", "plain.test", "half.test"])
+@pytest.mark.parametrize("domain", ["none.test", "plain.test", "half.test", "bare.test"])
 async def test_without_records_that_count_mail_goes_as_ever(world: World, domain: str) -> None:
     outcome, _ = await world.send(domain)
     assert isinstance(outcome, Delivered)

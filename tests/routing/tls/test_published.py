@@ -8,6 +8,7 @@ from postern.mail.finding import Whose
 from postern.mail.outcome import Cause
 from postern.mail.route import ANY_TLS, TlsDemand, TlsPolicy
 from postern.mail.sts import StsMode, StsPolicy
+from postern.mail.tlsrpt import PolicyType, TlsResult, Untried
 from postern.routing.tls.sts import Published
 
 RECORD = "3 1 1 " + "ab" * 32
@@ -61,9 +62,44 @@ async def test_where_no_host_is_allowed_the_mail_waits_and_says_whose_it_is(two:
     assert outcome.reply.enhanced == "4.7.5"
     assert "a.tea.test, b.tea.test" in outcome.reply.text
     assert "MTA-STS" in outcome.reply.text
+    why = Untried(PolicyType.STS, TlsResult.VALIDATION_FAILURE, "a.tea.test")
+    assert two.counts.told == [("tea.test", why)], "no session tells of it"
     publish(two, StsMode.ENFORCE, "*.tea.test")
     two.clock.advance(301)
     assert len(await demands(two)) == 2
+
+
+async def test_a_newer_policy_is_looked_for_before_mail_waits_and_then_every_five_minutes(
+    two: World,
+) -> None:
+    for name in ("a.tea.test", "b.tea.test"):
+        two.dns.add(name, "AAAA", status=Status.NO_DATA, ttl_s=86_400)
+        two.dns.add(name, "A", "192.0.2.1", ttl_s=86_400)
+    two.dns.add("tea.test", "MX", "10 a.tea.test", "20 b.tea.test", ttl_s=86_400)
+    old = StsPolicy(StsMode.ENFORCE, 86_400, ("mx.elsewhere.test",))
+    two.policies.by_domain["tea.test"] = Published(old, "", 86_400)
+    assert (await two.deferred("tea.test")).cause is Cause.TLS
+    await two.deferred("tea.test")
+    assert two.policies.asked_anew == ["tea.test"]
+    new = StsPolicy(StsMode.ENFORCE, 86_400, ("b.tea.test",))
+    two.policies.newer["tea.test"] = Published(new, "", 86_400)
+    two.clock.advance(301)
+    assert set(await demands(two)) == {"b.tea.test"}
+    assert two.policies.asked_anew == ["tea.test"] * 2
+    assert len(two.counts.told) == 1
+
+
+async def test_who_is_allowed_is_looked_at_again_every_five_minutes(two: World) -> None:
+    for name in ("a.tea.test", "b.tea.test"):
+        two.dns.add(name, "AAAA", status=Status.NO_DATA, ttl_s=86_400)
+        two.dns.add(name, "A", "192.0.2.1", ttl_s=86_400)
+    two.dns.add("tea.test", "MX", "10 a.tea.test", "20 b.tea.test", ttl_s=86_400)
+    for host in ("a.tea.test", "b.tea.test"):
+        policy = StsPolicy(StsMode.ENFORCE, 86_400, (host,))
+        two.policies.by_domain["tea.test"] = Published(policy, "", 86_400)
+        assert set(await demands(two)) == {host}
+        two.clock.advance(301)
+    assert two.policies.asked_anew == [], "no mail failed"
 
 
 async def test_a_policy_that_is_tested_demands_nothing_and_is_counted(two: World) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from postern.mail.route import Egress, Target, Tlsa, TlsDemand, TlsPolicy, Way
-from postern.mail.tlsrpt import PolicyType, TlsResult
+from postern.mail.tlsrpt import PolicyType, TlsResult, Untried
+from postern.routing.tls.doubts import StsDoubts
 from postern.routing.tls.results import store, tally
 from postern.routing.tls.results.report import Reporter, report
 from postern.routing.tls.results.tally import Counted, Policy, TlsTally, day_of
@@ -195,3 +196,57 @@ def test_a_day_of_too_many_addresses_is_still_counted(
     found = store.read(file, DOMAIN, COUNTED.day)
     assert sum(one.sessions for one in found) == 10
     assert len(found) == 3
+
+
+def test_mail_that_got_no_session_for_tls_is_told_of_as_well(
+    counting: TlsTally, clock: FakeClock
+) -> None:
+    host = "mx1.mail.company-y.example"
+    counting.session(way(STS), [DOMAIN], None)
+    counting.untried(DOMAIN, Untried(PolicyType.STS, TlsResult.VALIDATION_FAILURE, host))
+    counting.untried(DOMAIN, Untried(PolicyType.TLSA, TlsResult.DNSSEC_INVALID, host))
+    found = told(counting, clock)["policies"]
+    assert isinstance(found, list)
+    sts, tlsa = found
+    assert sts["policy"]["policy-string"] == list(LINES)
+    assert sts["summary"] == {
+        "total-successful-session-count": 1,
+        "total-failure-session-count": 1,
+    }
+    assert sts["failure-details"] == [
+        {
+            "result-type": "validation-failure",
+            "failed-session-count": 1,
+            "receiving-mx-hostname": host,
+        }
+    ]
+    assert tlsa["policy"] == {"policy-type": "tlsa", "policy-domain": DOMAIN}
+    assert tlsa["failure-details"][0]["result-type"] == "dnssec-invalid"
+
+
+class Doubted:
+    """Notes whose policies are doubted."""
+
+    def __init__(self) -> None:
+        self.domains: list[str] = []
+
+    def doubt(self, domain: str) -> None:
+        self.domains.append(domain)
+
+
+def test_a_session_that_failed_by_a_policy_has_it_doubted_and_all_are_counted(
+    counting: TlsTally,
+) -> None:
+    doubted = Doubted()
+    sessions = StsDoubts(counting, doubted)
+    sessions.session(way(STS), iter(["good.example"]), None)
+    sessions.session(way(STS), iter(["a.example", "b.example"]), EXPIRED)
+    sessions.session(way(DANE), iter(["dane.example"]), TlsResult.VALIDATION_FAILURE)
+    assert doubted.domains == ["a.example", "b.example"]
+    counted = {(one.policy.domain, one.result) for one in counting.take()}
+    assert counted == {
+        ("good.example", None),
+        ("a.example", EXPIRED),
+        ("b.example", EXPIRED),
+        ("dane.example", TlsResult.VALIDATION_FAILURE),
+    }

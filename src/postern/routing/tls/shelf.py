@@ -4,6 +4,7 @@ Without the file (it cannot be opened, or the disk is full) mail goes on with th
 last, in memory, and the log says so.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -14,7 +15,7 @@ from typing import TypeVar
 import structlog
 
 from postern.routing.tls.store import FileTrouble, StoredPolicy, TlsStore
-from postern.runtime.clock import Clock
+from postern.runtime.clock import Clock, Instant
 
 log = structlog.get_logger("postern.routing")
 
@@ -54,9 +55,12 @@ class Shelf:
             return stored
         return stored if stored is not None and stored.fetched >= fresh.fetched else fresh
 
-    def due(self, before: float, used_after: float, most: int) -> Sequence[str]:
-        """See ``TlsStore.due``."""
-        return self._read(lambda store: store.due(before, used_after, most), ())
+    async def due(self, most: int) -> Sequence[str]:
+        """See ``TlsStore.due``; once all noted so far is on file. Looked for by the thread."""
+        if self._writing is None:
+            return ()
+        asked = self._thread.submit(self._due_now, self._writing, self._clock.now(), most)
+        return await asyncio.wrap_future(asked)
 
     def put(self, policy: StoredPolicy) -> None:
         """Keep what was fetched."""
@@ -132,6 +136,14 @@ class Shelf:
         if self._writing is None or not self._room.acquire(blocking=False):
             return
         self._thread.submit(self._write_now, self._writing, write)
+
+    def _due_now(self, store: TlsStore, now: Instant, most: int) -> Sequence[str]:
+        """On the thread."""
+        try:
+            return store.due(now, most)
+        except FileTrouble as error:
+            log.warning("routing.tls_file", text=str(error))
+            return ()
 
     def _write_now(self, store: TlsStore, write: Callable[[TlsStore], None]) -> None:
         """On the thread."""

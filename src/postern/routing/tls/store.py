@@ -22,13 +22,25 @@ MAX_POLICIES = 50_000
 MAX_DANE = 200_000
 """Rows; those used longest ago go first."""
 FILE_MODE = 0o600
+DAY_S = 86_400
+REFRESH_MOST_S = DAY_S
+REFRESH_LEAST_S = 300
+"""A policy is fetched anew when a quarter of its age has passed since it was tried last, within
+these bounds: once a day (RFC 8461 §3.3), and never sooner than it may be."""
+USED_MOST_S = 90 * DAY_S
+USED_AGES = 90
+"""Policies that no mail went by for so long, or for a day and so many of their own ages, are left
+to end: one that holds for an hour would be fetched thousands of times for one message."""
 
-_TABLES = """
+_DUE_AT = f"tried + max({REFRESH_LEAST_S}, min({REFRESH_MOST_S}, (expires - fetched) / 4))"
+_USED_S = f"min({USED_MOST_S}, {DAY_S} + {USED_AGES} * (expires - fetched))"
+_TABLES = f"""
 CREATE TABLE IF NOT EXISTS sts (
     domain TEXT PRIMARY KEY, id TEXT NOT NULL, body BLOB NOT NULL, fetched REAL NOT NULL,
     expires REAL NOT NULL, used REAL NOT NULL, tried REAL NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS sts_tried ON sts (tried);
+DROP INDEX IF EXISTS sts_tried;
+CREATE INDEX IF NOT EXISTS sts_due ON sts ({_DUE_AT});
 CREATE TABLE IF NOT EXISTS dane (domain TEXT PRIMARY KEY, seen REAL NOT NULL) WITHOUT ROWID;
 """
 _PUT = """
@@ -97,11 +109,12 @@ class TlsStore:
         """Mail went by it."""
         self._connection.execute("UPDATE sts SET used = ? WHERE domain = ?", (now, domain))
 
-    def due(self, before: Instant, used_after: Instant, most: int) -> Sequence[str]:
-        """Domains whose policy was not fetched since ``before``, those tried longest ago first."""
+    def due(self, now: Instant, most: int) -> Sequence[str]:
+        """Domains whose policy is to be fetched anew, those that end soonest first."""
         rows = self._connection.execute(
-            "SELECT domain FROM sts WHERE tried < ? AND used > ? ORDER BY tried LIMIT ?",
-            (before, used_after, most),
+            f"SELECT domain FROM sts WHERE {_DUE_AT} < ? AND used > ? - {_USED_S}"  # noqa: S608 - constants
+            " ORDER BY expires LIMIT ?",
+            (now, now, most),
         )
         return [str(row[0]) for row in rows]
 

@@ -1,8 +1,9 @@
 """Fetches a domain's MTA-STS policy by HTTPS, strictly and within bounds (RFC 8461 §3.3).
 
 The certificate must be good for ``mta-sts.DOMAIN``. No redirect is followed, no proxy asked, no
-more read than a policy may be long, and one time limit holds for all of it. Names are looked up by
-our own resolver. h11 knows the protocol; the octets are moved here.
+more read than a policy may be long, and one time limit holds for all that is asked, from when there
+is a slot for it (``sts_slots``). Names are looked up by our own resolver. h11 knows the protocol;
+the octets are moved here.
 """
 
 import asyncio
@@ -16,13 +17,12 @@ import h11
 from postern.mail.sts import MAX_POLICY_BYTES
 from postern.mail.tlsrpt import TlsResult
 from postern.routing.hosts import find_addresses
+from postern.routing.tls.sts_slots import Slots
 from postern.runtime.resolver.lookup import Lookup
 
 HTTPS_PORT = 443
 PATH = "/.well-known/mta-sts.txt"
 MAX_ADDRESSES = 4
-MAX_AT_ONCE = 20
-"""Fetches of one worker: strangers decide how many policies there are."""
 _AGENT = "Postern"
 
 
@@ -30,9 +30,9 @@ _AGENT = "Postern"
 class StsSettings:
     """How policies are fetched.
 
-    ``limit_s`` is for one fetch from the first look-up to the last octet. ``port``: other than 443
-    in laboratories, where hosts may also be on this machine. ``ca_file``: the authorities to
-    trust; None: the system's.
+    ``limit_s`` is for one fetch, from the first connection to the last octet; finding addresses and
+    waiting for a slot are not in it. ``port``: other than 443 in laboratories, where hosts may also
+    be on this machine. ``ca_file``: the authorities to trust; None: the system's.
     """
 
     limit_s: float = 30.0
@@ -49,33 +49,68 @@ class NotFetched:
     text: str
 
 
-class StsFetcher:
-    """Fetches. Belongs to one event loop."""
+@dataclass(frozen=True, slots=True)
+class NotAsked:
+    """Too many others were being asked: this says nothing of the domain."""
 
-    def __init__(self, lookup: Lookup, settings: StsSettings, *, has_ipv6: bool) -> None:
+
+NOT_ASKED = NotAsked()
+
+
+class StsFetcher:
+    """Fetches. Belongs to one event loop.
+
+    Attributes:
+        asking: the domains whose servers are being asked, by now.
+    """
+
+    def __init__(
+        self,
+        lookup: Lookup,
+        settings: StsSettings,
+        *,
+        has_ipv6: bool,
+        slots: Slots | None = None,
+    ) -> None:
         self._lookup = lookup
         self._settings = settings
         self._has_ipv6 = has_ipv6
-        self._slots = asyncio.Semaphore(MAX_AT_ONCE)
-        self._context: ssl.SSLContext | None = None
+        self._slots = slots or Slots()
+        self._making: asyncio.Task[ssl.SSLContext] | None = None
+        self.asking: set[str] = set()
 
-    async def fetch(self, domain: str) -> bytes | NotFetched:
-        """The body as served, within ``limit_s``; never raises for what others do."""
-        try:
-            async with asyncio.timeout(self._settings.limit_s), self._slots:
-                return await self._fetch(f"mta-sts.{domain}")
-        except TimeoutError:
-            return _failed(f"did not serve its policy within {self._settings.limit_s:.0f} s")
-
-    async def _fetch(self, host: str) -> bytes | NotFetched:
+    async def fetch(self, domain: str) -> bytes | NotFetched | NotAsked:
+        """The body as served, within ``limit_s`` of asking; never raises for what others do."""
+        host = f"mta-sts.{domain}"
         found = await find_addresses(self._lookup, host, want_ipv6=self._has_ipv6)
         ips = [ip for ip in (*found.ipv4, *found.ipv6) if self._may_ask(ip)][:MAX_ADDRESSES]
         result: bytes | NotFetched = _failed(f"has no address that can be asked at {host}")
+        left_s, were_all_asked = self._settings.limit_s, True
+        loop = asyncio.get_running_loop()
         for ip in ips:
-            result = await self._fetch_at(host, ip)
+            async with self._slots.taken(ip) as has_slot:
+                if not has_slot:
+                    were_all_asked = False
+                    continue
+                began = loop.time()
+                result = await self._ask(domain, ip, left_s)
+                left_s -= loop.time() - began
             if isinstance(result, bytes):
+                return result
+            if left_s <= 0:
                 break
-        return result
+        return result if were_all_asked else NOT_ASKED
+
+    async def _ask(self, domain: str, ip: str, left_s: float) -> bytes | NotFetched:
+        """At one address, within ``left_s``."""
+        self.asking.add(domain)
+        try:
+            async with asyncio.timeout(left_s):
+                return await self._fetch_at(f"mta-sts.{domain}", ip)
+        except TimeoutError:
+            return _failed(f"did not serve its policy within {self._settings.limit_s:.0f} s")
+        finally:
+            self.asking.discard(domain)
 
     def _may_ask(self, ip: str) -> bool:
         """No stranger's zone sends us to knock at addresses of our own network."""
@@ -102,16 +137,22 @@ class StsFetcher:
     async def _connect(
         self, host: str, ip: str
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self._context is None:
-            self._context = await asyncio.to_thread(self._make_context)
         return await asyncio.open_connection(
-            ip, self._settings.port, ssl=self._context, server_hostname=host
+            ip, self._settings.port, ssl=await self._context(), server_hostname=host
         )
+
+    async def _context(self) -> ssl.SSLContext:
+        """Made once, by a thread; whoever leaves while it is made does not take it from others."""
+        making = self._making
+        if making is None or (making.done() and (making.cancelled() or making.exception())):
+            making = self._making = asyncio.create_task(asyncio.to_thread(self._make_context))
+        return await asyncio.shield(making)
 
     def _make_context(self) -> ssl.SSLContext:
         """Reading a hundred authorities takes some 20 ms."""
         context = ssl.create_default_context(cafile=str(self._settings.ca_file or "") or None)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.hostname_checks_common_name = False  # RFC 8461 §3.3: by a DNS-ID alone
         return context
 
 

@@ -69,6 +69,10 @@ class AnswerCache:
         while len(self._entries) > self._max_entries or self._bytes > self._max_bytes:
             self._drop(next(iter(self._entries)))
 
+    def forget(self, question: Question) -> None:
+        """Forget the answer to this one."""
+        self._drop(question)
+
     def forget_below(self, zones: Collection[str]) -> None:
         """Forget what is known of these zones and of all names in them."""
         for question in [known for known in self._entries if is_below(known.name, zones)]:

@@ -66,11 +66,16 @@ class FakeResolver:
         del foreign_ok
         return self._answer(question) if question in self._kept else None
 
+    def forget(self, question: Question) -> None:
+        """It has to be asked again."""
+        self._kept.discard(question)
+
     async def ask(self, question: Question, *, foreign_ok: bool = True) -> Answer:
-        """The answer of the table, at once."""
-        del foreign_ok
+        """The answer of the table, at once; as from home: silence, where that is another's name."""
         self.queries.append(question)
         answer = self._answer(question)
+        if not foreign_ok and answer.resolver != self.home:
+            return Answer(question, Status.TIMEOUT, resolver=self.home)
         if answer.ttl_s > 0:
             self._kept.add(question)
         return answer

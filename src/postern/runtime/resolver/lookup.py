@@ -34,3 +34,11 @@ class Lookup(Protocol):
         can be asked about, stands as it is. See ``postern.runtime.resolver.second``.
         """
         ...
+
+
+class ForgetfulLookup(Lookup, Protocol):
+    """One that can be made to ask again what it knows."""
+
+    def forget(self, question: Question) -> None:
+        """Drop the answer, if one is kept: the next to ask is answered by a server."""
+        ...

@@ -18,6 +18,12 @@ FOREIGN_TYPES = frozenset({"MX", "A", "AAAA", "TXT", "PTR"})
 """What another resolver may be asked. Not TLSA: DANE rests on the AD bit of our own resolver."""
 MAX_FAILURE_TTL_S = 300.0
 """RFC 2308 §7.1."""
+STOPGAP_S = 30
+"""How long another's answer is kept, at most, where the one asked first couldn't tell or denied it.
+
+Nobody vouches for it by DNSSEC, and what rests on that (DANE) must not be gone for a day because
+home was away for a minute.
+"""
 CONFIRM_S = 5.0
 """How long another resolver may take to confirm."""
 
@@ -88,6 +94,11 @@ class Resolver:
     def cached(self, question: Question, *, foreign_ok: bool = True) -> Answer | None:
         """The answer if it is known without asking anyone, else None. Never blocks."""
         return (self._all_cache if foreign_ok else self._home_cache).get(question)
+
+    def forget(self, question: Question) -> None:
+        """See ``ForgetfulLookup.forget``."""
+        for cache in (self._all_cache, self._home_cache, self._doubts):
+            cache.forget(question)
 
     async def ask(self, question: Question, *, foreign_ok: bool = True) -> Answer:
         """The answer within ``limit_s``, whatever happens; see ``Lookup.ask``."""
@@ -162,7 +173,7 @@ class Resolver:
             left_s = ends_at - loop.time()
             answer = await resolver.ask(query, max(left_s - later_s, left_s / 2), last=1)
             if answer.status.is_known:
-                return answer
+                return answer if position == 0 else _stopgap(answer)
             first[resolver.name] = answer
         for resolver in order:
             left_s = ends_at - loop.time()
@@ -170,7 +181,7 @@ class Resolver:
                 continue
             answer = await resolver.ask(query, left_s, first=1)
             if answer.status.is_known:
-                return answer
+                return answer if resolver is order[0] else _stopgap(answer)
         return first[order[0].name]
 
     def _order(self, question: Question, *, foreign_ok: bool) -> Sequence[NamedResolver]:
@@ -196,6 +207,8 @@ class Resolver:
             second = await self._ask_second(other, query)
             if second.status.is_known:
                 stands = weigh(answer, second)
+                if stands.denied_by:
+                    stands = _stopgap(stands)
                 if generation == self._generation:
                     self._all_cache.put(stands, float(stands.ttl_s))
                 return stands
@@ -241,3 +254,8 @@ class Resolver:
         if task.cancelled():
             return Answer(key[0], Status.SERVER_FAILURE, resolver=self.home)
         return task.result()
+
+
+def _stopgap(answer: Answer) -> Answer:
+    """What another says for as long as the one asked first does not."""
+    return replace(answer, ttl_s=min(answer.ttl_s, STOPGAP_S))

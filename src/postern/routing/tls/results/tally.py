@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from postern.mail.route import Tlsa, TlsDemand, Way
-from postern.mail.tlsrpt import PolicyType, TlsResult, policy_type
+from postern.mail.tlsrpt import PolicyType, TlsResult, Untried, policy_type
 from postern.runtime.clock import Clock
 
 MAX_KEYS = 20_000
@@ -66,7 +66,7 @@ _Key = tuple[str, Policy, TlsResult | None, str, str, str]
 
 
 class TlsTally:
-    """For one worker, on its event loop. A ``mail.tlsrpt.TlsSessions``."""
+    """For one worker, on its loop. A ``TlsSessions`` and a ``TlsUntried`` of ``mail.tlsrpt``."""
 
     def __init__(self, clock: Clock, texts: PolicyTexts | None = None) -> None:
         self._clock = clock
@@ -82,10 +82,17 @@ class TlsTally:
         target = way.target
         for domain in domains:
             policy = self._policy(domain, target.tls)
-            key = (day, policy, result, target.host, target.ip, way.egress.source_ip or "")
-            if key not in self._counts and len(self._counts) >= MAX_KEYS:
-                key = (day, policy, result, "", "", "")
-            self._counts[key] = self._counts.get(key, 0) + 1
+            self._add((day, policy, result, target.host, target.ip, way.egress.source_ip or ""))
+
+    def untried(self, domain: str, why: Untried) -> None:
+        """A way for mail to ``domain`` was looked for, and TLS left none: as a session that failed.
+
+        Without an address on either side (RFC 8460 §4.4 wants them where there are any).
+        """
+        policy = (
+            self._sts_policy(domain) if why.type is PolicyType.STS else Policy(domain, why.type)
+        )
+        self._add((day_of(self._clock.now()), policy, why.result, why.host, "", ""))
 
     def take(self) -> list[Counted]:
         """What was counted since the last call."""
@@ -93,18 +100,24 @@ class TlsTally:
         self._sts.clear()
         return [Counted(*key, sessions=count) for key, count in taken.items()]
 
+    def _add(self, key: _Key) -> None:
+        if key not in self._counts and len(self._counts) >= MAX_KEYS:
+            key = (*key[:3], "", "", "")
+        self._counts[key] = self._counts.get(key, 0) + 1
+
     def _policy(self, domain: str, demand: TlsDemand) -> Policy:
         kind = policy_type(demand)
         if kind is PolicyType.TLSA:
             return Policy(domain, kind, tuple(map(tlsa_text, demand.tlsa[:MAX_STRINGS])))
-        if kind is PolicyType.STS:
-            known = self._sts.get(domain)
-            if known is None:
-                lines, mx = self._texts.text_of(domain)
-                known = Policy(domain, kind, tuple(lines[:MAX_STRINGS]), tuple(mx[:MAX_STRINGS]))
-                self._sts[domain] = known
-            return known
-        return Policy(domain, kind)
+        return self._sts_policy(domain) if kind is PolicyType.STS else Policy(domain, kind)
+
+    def _sts_policy(self, domain: str) -> Policy:
+        known = self._sts.get(domain)
+        if known is None:
+            lines, mx = self._texts.text_of(domain)
+            strings, patterns = tuple(lines[:MAX_STRINGS]), tuple(mx[:MAX_STRINGS])
+            known = self._sts[domain] = Policy(domain, PolicyType.STS, strings, patterns)
+        return known
 
 
 def tlsa_text(record: Tlsa) -> str:
