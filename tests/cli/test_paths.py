@@ -13,6 +13,7 @@ from postern.mail.paths import Path, Sign
 from postern.mail.route import Target
 from postern.routing.paths.census import Met
 from postern.routing.paths.health import PathCondition, PathState
+from postern.routing.paths.overview import STRAIGHT, Course
 from postern.routing.paths.store.file import Claim, PathStore, Written
 from postern.routing.paths.store.schema import FILE_NAME
 from postern.runtime.processes import GroupStatus, WorkerStatus, status_path, write_status
@@ -195,16 +196,55 @@ def test_json_has_the_stable_keys(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_route_stands_beside_its_group(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def route_of(group: str) -> str | None:
-        return "relay route R1 via us1, until 5 Jun" if group == "google" else None
+    def course_of(group: str) -> Course:
+        text = "relay route R1 via us1, until 5 Jun"
+        return Course(text) if group == "google" else STRAIGHT
 
-    monkeypatch.setattr(paths_module, "route_texts", lambda _: route_of)
+    monkeypatch.setattr(paths_module, "courses", lambda _: course_of)
     _, out = run(capsys, "--bad")
     assert out.splitlines()[1] == (
         "google  38 domains         2/3 degraded  relay route R1 via us1, until 5 Jun"
     )
     shown = json.loads(run(capsys, "--json")[1])
     assert shown["groups"][0]["route"] == "relay route R1 via us1, until 5 Jun"
+
+
+@pytest.mark.usefixtures("google")
+def test_what_is_said_of_a_blocked_group_is_no_route(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = "blocked: 2 of 2 MX addresses do not answer since 09:02"
+    course = Course(None, words, PathCondition.BLOCKED, (), at(NINE))
+    monkeypatch.setattr(paths_module, "courses", lambda _: lambda _: course)
+    code, out = run(capsys, "google")
+    assert code == 2
+    assert f"down {words}" in " ".join(out.split())
+    (group,) = json.loads(run(capsys, "google", "--json")[1])["groups"]
+    assert (group["route"], group["note"], group["state"]) == (None, words, "blocked")
+
+
+@pytest.mark.usefixtures("google")
+@pytest.mark.parametrize(
+    ("decided", "failing", "state", "summary"),
+    [
+        (PathCondition.BLOCKED, tuple(HOSTS), "blocked", "2/3 down"),
+        (PathCondition.BLOCKED, ("192.0.2.26", "198.51.100.27"), "probing", "answers again"),
+        (PathCondition.PROBING, tuple(HOSTS), "probing", "answers again"),
+    ],
+)
+def test_a_group_is_what_its_route_says_it_is(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    decided: PathCondition,
+    failing: tuple[str, ...],
+    state: str,
+    summary: str,
+) -> None:
+    course = Course("relay route R1 via us1", None, decided, failing, at(NINE))
+    monkeypatch.setattr(paths_module, "courses", lambda _: lambda _: course)
+    assert f"{summary} relay route R1" in " ".join(run(capsys, "google")[1].split())
+    (group,) = json.loads(run(capsys, "google", "--json")[1])["groups"]
+    assert (group["state"], group["note"]) == (state, None)
 
 
 def test_an_address_that_another_group_has_too_is_bad_in_both(

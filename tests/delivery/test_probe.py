@@ -84,7 +84,9 @@ async def test_nobody_listens() -> None:
     assert "refused" in watch.seen[0].text
 
 
-async def test_silence_is_told_after_three_seconds_and_once_more_at_the_end() -> None:
+async def test_silence_of_who_is_connected_is_told_after_three_and_ten_seconds_and_at_the_end() -> (
+    None
+):
     watch, clock = Watch(), FakeClock()
     async with peer(Script(greeting=Act.SILENCE)) as server, probing(watch, clock) as probe:
         task = asyncio.ensure_future(probe.probe(route(server.target)[0]))
@@ -94,10 +96,13 @@ async def test_silence_is_told_after_three_seconds_and_once_more_at_the_end() ->
         assert watch.seen == []
         clock.advance(0.2)
         await until(lambda: watch.seen)
-        assert watch.signs() == [(Sign.SILENT, False)]
-        clock.advance(20)
+        assert watch.signs() == [(Sign.MUTE, False)]
+        clock.advance(7)
+        await until(lambda: len(watch.seen) == 2)
+        assert watch.seen[1].seconds >= 10
+        clock.advance(10)
         await task
-    assert watch.signs() == [(Sign.SILENT, False), (Sign.SILENT, True)]
+    assert watch.signs() == [(Sign.MUTE, False), (Sign.MUTE, False), (Sign.MUTE, True)]
     assert all(seen.is_probe for seen in watch.seen)
 
 

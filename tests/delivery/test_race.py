@@ -110,12 +110,12 @@ async def test_second_way_starts_beside_one_that_has_not_greeted_for_three_secon
         await on.pass_by(0.2)
         result = await sending
         assert is_delivered(result)
-        assert on.watch.signs(first.target) == [(Sign.SILENT, False)]
+        assert on.watch.signs(first.target) == [(Sign.MUTE, False)]
         assert on.watch.signs(second.target) == [(Sign.ANSWERED, True)]
         assert on.watch.losers == [MailPath("direct", "127.0.0.1", first.port, True)]
     assert [r.outcome for r in result.attempts] == ["deferred", "delivered"]
     assert result.attempts[0].reply.endswith(
-        "peer.test [127.0.0.1] gave no answer within 3.1 s; went another way"
+        "peer.test [127.0.0.1] gave no greeting within 3.1 s; went another way"
     )
     assert result.attempts[0].cause == "no-answer"
 
@@ -259,7 +259,7 @@ async def test_nothing_is_begun_once_the_budget_is_used_up() -> None:
         await on.pass_by(300)
         assert deferral(await sending).cause is Cause.SILENT
         assert second.connections == 0
-    assert on.watch.signs(first.target) == [(Sign.SILENT, False), (Sign.SILENT, True)]
+    assert on.watch.signs(first.target) == [(Sign.MUTE, False), (Sign.MUTE, True)]
 
 
 async def test_connection_that_rests_starts_no_race_and_tells_nothing() -> None:
@@ -652,7 +652,7 @@ async def test_greeting_that_trickles_in_is_given_up_and_called_slow() -> None:
         await on.pass_by(100)
         await on.pass_by(201)
         deferral(await sending)
-    assert on.watch.signs() == [(Sign.SILENT, False), (Sign.SLOW, True)]
+    assert on.watch.signs() == [(Sign.SLOW, False), (Sign.SLOW, True)]
 
 
 async def test_last_reply_that_trickles_in_earns_no_more_time() -> None:
@@ -689,7 +689,7 @@ async def test_silent_address_is_given_up_by_the_same_clock() -> None:
         await on.pass_by(3.1)
         await on.pass_by(300)
         assert deferral(await sending).cause is Cause.SILENT
-    assert on.watch.signs() == [(Sign.SILENT, False), (Sign.SILENT, True)]
+    assert on.watch.signs() == [(Sign.MUTE, False), (Sign.MUTE, True)]
 
 
 class Broken(Watch):

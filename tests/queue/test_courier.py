@@ -49,10 +49,20 @@ class AllWays:
 
     def __init__(self) -> None:
         self.ended_for: list[tuple[str, int]] = []
+        self.is_in_doubt = False
 
     def ways(self, route: SmtpRoute, facts: MessageFacts) -> Sequence[Way]:
         del facts
+        assert not self.is_in_doubt
         return route.ways
+
+    def is_unsure(self, route: SmtpRoute, facts: MessageFacts) -> bool:
+        del route, facts
+        return self.is_in_doubt
+
+    async def make_sure(self, route: SmtpRoute, facts: MessageFacts) -> None:
+        del route, facts
+        self.is_in_doubt = False
 
     def ended(self, route: SmtpRoute, attempts: Sequence[AttemptRecord]) -> None:
         self.ended_for.append((route.group, len(attempts)))
@@ -71,6 +81,14 @@ async def test_junk_goes_to_its_folder_or_is_marked(*, is_junk: bool) -> None:
     marked = JUNK_FIELD + data if is_junk else data
     folder = Folder.JUNK if is_junk else Folder.INBOX
     assert way.given == [(SMTP.ways, marked, None), (LMTP, marked, None), (MAILDIR, data, folder)]
+
+
+async def test_ways_are_chosen_when_what_decides_about_them_is_known() -> None:
+    made = message(1)
+    way, chooser = Scripted(), AllWays()
+    chooser.is_in_doubt = True
+    await Courier(way, way, way, chooser).attempt(Work(made, made.deliveries, SMTP))
+    assert [ways for ways, _, _ in way.given] == [SMTP.ways]
 
 
 async def test_released_mail_says_so_on_every_way() -> None:

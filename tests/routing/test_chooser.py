@@ -1,11 +1,14 @@
 """Which ways an attempt gets, in which order: pinned, direct, blocked last, relays at the end."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
+from tests.routing.paths.rig import until
 
 from postern.journal.record import AttemptRecord
+from postern.mail.dns import Answer, Question
 from postern.mail.envelope import TlsWish
 from postern.mail.paths import Observation, Path, Sign
 from postern.mail.route import Egress, SmtpRoute, Target, TlsDemand, TlsPolicy, Way
@@ -193,6 +196,121 @@ async def test_what_spf_says_is_asked_in_the_background_and_known_to_the_next_tr
     stand.ways(PLAIN)
     await stand.mandates.settle()
     assert len(stand.dns.queries) > asked, "for as long as its TTL"
+
+
+class SlowResolver(FakeResolver):
+    """Answers nothing before it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = asyncio.Event()
+
+    async def ask(self, question: Question, *, foreign_ok: bool = True) -> Answer:
+        answer = await super().ask(question, foreign_ok=foreign_ok)
+        await self.go.wait()
+        return answer
+
+
+def slow_stand(*egresses: EgressSettings) -> tuple[Stand, SlowResolver]:
+    stand, dns = Stand(*egresses), SlowResolver()
+    stand.dns = dns
+    dns.add("harbour.example", "TXT", "v=spf1 ip4:198.51.100.5 -all")
+    dns.add("relay.example", "A", "198.51.100.5")
+    stand.relays = Relays(
+        stand.settings.relays, dns, stand.clock, lambda _ip, _port: False, want_ipv6=True
+    )
+    stand.mandates = Mandates(dns, stand.clock, "mx.host.test")
+    stand.chooser = Chooser(
+        stand.settings, stand.board, stand.table, stand.relays, stand.mandates, stand.steering,
+        stand._refresh,
+    )  # fmt: skip
+    return stand, dns
+
+
+async def test_the_first_message_of_a_domain_waits_for_what_lets_the_relay_have_it() -> None:
+    stand, dns = slow_stand()
+    assert stand.chooser.is_unsure(google(), PLAIN)
+    waiting = asyncio.ensure_future(stand.chooser.make_sure(google(), PLAIN))
+    await until(lambda: bool(dns.queries))
+    assert not waiting.done()
+    dns.go.set()
+    await waiting
+    assert stand.ways(PLAIN)[-1] == "us1 .5?"
+    assert not stand.chooser.is_unsure(google(), PLAIN), "once"
+    stand.clock.advance(10 * 3600)
+    assert not stand.chooser.is_unsure(google(), PLAIN), "what is known is asked anew meanwhile"
+    await stand.mandates.settle()
+
+
+async def test_a_message_waits_for_its_domain_though_all_others_are_being_asked_about() -> None:
+    stand, dns = slow_stand()
+    (relay,) = stand.relays
+    for number in range(30):
+        stand.mandates.covers(f"own{number}.example", relay)
+    waiting = asyncio.ensure_future(stand.chooser.make_sure(google(), PLAIN))
+    await until(lambda: Question.of("harbour.example", "TXT") in dns.queries)
+    dns.go.set()
+    await waiting
+    assert stand.ways(PLAIN)[-1] == "us1 .5?"
+    await stand.mandates.close()
+
+
+async def test_through_an_engaged_route_a_message_of_a_new_domain_goes_at_once() -> None:
+    stand, dns = slow_stand()
+    stand.pin()
+    waiting = asyncio.ensure_future(stand.chooser.make_sure(google(), PLAIN))
+    await until(lambda: bool(dns.queries))
+    dns.go.set()
+    await waiting
+    assert stand.ways(PLAIN)[0] == "us1 .5"
+
+
+@pytest.mark.parametrize(("is_dead", "patience_s"), [(False, 1.0), (True, 3.0)])
+async def test_what_dns_does_not_tell_is_waited_for_once_however_many_messages_there_are(
+    *, is_dead: bool, patience_s: float
+) -> None:
+    stand, dns = slow_stand()
+    if is_dead:
+        for ip in MX:
+            stand.fail(ip)
+    first = asyncio.ensure_future(stand.chooser.make_sure(google(), PLAIN))
+    await until(lambda: bool(dns.queries))
+    stand.clock.advance(patience_s - 0.01)
+    await asyncio.wait_for(stand.chooser.make_sure(google(), PLAIN), 0.5)
+    stand.clock.advance(0.02)
+    await stand.chooser.make_sure(google(), PLAIN)  # does not wait at all
+    assert not first.done()
+    first.cancel()
+    await stand.mandates.close()
+
+
+async def test_right_after_the_start_the_relays_own_address_is_waited_for() -> None:
+    named_relay = EgressSettings("us1", HostPort("relay.example", 587))
+    stand, dns = slow_stand(EgressSettings("direct"), named_relay)
+    assert stand.chooser.is_unsure(google(), SIGNED)
+    waiting = asyncio.ensure_future(stand.chooser.make_sure(google(), SIGNED))
+    looking = asyncio.ensure_future(stand.relays.look_up())
+    await until(lambda: bool(dns.queries))
+    assert not waiting.done()
+    dns.go.set()
+    await asyncio.gather(waiting, looking)
+    assert stand.ways(SIGNED)[-1] == "us1 .5?"
+    assert not stand.chooser.is_unsure(google(), SIGNED)
+
+
+async def test_who_needs_no_relay_waits_for_nothing(stand: Stand) -> None:
+    unsure = stand.chooser.is_unsure
+    assert not unsure(google(), SIGNED)
+    assert not unsure(google(), replace(PLAIN, sender_domain=""))
+    assert not unsure(google(), replace(PLAIN, via="direct"))
+    assert not unsure(google(), replace(PLAIN, mail_class=MailClass.FORWARDED))
+    assert not unsure(replace(google(), domain=""), PLAIN)
+    assert unsure(google(), PLAIN)
+    stand.pin(is_automatic=False)
+    assert not unsure(google(), PLAIN), "a person has said that it takes the relay"
+    stand.table.load([], [GroupPolicy("google", Policy.NEVER, "cli:li", 0.0)])
+    assert not unsure(google(), PLAIN)
+    assert not Stand(EgressSettings("direct")).chooser.is_unsure(google(), PLAIN)
 
 
 async def test_spf_that_could_not_be_told_lets_no_relay_have_the_mail() -> None:

@@ -25,7 +25,7 @@ from postern.diagnosis.store import Unencrypted, read_unencrypted
 from postern.mail.paths import Sign
 from postern.queue.groupview import GroupView, standing
 from postern.routing.paths.health import GOOD_TO_HEAL, PathCondition, is_good
-from postern.routing.paths.overview import AddressLine, GroupLine, RouteText, look
+from postern.routing.paths.overview import AddressLine, CourseOf, GroupLine, look
 from postern.routing.paths.store.schema import FILE_NAME
 from postern.routing.paths.store.view import PathView
 from postern.runtime.clock import Instant, SystemClock, rfc3339
@@ -45,6 +45,7 @@ SHOWN_ADDRESSES = 20
 _WORDS = {
     Sign.REFUSED: "refused",
     Sign.SILENT: "no ans.",
+    Sign.MUTE: "no greet.",
     Sign.RESET: "reset",
     Sign.CLOSED: "closed",
     Sign.TLS_REFUSED: "TLS ref.",
@@ -55,8 +56,8 @@ _WORDS = {
     Sign.BUSY: "busy",
     Sign.UNWELCOME: "unwelcome",
     Sign.THROTTLED: "throttled",
-    Sign.SLOW: "slow",
-    Sign.BROKEN_OFF: "cut off",
+    Sign.SLOW: "answers, then slow",
+    Sign.BROKEN_OFF: "answers, then cut off",
     Sign.LOCKED_OUT: "login ref.",
 }
 """What was seen of a path, in a cell of the table."""
@@ -93,7 +94,7 @@ def paths(
     now = SystemClock().now()
     with _opened(config) as view:
         found = [] if view is None else look(
-            view, now, group=group, only_bad=bad, route_of=route_texts(config)
+            view, now, group=group, only_bad=bad, course_of=courses(config)
         )  # fmt: skip
         is_known = bool(found) or (
             group is not None and view is not None and bad and bool(look(view, now, group=group))
@@ -111,8 +112,8 @@ def paths(
     return max((_ENDS[line.condition] for line in found), default=ExitCode.OK)
 
 
-def route_texts(config: Config) -> RouteText:
-    """What says which route a group's mail takes."""
+def courses(config: Config) -> CourseOf:
+    """What says which route a group's mail takes, and what was decided about it."""
     return steered(config).of_group
 
 
@@ -160,6 +161,7 @@ def _as_json(line: GroupLine, exempt: Exempt, held: GroupView | None) -> JsonObj
         "state": line.condition.value,
         "since": None if line.since is None else rfc3339(line.since),
         "route": line.route,
+        "note": line.note,
         "queue": None if held is None else held.condition,
         "addresses": [_address_json(address, exempt) for address in line.addresses],
     }
@@ -204,7 +206,7 @@ def _print(found: Sequence[GroupLine], now: Instant, *, only_bad: bool, retest_s
     say(_padded(header, widths))
     for head, lines in parts:
         # What stands beside a group's name is a sentence: it has the room of all columns.
-        cells = (head.name, head.states, head.route) if head.route else (
+        cells = (head.name, head.states, head.words) if head.words else (
             head.name, head.states, *("" for _ in egresses), head.since
         )  # fmt: skip
         say(_padded(cells, widths))
@@ -226,7 +228,7 @@ class _Head:
 
     name: str
     states: str
-    route: str
+    words: str
     since: str
 
 
@@ -234,7 +236,7 @@ def _head(line: GroupLine, now: Instant) -> _Head:
     domains = f"  {line.domains} domain{'' if line.domains == 1 else 's'}" if line.domains else ""
     states = _summary(line, len(line.by_address())) or "healthy"
     since = "-" if line.since is None else moment(line.since, now)
-    return _Head(f"{line.name}{domains}", states, line.route or "", since)
+    return _Head(f"{line.name}{domains}", states, line.route or line.note or "", since)
 
 
 def _rows(
@@ -276,10 +278,14 @@ def _cell(line: AddressLine) -> str:
 
 
 def _summary(line: GroupLine, addresses: int) -> str:
-    if line.down:
-        return f"{line.down}/{addresses} down"
     every = line.by_address().values()
     bad = sum(any(one.state is not None for one in lines) for lines in every)
+    if line.condition is PathCondition.BLOCKED and bad:
+        return f"{bad}/{addresses} down"  # some of them may not have failed twice
+    if line.down:
+        return f"{line.down}/{addresses} down"
+    if line.condition is PathCondition.PROBING:
+        return "answers again"
     return f"{bad}/{addresses} degraded" if bad else ""
 
 

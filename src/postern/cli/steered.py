@@ -9,6 +9,8 @@ from postern.config.settings import Config
 from postern.routing.control.deeds import proposal
 from postern.routing.control.store import StandingStore
 from postern.routing.paths.groups import GroupState, Standing
+from postern.routing.paths.health import PathCondition
+from postern.routing.paths.overview import STRAIGHT, Course
 from postern.routing.paths.store.schema import FILE_NAME
 from postern.routing.routes.route import PinnedRoute, RouteMatch
 from postern.routing.routes.store import RouteStore
@@ -30,20 +32,35 @@ class Steered:
     canaries: int
     now: Instant
 
-    def of_group(self, group: str) -> str | None:
-        """Which route a group's mail takes, and what becomes of it; None: nothing but direct."""
+    def of_group(self, group: str) -> Course:
+        """Which route a group's mail takes, what becomes of it, and what the group was found."""
         standing = self.standings.get(group)
+        route = self._route_of(group)
+        if route is None and (standing is None or standing.state is not GroupState.DEGRADED):
+            return STRAIGHT
+        text = None if route is None else self._route(route, standing)
+        if standing is None or standing.state is GroupState.DIRECT:
+            return Course(text)
+        is_probing = standing.state is GroupState.PROBING
+        return Course(
+            text,
+            self._degraded(standing) if route is None else None,
+            PathCondition.PROBING if is_probing else PathCondition.BLOCKED,
+            standing.failing,
+            standing.since if is_probing else standing.blocked_since,
+        )
+
+    def _route_of(self, group: str) -> PinnedRoute | None:
         for route in self.routes:
             if route.match is RouteMatch.GROUP and route.value == group:
-                return self._route(route, standing)
-        if standing is not None and standing.state is GroupState.DEGRADED:
-            return self._degraded(standing)
+                return route
         return None
 
     def about(self, groups: Iterable[str]) -> Iterator[str]:
         """A line for each of these groups that takes a route, or is blocked."""
         for group in groups:
-            text = self.of_group(group)
+            course = self.of_group(group)
+            text = course.route or course.note
             if text is not None:
                 yield f"{group}: {text}"
 

@@ -4,6 +4,7 @@ Never MAIL or RCPT: a server sees somebody who looks whether it is there. What s
 watch as attempts tell it, also while the test goes on: that nothing has answered for ``hedge_s``.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 from postern.delivery.pool import Pool
@@ -12,7 +13,7 @@ from postern.delivery.sightings import Sightings
 from postern.delivery.signs import sign_of_delay, sign_of_opening
 from postern.delivery.smtp_connection import SmtpConnection
 from postern.delivery.way_opener import Key, WayOpener
-from postern.mail.paths import PathWatch, Sign
+from postern.mail.paths import MUTE_S, PathWatch, Sign
 from postern.mail.route import Way
 from postern.runtime.clock import Clock
 
@@ -71,20 +72,21 @@ class WayProbe:
 
 @dataclass(slots=True, eq=False)
 class _Lateness:
-    """Tells once that a test is late, while it goes on."""
+    """Tells that a test is late, while it goes on; again when a mute peer has been so too long."""
 
     way: Way
     connection: SmtpConnection
     began: float
     late_at: float
     sightings: Sightings
-    is_told: bool = False
 
     def look(self, now: float) -> None:
         """By the pool's timer."""
-        if self.is_told or now < self.late_at:
+        if now < self.late_at:
             return
-        self.is_told = True
         sign = sign_of_delay(self.connection)
-        text = f"gave no answer within {now - self.began:.0f} s"
+        mute_at = self.began + MUTE_S
+        self.late_at = mute_at if sign is Sign.MUTE and self.late_at < mute_at else math.inf
+        what = "greeting" if sign is Sign.MUTE else "answer"
+        text = f"gave no {what} within {now - self.began:.0f} s"
         self.sightings.tell(self.way, self.connection, sign, self.began, text, is_final=False)

@@ -41,6 +41,7 @@ log = structlog.get_logger("postern.delivery")
 
 _LATE = {
     Sign.SILENT: "gave no answer within",
+    Sign.MUTE: "gave no greeting within",
     Sign.TLS_STALLED: "did not finish STARTTLS within",
     Sign.SLOW: "was not ready for mail within",
 }

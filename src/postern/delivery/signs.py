@@ -51,7 +51,9 @@ def sign_of_delay(connection: SmtpConnection) -> Sign:
     """What it means that an opening takes so long."""
     machine = connection.machine
     if not machine.is_greeted:
-        return Sign.SILENT
+        if connection.has_heard:
+            return Sign.SLOW  # a little at a time
+        return Sign.MUTE if connection.is_connected else Sign.SILENT
     if machine.opened_to in {Stage.STARTTLS, Stage.HANDSHAKE}:
         return Sign.TLS_STALLED
     return Sign.SLOW
@@ -106,6 +108,8 @@ def _of_greeting(connection: SmtpConnection, failure: Deferred, said: Reply | No
         return Sign.BROKEN_OFF
     if failure.cause is Cause.SILENT and connection.has_heard:
         return Sign.SLOW  # a little at a time, and never a whole line
+    if failure.cause is Cause.SILENT and connection.is_connected:
+        return Sign.MUTE
     return _NOT_CONNECTED.get(failure.cause)
 
 

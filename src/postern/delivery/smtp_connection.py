@@ -72,6 +72,11 @@ class SmtpConnection(asyncio.Protocol):
         self._is_doubted = False
         self._is_leaving = False
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the line was opened, be it gone again."""
+        return self._transport is not None
+
     # What the event loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+MUTE_S = 10.0
+"""How long a connection may stand without a greeting until that is a failure."""
+
 
 @dataclass(frozen=True, slots=True)
 class Path:
@@ -25,7 +28,8 @@ class Sign(Enum):
 
     ANSWERED = "answered"  # greeting, EHLO, and TLS where the path has it: it can carry mail
     REFUSED = "refused"  # connection refused
-    SILENT = "no-answer"  # no connection, or a connection and no greeting
+    SILENT = "no-answer"  # no connection
+    MUTE = "no-greeting"  # a connection, and not a word: some servers greet late on purpose
     RESET = "reset"
     CLOSED = "closed"  # before the greeting
     TLS_REFUSED = "tls-refused"  # STARTTLS offered and answered 4xx or 5xx
@@ -52,7 +56,9 @@ class Sign(Enum):
         return self in _TLS
 
 
-_NETWORK = frozenset({Sign.REFUSED, Sign.SILENT, Sign.RESET, Sign.CLOSED, Sign.TLS_STALLED})
+_NETWORK = frozenset(
+    {Sign.REFUSED, Sign.SILENT, Sign.MUTE, Sign.RESET, Sign.CLOSED, Sign.TLS_STALLED}
+)
 _TLS = frozenset({Sign.TLS_REFUSED, Sign.TLS_STALLED, Sign.TLS_BROKEN})
 
 

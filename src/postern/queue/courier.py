@@ -49,6 +49,14 @@ class Choice(Protocol):
         """The ways to try, best first."""
         ...
 
+    def is_unsure(self, route: SmtpRoute, facts: MessageFacts) -> bool:
+        """Whether something that decides about them is not known yet."""
+        ...
+
+    async def make_sure(self, route: SmtpRoute, facts: MessageFacts) -> None:
+        """Wait for it, a moment at most."""
+        ...
+
     def ended(self, route: SmtpRoute, attempts: Sequence[AttemptRecord]) -> None:
         """How the attempt went."""
         ...
@@ -115,6 +123,8 @@ class Courier:
 
     async def _send(self, route: SmtpRoute, work: Work, job: Job) -> JobResult:
         facts = facts_of(work.message, work.deliveries[0])
+        if self._chooser.is_unsure(route, facts):
+            await self._chooser.make_sure(route, facts)
         ways = self._chooser.ways(route, facts)
         if not ways:
             return JobResult((nothing_fits(facts, route.group),) * len(job.recipients), ())

@@ -8,6 +8,8 @@ What a server says never leads to another egress: Postern passes round a blocked
 dodge its reputation.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -30,6 +32,10 @@ MAX_DIRECT = 12
 """Direct addresses of one attempt: the ways behind them must have their turn as well."""
 MAX_OTHER_SOURCE = 3
 """Addresses tried from each other source address."""
+PATIENCE_S = 1.0
+"""So long an attempt waits until it is known which relays may carry the message."""
+TROUBLE_S = 3.0
+"""The same where all that is left are addresses that do not answer, or a relay is engaged."""
 _WEAK = frozenset({TlsPolicy.NEVER, TlsPolicy.OPPORTUNISTIC})
 
 
@@ -128,8 +134,7 @@ class Chooser:
     def ways(self, route: SmtpRoute, facts: MessageFacts) -> tuple[Way, ...]:
         """The ways to try, best first; none where none may carry the message. Never blocks."""
         self._refresh()
-        is_outside = bool(route.domain) and not route.group.startswith(RELAY_GROUP)
-        if not is_outside or facts.via:
+        if not self._is_outside(route) or facts.via:
             # A customer's own server, an address literal, a relay that takes everything, or what a
             # person asked for: no other egress has business with it.
             return self._fitting(self._by_health(route, route.egress), facts, route)
@@ -140,6 +145,25 @@ class Chooser:
         if pin is not None:
             self._table.used(pin)
         return self._fitting(self._known(route, pin, may), facts, route)
+
+    def is_unsure(self, route: SmtpRoute, facts: MessageFacts) -> bool:
+        """Whether it is not known yet which relays may carry a message: see ``make_sure``."""
+        if not len(self._relays) or not self._is_outside(route) or facts.via:
+            return False
+        return self._relays.is_asking or bool(self._unknown(route, facts))
+
+    async def make_sure(self, route: SmtpRoute, facts: MessageFacts) -> None:
+        """Wait a moment for that: the first message after a start may need the relay as well.
+
+        Once for each sender's domain; what DNS does not tell in time is not waited for again.
+        """
+        limit_s = TROUBLE_S if self._is_in_trouble(route) else PATIENCE_S
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self._relays.wait_asked()
+                unknown = self._unknown(route, facts)
+                if unknown:
+                    await self._mandates.wait(facts.sender_domain, unknown, limit_s)
 
     def ended(self, route: SmtpRoute, attempts: Sequence[AttemptRecord]) -> None:
         """Tell the controller how an attempt went."""
@@ -173,6 +197,36 @@ class Chooser:
         # Our own users' domains are few. A stranger's is asked about only where it may matter soon.
         ask = facts.mail_class is MailClass.USER or bool(self._board.of_group(route.group))
         return self._mandates.covers(facts.sender_domain, relay, ask=ask)
+
+    def _unknown(self, route: SmtpRoute, facts: MessageFacts) -> list[Relay]:
+        """The relays of which the sender's domain has not told yet whether they may send for it."""
+        domain = facts.sender_domain
+        if facts.aligned or not domain:
+            return []
+        known = self._mandates.is_known
+        unknown = [one for one in self._relays if one.targets and not known(domain, one)]
+        if not unknown:
+            return []
+        pin = self._table.of(route.group, route.domain)
+        if pin is None:
+            is_ours = facts.mail_class is MailClass.USER
+            is_free = self._table.policy_of(route.group) is Policy.AUTOMATIC
+            return unknown if is_free and (is_ours or self._is_in_trouble(route)) else []
+        # What a person routes takes his relay, whatever SPF says.
+        return unknown if pin.is_automatic else [one for one in unknown if one.name != pin.via]
+
+    def _is_in_trouble(self, route: SmtpRoute) -> bool:
+        """Whether a relay takes the group's mail, or nothing else is left to hope for."""
+        if self._table.of(route.group, route.domain) is not None:
+            return True
+        return all(
+            self._board.is_last(_path(Way(route.egress, target))) for target in route.targets
+        )
+
+    @staticmethod
+    def _is_outside(route: SmtpRoute) -> bool:
+        """Whether it leads to strangers, past any relay that takes all mail."""
+        return bool(route.domain) and not route.group.startswith(RELAY_GROUP)
 
     # --- in which order ---------------------------------------------------------------------------
 

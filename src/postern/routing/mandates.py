@@ -2,12 +2,13 @@
 
 Mail that leaves through a relay comes from the relay's address. Where no signature of it is aligned
 with its author, SPF is all that speaks for it, so it is only given to a relay inside the sender's
-record. Nobody waits for that: what is not known yet is "not now", and the next try knows it.
+record. What is not known yet is "not now", and the next try knows it; only an attempt that has
+nothing else to hope for waits a moment (``wait``).
 """
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -24,6 +25,8 @@ log = structlog.get_logger("postern.routing")
 
 MAX_KEPT = 20_000
 MAX_ASKING = 20
+MAX_WAITED_FOR = 40
+"""More of them that somebody waits for: after a start all our own domains are asked about."""
 LIMIT_S = 20.0
 """RFC 7208 §4.6.4: 20 s at the least for all look-ups of one check."""
 MIN_TTL_S = 60.0
@@ -68,6 +71,7 @@ class Mandates:
         self._told = told
         self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
         self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._began: dict[tuple[str, str], float] = {}
 
     def covers(self, domain: str, relay: Relay, *, ask: bool = True) -> bool:
         """Whether all addresses of ``relay`` may send for ``domain``, as far as is known now.
@@ -79,6 +83,29 @@ class Mandates:
         if ask and (known is None or self._clock.monotonic() >= known.until):
             self._begin(key, relay)
         return known is not None and known.covers is True
+
+    def is_known(self, domain: str, relay: Relay) -> bool:
+        """Whether DNS has told, be it long ago; or could not tell, a moment ago."""
+        known = self._known.get((domain, relay.name))
+        if known is None:
+            return False
+        return known.covers is not None or self._clock.monotonic() < known.until
+
+    async def wait(self, domain: str, relays: Sequence[Relay], limit_s: float) -> None:
+        """Ask, and wait for the answers no longer than ``limit_s`` from when it was asked first.
+
+        So many messages of one domain wait no longer than one.
+        """
+        keys = [(domain, relay.name) for relay in relays]
+        for key, relay in zip(keys, relays, strict=True):
+            self._begin(key, relay, MAX_ASKING + MAX_WAITED_FOR)
+        asking = [key for key in keys if key in self._asking]
+        if not asking:
+            return
+        began = min(self._began[key] for key in asking)
+        left_s = limit_s - (self._clock.monotonic() - began)
+        if left_s > 0:
+            await asyncio.wait([self._asking[key] for key in asking], timeout=left_s)
 
     async def look_up(self, domain: str, relay: Relay) -> bool | None:
         """The same, asked now; None: couldn't tell."""
@@ -139,12 +166,17 @@ class Mandates:
         while self._asking:
             await asyncio.gather(*self._asking.values(), return_exceptions=True)
 
-    def _begin(self, key: tuple[str, str], relay: Relay) -> None:
-        if key in self._asking or len(self._asking) >= MAX_ASKING:
+    def _begin(self, key: tuple[str, str], relay: Relay, most: int = MAX_ASKING) -> None:
+        if key in self._asking or len(self._asking) >= most:
             return
         task = asyncio.get_running_loop().create_task(self._ask(key, relay))
         self._asking[key] = task
-        task.add_done_callback(lambda _: self._asking.pop(key, None))
+        self._began[key] = self._clock.monotonic()
+        task.add_done_callback(lambda _: self._over(key))
+
+    def _over(self, key: tuple[str, str]) -> None:
+        self._asking.pop(key, None)
+        self._began.pop(key, None)
 
     async def _ask(self, key: tuple[str, str], relay: Relay) -> None:
         try:

@@ -75,12 +75,15 @@ class Relays:
         self._clock = clock
         self._is_us = is_us
         self._want_ipv6 = want_ipv6
+        self._asked = asyncio.Event()
         for relay in self._relays.values():
             host = self._host(relay)
             if is_address(host):
                 ipv4, ipv6 = ((), (host,)) if ":" in host else ((host,), ())
                 self._take(relay, Addresses(ipv4, ipv6))
                 relay.ask_at = float("inf")
+        if not self._is_new:
+            self._asked.set()
 
     def __iter__(self) -> Iterator[Relay]:
         return iter(self._relays.values())
@@ -90,6 +93,15 @@ class Relays:
 
     def __getitem__(self, name: str) -> Relay | None:
         return self._relays.get(name)
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether DNS has not been asked about all of them yet: Postern has just started."""
+        return not self._asked.is_set()
+
+    async def wait_asked(self) -> None:
+        """Until it has been, whatever it said."""
+        await self._asked.wait()
 
     async def keep_looking_up(self) -> None:
         """Keep the addresses fresh until cancelled."""
@@ -102,7 +114,10 @@ class Relays:
     async def look_up(self) -> None:
         """Ask for every relay whose time has come."""
         now = self._clock.monotonic()
-        await asyncio.gather(*(self._ask(relay) for relay in self if relay.ask_at <= now))
+        try:
+            await asyncio.gather(*(self._ask(relay) for relay in self if relay.ask_at <= now))
+        finally:
+            self._asked.set()
 
     async def _ask(self, relay: Relay) -> None:
         host = self._host(relay)
@@ -132,6 +147,10 @@ class Relays:
         if targets != relay.targets:
             relay.targets = targets
             self.version += 1
+
+    @property
+    def _is_new(self) -> bool:
+        return any(relay.ask_at == 0.0 for relay in self)
 
     def _host(self, relay: Relay) -> str:
         assert relay.settings.relay is not None

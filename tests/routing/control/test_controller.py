@@ -100,6 +100,19 @@ async def test_a_group_of_which_one_address_answers_is_not_blocked(rig: Rig) -> 
     assert rig.stands() is GroupState.DIRECT
 
 
+async def test_servers_that_are_connected_and_greet_late_are_no_blocked_group(rig: Rig) -> None:
+    for _ in range(3):
+        for ip in MX:
+            rig.see(ip, Sign.MUTE, is_final=False)
+        rig.clock.advance(4)
+        await rig.look()
+    assert rig.active() == []
+    for ip in MX:
+        rig.see(ip, Sign.MUTE)  # they never did
+    await rig.look()
+    assert "5 of 5 MX addresses do not greet" in rig.active()[0].temporary.reason
+
+
 async def test_addresses_that_were_not_asked_yet_are_waited_for(rig: Rig) -> None:
     await rig.block(MX[:3])
     assert rig.active() == []

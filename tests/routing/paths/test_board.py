@@ -211,3 +211,52 @@ def test_sweeping_forgets_what_time_has_healed_and_tells_it(it: Fixture) -> None
     it.board.sweep()
     assert list(it.board.groups()) == []
     assert len(it.told) == 2
+
+
+def test_a_lost_race_counts_in_a_worker_that_knows_newer_of_the_path(it: Fixture) -> None:
+    other = Fixture()
+    other.see(Sign.REFUSED)
+    it.board.learn(other.kept)
+    it.clock.advance(100)
+    it.see(Sign.ANSWERED)
+    assert not it.board.is_last(ONE)
+    other.clock.advance(110)
+    other.board.lost(ONE)
+    it.board.learn(other.kept[-1:])
+    assert it.board.is_last(ONE)
+    state = it.board.of(ONE)
+    assert state is not None
+    assert state.last_sign is Sign.ANSWERED
+    it.clock.advance(75)
+    assert not it.board.is_last(ONE)
+
+
+def test_a_race_lost_before_the_last_good_answer_counts_no_more(it: Fixture) -> None:
+    other = Fixture()
+    other.see(Sign.REFUSED)
+    it.board.learn(other.kept)
+    other.board.lost(ONE)  # ten seconds later
+    it.clock.advance(20)
+    it.see(Sign.ANSWERED)
+    it.board.learn(other.kept[-1:])
+    assert not it.board.is_last(ONE)
+
+
+def test_all_workers_know_of_a_good_test_beside_addresses_in_trouble(it: Fixture) -> None:
+    other = Fixture()
+    now = other.clock.now()
+    other.board.saw(Observation(ONE, "g", "mx", Sign.ANSWERED, now, 0.1, is_probe=True))
+    it.board.learn(other.kept)
+    assert it.board.answers(ONE, now)
+    assert it.board.of(ONE) is None
+
+
+def test_nothing_is_kept_of_paths_that_healed(it: Fixture) -> None:
+    for number in range(50):
+        path = replace(ONE, ip=f"192.0.2.{number}")
+        for sign in (Sign.SILENT, Sign.ANSWERED, Sign.ANSWERED):
+            it.see(sign, path, f"g{number}")
+    it.clock.advance(8 * 86_400)
+    it.board.sweep()
+    kept = ("_states", "_kept_at", "_places", "_groups", "_groups_of")
+    assert [len(getattr(it.board, name)) for name in kept] == [0] * 5

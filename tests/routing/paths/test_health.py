@@ -89,6 +89,28 @@ def test_who_is_silent_for_three_seconds_and_then_for_twenty_failed_once() -> No
     assert state.failures == 1
 
 
+def test_a_connection_without_a_greeting_is_no_failure_before_ten_seconds() -> None:
+    first = weigh(seen(Sign.MUTE, 1003.0, 3.0, is_final=False))
+    assert first is not None
+    assert (first.failures, first.condition) == (0, PathCondition.DEGRADED)
+    assert health.is_last(first, 1003.0)
+    later = weigh(seen(Sign.MUTE, 1010.0, 10.0, is_final=False), state=first)
+    assert later is not None
+    assert later.failures == 1
+    final = weigh(seen(Sign.MUTE, 1020.0, 20.0), state=later)
+    assert final is not None
+    assert (final.failures, final.condition) == (1, PathCondition.DEGRADED)
+
+
+def test_waiting_for_a_greeting_takes_no_good_answer_back() -> None:
+    blocked = weigh(seen(R, 1000.0), seen(R, 1010.0))
+    probing = weigh(seen(A, 1020.0), seen(A, 1030.0), state=blocked)
+    waiting = weigh(seen(Sign.MUTE, 1043.0, 3.0, is_final=False), state=probing)
+    assert waiting is not None
+    assert (waiting.good, waiting.condition) == (2, PathCondition.PROBING)
+    assert weigh(seen(A, 1046.0, 6.0), state=waiting) is None
+
+
 def test_tries_begun_each_second_that_all_fail_block_although_each_overlaps_the_one_before() -> (
     None
 ):

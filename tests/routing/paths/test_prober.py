@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import random
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -290,3 +291,148 @@ async def test_a_group_is_tested_when_somebody_asks_however_well_it_seems() -> N
     net.clock.advance(60)
     await net.prober.turn()
     assert len(net.tested) == 2, "once"
+
+
+async def test_what_answered_before_the_trouble_is_tested_and_what_answered_since_is_not(
+    net: Network,
+) -> None:
+    net.census.met(route("google", "tea.example", *net.addresses(1, 2, 3)))
+    net.saw("192.0.2.2", Sign.ANSWERED)
+    net.clock.advance(1)
+    net.saw("192.0.2.3", Sign.ANSWERED)
+    net.saw("192.0.2.1", Sign.REFUSED)
+    net.does = {"192.0.2.1": Sign.REFUSED}
+    await net.prober.turn()
+    await net.prober.wait_idle()
+    assert [ip for _, ip in net.tested] == ["192.0.2.2"]
+
+
+async def test_when_an_address_is_blocked_the_others_are_asked_again(net: Network) -> None:
+    net.census.met(route("google", "tea.example", *net.addresses(1, 2, 3)))
+    net.does = {"192.0.2.1": Sign.REFUSED}
+    net.saw("192.0.2.1", Sign.REFUSED)
+    await net.run(5)
+    assert net.condition("192.0.2.1") is PathCondition.BLOCKED
+    blocked = net.board.of(Path("direct", "192.0.2.1", 25, encrypted=True))
+    assert blocked is not None
+    for path in (Path("direct", ip, 25, encrypted=True) for ip in net.addresses(2, 3)):
+        assert net.board.answers(path, blocked.since)
+
+
+async def test_an_address_that_no_mail_needed_for_a_day_is_tested_ever_more_seldom(
+    net: Network,
+) -> None:
+    net.does = {"192.0.2.1": Sign.REFUSED}
+    net.saw("192.0.2.1", Sign.REFUSED)
+    await net.run(86_400, step_s=10.0)
+    before = len(net.tested)
+    await net.run(5 * 86_400, step_s=60.0)
+    gaps = [b - a for (a, _), (b, _) in itertools.pairwise(net.tested[before:])]
+    assert len(gaps) <= 10
+    assert gaps[-1] > 6 * 3600
+    net.saw("192.0.2.1", Sign.REFUSED)  # mail comes
+    before = len(net.tested)
+    await net.run(2200, step_s=10.0)
+    assert len(net.tested) > before
+
+
+class Mute(Network):
+    """Tests of ``10.`` take ten seconds and fail."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.hanging: list[tuple[float, asyncio.Event]] = []
+        for _ in range(2):
+            for number in range(groups):
+                ip = f"10.0.{number // 250}.{number % 250}"
+                self.saw(ip, Sign.SILENT, group=f"g{number}.example")
+            self.clock.advance(5)
+
+    async def probe(self, way: Way) -> None:
+        if not way.target.ip.startswith("10."):
+            await super().probe(way)
+            return
+        over = asyncio.Event()
+        self.hanging.append((self.clock.monotonic() + 10, over))
+        await over.wait()
+        self.saw(way.target.ip, Sign.SILENT, is_probe=True, group=way.group)
+
+    async def step(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        now = self.clock.monotonic()
+        for at, over in self.hanging:
+            if now >= at:
+                over.set()
+        self.hanging = [one for one in self.hanging if now < one[0]]
+        for _ in range(4):
+            await asyncio.sleep(0)
+        await self.prober.turn()
+        for _ in range(4):
+            await asyncio.sleep(0)
+
+    def times(self, ip: str) -> list[float]:
+        return [at for at, tested in self.tested if tested == ip]
+
+
+async def test_eight_thousand_dead_addresses_keep_no_relayed_group_waiting() -> None:
+    net = Mute(8000)
+    ips = net.addresses(1, 2, 3)
+    net.census.met(route("google", "tea.example", *ips))
+    for _ in range(2):
+        for ip in ips:
+            net.saw(ip, Sign.SILENT)
+        net.clock.advance(5)
+    net.does = dict.fromkeys(ips, Sign.SILENT)
+    for _ in range(300):
+        await net.step(2)
+    assert len(net.hanging) == 15, "the dead have the slots that are not kept for others"
+    for _ in range(2):
+        asked_at = net.clock.monotonic()
+        net.board.needed("google")
+        net.prober.ask("google", "direct")
+        for _ in range(900):
+            await net.step(2)
+        assert all(any(asked_at <= at < asked_at + 1800 for at in net.times(ip)) for ip in ips)
+    await net.prober.close()
+
+
+async def test_a_group_that_mail_found_blocked_is_tested_before_those_long_dead() -> None:
+    net = Mute(8000)
+    for _ in range(600):
+        await net.step(2)
+    began = net.clock.monotonic()
+    for _ in range(2):
+        net.saw("192.0.2.1", Sign.SILENT)
+        net.clock.advance(2)
+    for _ in range(60):
+        await net.step(2)
+    assert net.times("192.0.2.1")
+    assert net.times("192.0.2.1")[0] - began < 60
+    assert net.condition("192.0.2.1") is None, "and it is healthy"
+    await net.prober.close()
+
+
+async def test_who_answers_again_is_healthy_within_a_minute_beside_thousands_of_dead() -> None:
+    net = Mute(3000)
+    for _ in range(100):
+        await net.step(2)
+    for _ in range(2):
+        net.saw("192.0.2.1", Sign.SILENT)
+        net.clock.advance(5)
+    net.saw("192.0.2.1", Sign.ANSWERED)  # mail got through
+    for _ in range(30):
+        await net.step(2)
+    assert net.condition("192.0.2.1") is None
+    await net.prober.close()
+
+
+async def test_a_turn_costs_what_it_begins_and_not_what_waits() -> None:
+    net = Mute(20_000)
+    net.clock.advance(2000)
+    for _ in range(30):
+        await net.prober.turn()
+    began = time.process_time()
+    for _ in range(100):
+        await net.prober.turn()
+    assert time.process_time() - began < 0.1  # a millisecond each; sorting took some thirty
+    await net.prober.close()

@@ -13,6 +13,7 @@ from postern.runtime.clock import Instant
 _WORDS = {
     Sign.REFUSED: "refuse the connection",
     Sign.SILENT: "do not answer",
+    Sign.MUTE: "do not greet",
     Sign.RESET: "reset the connection",
     Sign.CLOSED: "hang up before they greet",
     Sign.TLS_STALLED: "stop answering at STARTTLS",
@@ -61,6 +62,7 @@ def gather(
         tuple(failures),
         answers=answers,
         relayed=relayed > 0,
+        latest=max((state.since for state in failing), default=now),
         words=_WORDS[signs.most_common(1)[0][0]] if signs else "do not answer",
     )
 
@@ -73,4 +75,4 @@ def _last_good_at(board: Board, path: Path) -> Instant:
 
 def _fails(state: PathState) -> bool:
     """Whether the network's evidence alone is against it."""
-    return state.last_sign.is_network and state.condition in _DOWN
+    return state.last_sign.is_network and state.failures > 0 and state.condition in _DOWN

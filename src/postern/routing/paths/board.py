@@ -70,6 +70,9 @@ class Board:
             if len(self._good) > MAX_GOOD:
                 self._forget_good()
             if (path.egress, path.ip, path.port) not in self._places:
+                if observation.is_probe and self._keep is not None:
+                    # Others of its group are in trouble: all workers must know that it is not.
+                    self._keep(_well(observation))
                 return
             self._weigh_sibling(observation)
             if path not in self._states:
@@ -98,12 +101,12 @@ class Board:
 
     def learn(self, states: Iterable[PathState]) -> None:
         """Take over what other workers know and we do not."""
-        for state in states:
-            known = self._states.get(state.path)
-            if known is not None and known.seen_at > state.seen_at:
+        for news in states:
+            self._note_good(news)
+            known = self._states.get(news.path)
+            state = news if known is None else _as_one(known, news)
+            if state == known:
                 continue
-            if known is not None and known.used_at > state.used_at:
-                state = replace(state, used_at=known.used_at)  # noqa: PLW2901 - the two as one
             groups = self._groups_of.get(state.path, ())
             self._set(state.path, health.as_of(state, self._clock.now()))
             self._told((*groups, state.group))
@@ -178,7 +181,16 @@ class Board:
         begun beside them, and that is all.
         """
         usual_s = self._slow.get(seen.path, 0.0)
-        return seen.sign is Sign.SILENT and not seen.is_final and seen.seconds < 2 * usual_s
+        is_silent = seen.sign is Sign.SILENT or seen.sign is Sign.MUTE
+        return is_silent and not seen.is_final and seen.seconds < 2 * usual_s
+
+    def _note_good(self, state: PathState) -> None:
+        """What another worker knows of a good answer, for a path of which nothing bad is left."""
+        at = state.last_good_at
+        if at is not None and state.condition is PathCondition.HEALTHY:
+            self._good[state.path] = max(self._good.get(state.path, at), at)
+            if len(self._good) > MAX_GOOD:
+                self._forget_good()
 
     def _use(self, state: PathState, now: Instant) -> None:
         if now - state.used_at >= NEEDED_S:
@@ -216,7 +228,8 @@ class Board:
             after = _healed(known, self._clock.now())
         elif before is not None and not self._is_news(before, after):
             return
-        self._kept_at[path] = after.seen_at
+        if path in self._states:
+            self._kept_at[path] = after.seen_at
         if self._keep is not None:
             self._keep(after)
         self._told(groups)
@@ -299,6 +312,35 @@ class Board:
         for path in oldest[: MAX_GOOD // 2]:
             del self._good[path]
             self._slow.pop(path, None)
+
+
+def _as_one(known: PathState, news: PathState) -> PathState:
+    """What two workers know of a path, together: the later of the two, and a race lost since."""
+    newer, older = (known, news) if known.seen_at > news.seen_at else (news, known)
+    avoid_until = newer.avoid_until
+    if older.avoid_until - health.LAST_S >= newer.seen_at:
+        avoid_until = max(avoid_until, older.avoid_until)
+    used_at = max(known.used_at, news.used_at)
+    return replace(newer, avoid_until=avoid_until, used_at=used_at)
+
+
+def _well(seen: Observation) -> PathState:
+    """What other workers are told of a path that was tested beside others, and answers."""
+    return PathState(
+        seen.path,
+        seen.group,
+        seen.host,
+        PathCondition.HEALTHY,
+        seen.at,
+        seen.sign,
+        "",
+        seen.at,
+        0,
+        0.0,
+        health.tls_word(seen.path),
+        seen_at=seen.at,
+        used_at=seen.at,
+    )
 
 
 def _healed(state: PathState, now: Instant) -> PathState:

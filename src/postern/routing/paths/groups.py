@@ -74,6 +74,7 @@ class Evidence:
         answers: another address of it has answered since.
         relayed: a relay has answered since, where no direct address had.
         words: what most of them show, such as ``do not answer``.
+        latest: the last of these failures that was news; the others are asked again since then.
     """
 
     failures: int
@@ -84,6 +85,7 @@ class Evidence:
     answers: bool = False
     relayed: bool = False
     words: str = "do not answer"
+    latest: Instant = 0.0
 
     @property
     def is_much(self) -> bool:
@@ -96,8 +98,11 @@ class Evidence:
         """The same, and the others have been asked, or had the time to answer: they are tested."""
         if not self.is_much or not self.known:
             return self.is_much
-        patience_s = SHORT_PATIENCE_S if self.relayed else PATIENCE_S
-        return self.failing >= self.known or now - self.since >= patience_s
+        if self.failing >= self.known:
+            return True
+        if self.relayed:
+            return now - self.since >= SHORT_PATIENCE_S
+        return now - max(self.since, self.latest) >= PATIENCE_S
 
     def text(self) -> str:
         """``3 of 5 MX addresses do not answer``."""

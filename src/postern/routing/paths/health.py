@@ -17,6 +17,9 @@ A failure is evidence of the network or of TLS: no mail could have passed. What 
 (4xx and 5xx greetings, 421, greylisting) degrades a path at most, since it was the server who
 answered; and so does what one domain demands of TLS in vain, since mail of others passes.
 
+A connection that stands and is not greeted is no failure before it has ended, or is ``MUTE_S`` old:
+servers that greet after some seconds, to see who talks before, are well.
+
 Tries that overlap count as one: of twenty that were begun in the same second and failed, nobody
 learns more than of one; and who was silent for three seconds and then for twenty failed once.
 """
@@ -24,7 +27,7 @@ learns more than of one; and who was silent for three seconds and then for twent
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from postern.mail.paths import Observation, Path, Sign
+from postern.mail.paths import MUTE_S, Observation, Path, Sign
 from postern.runtime.clock import Instant
 
 FAILURES_TO_BLOCK = 2
@@ -57,7 +60,7 @@ class PathState:
         group: the MX group that it was met in first; empty where all that is known is a lost race.
         host: the name its address was found under.
         condition: how well it does.
-        since: when that began.
+        since: when that began, or the failures in a row while degraded.
         last_sign: what was seen last.
         last_error: what was last said or seen that was bad; empty: nothing.
         last_good_at: when it last answered well, if it is known.
@@ -101,6 +104,7 @@ _WEIGHTS = {
     Sign.GREYLISTED: _Weight.GOOD,
     Sign.REFUSED: _Weight.FAILURE,
     Sign.SILENT: _Weight.FAILURE,
+    Sign.MUTE: _Weight.FAILURE,
     Sign.RESET: _Weight.FAILURE,
     Sign.CLOSED: _Weight.FAILURE,
     Sign.TLS_REFUSED: _Weight.FAILURE,
@@ -159,6 +163,8 @@ def after(state: PathState | None, seen: Observation) -> PathState | None:
         state = _unknown(seen)
     if weight is _Weight.GOOD:
         return _after_good(state, seen)
+    if _may_still_greet(seen):
+        return _waiting(state, seen)
     return _after_bad(state, seen, is_failure=weight is _Weight.FAILURE)
 
 
@@ -254,10 +260,32 @@ def _after_good(state: PathState, seen: Observation) -> PathState | None:
             return replace(known, condition=PathCondition.PROBING, since=since, failures=0)
 
 
+def _may_still_greet(seen: Observation) -> bool:
+    return seen.sign is Sign.MUTE and not seen.is_final and seen.seconds < MUTE_S
+
+
+def _waiting(state: PathState, seen: Observation) -> PathState:
+    """It goes last, and is looked at; what was counted of it stands."""
+    is_healthy = state.condition is PathCondition.HEALTHY
+    return replace(
+        state,
+        group=state.group or seen.group,
+        host=seen.host or state.host,
+        condition=PathCondition.DEGRADED if is_healthy else state.condition,
+        since=seen.at if is_healthy else state.since,
+        last_sign=seen.sign,
+        last_error=(seen.text or seen.sign.value)[:MAX_TEXT],
+        avoid_until=max(state.avoid_until, seen.at + LAST_S),
+        seen_at=seen.at,
+        used_at=state.used_at if seen.is_probe else seen.at,
+    )
+
+
 def _after_bad(state: PathState, seen: Observation, *, is_failure: bool) -> PathState:
     is_new = is_failure and (state.failures == 0 or _is_later(state, seen))
     failures = min(state.failures + 1, MAX_FAILURES) if is_new else state.failures
     condition = _worse(state, failures) if is_failure else _hesitant(state, seen.sign)
+    begins = condition is not state.condition or failures > state.failures == 0
     avoid_until = state.avoid_until
     if seen.sign not in _STAYS_IN_ORDER:
         avoid_until = max(avoid_until, seen.at + LAST_S)
@@ -266,7 +294,7 @@ def _after_bad(state: PathState, seen: Observation, *, is_failure: bool) -> Path
         group=state.group or seen.group,
         host=seen.host or state.host,
         condition=condition,
-        since=seen.at if condition is not state.condition else state.since,
+        since=seen.at if begins else state.since,
         last_sign=seen.sign,
         last_error=(seen.text or seen.sign.value)[:MAX_TEXT],
         failures=failures,

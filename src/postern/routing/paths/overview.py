@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from postern.mail.paths import Path
 from postern.mail.route import RELAY_GROUP
@@ -10,9 +10,6 @@ from postern.routing.paths import health
 from postern.routing.paths.health import PathCondition, PathState
 from postern.routing.paths.store.view import KnownAddress, PathView
 from postern.runtime.clock import Instant
-
-RouteText = Callable[[str], str | None]
-"""The route that a group's mail takes now, in words; None: straight to its hosts."""
 
 _WITHOUT_DOMAINS = (RELAY_GROUP, "gateway:")
 """Groups that somebody wrote down; of others without a domain nothing is told while all is well."""
@@ -26,6 +23,29 @@ _WORST = (
 
 Place = tuple[str, str, int]
 """Egress, address and port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What was decided about a group's mail, beyond what its addresses show.
+
+    Args:
+        route: the route that it takes now, in words; None: straight to its hosts.
+        note: what is to be said of a group that takes none, in words.
+        condition: what the group was found to be, when that was decided; None: nothing was.
+        failing: the addresses that spoke for it; empty: not known.
+        since: since when.
+    """
+
+    route: str | None = None
+    note: str | None = None
+    condition: PathCondition | None = None
+    failing: tuple[str, ...] = ()
+    since: Instant | None = None
+
+
+CourseOf = Callable[[str], Course]
+STRAIGHT = Course()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +72,10 @@ class AddressLine:
 
 @dataclass(frozen=True, slots=True)
 class GroupLine:
-    """A group: how well it does as a whole, since when, and its addresses in their order."""
+    """A group: how well it does as a whole, since when, and its addresses in their order.
+
+    ``route`` and ``note``: see ``Course``.
+    """
 
     name: str
     domains: int
@@ -60,6 +83,7 @@ class GroupLine:
     since: Instant | None
     route: str | None
     addresses: Sequence[AddressLine] = field(default=())
+    note: str | None = None
 
     @property
     def down(self) -> int:
@@ -77,6 +101,7 @@ class GroupLine:
 
 
 _DOWN = frozenset({PathCondition.BLOCKED, PathCondition.PROBING})
+_MILD = frozenset({PathCondition.HEALTHY, PathCondition.DEGRADED})
 
 
 def look(
@@ -85,7 +110,7 @@ def look(
     *,
     group: str | None = None,
     only_bad: bool = False,
-    route_of: RouteText | None = None,
+    course_of: CourseOf | None = None,
 ) -> list[GroupLine]:
     """The groups on file, worst first.
 
@@ -94,7 +119,7 @@ def look(
         now: for what time has healed.
         group: this one alone; also by one of its domains.
         only_bad: those of which something bad is known, or whose mail takes another route.
-        route_of: what route a group's mail takes.
+        course_of: what was decided about a group's mail.
 
     Raises:
         DatabaseTroubleError: the file could not be read.
@@ -109,7 +134,7 @@ def look(
             states[left.group].append(left)
             at[_place(left.path)].append(left)
     wanted = None if group is None else [group]
-    if group is None and only_bad and route_of is None:
+    if group is None and only_bad and course_of is None:
         # Those that are well are many, and none of them is asked for.
         wanted = sorted({*states, *view.groups_at({ip for _, ip, _ in at})})
     addresses: dict[str, list[KnownAddress]] = defaultdict(list)
@@ -120,13 +145,13 @@ def look(
     found = []
     for name in names:
         lines = _lines(addresses.get(name, ()), states.get(name, ()), at, tests)
-        route = route_of(name) if route_of is not None else None
+        course = course_of(name) if course_of is not None else STRAIGHT
         domains = counts.get(name, 0)
-        is_bad = route is not None or any(line.state is not None for line in lines)
+        is_bad = course is not STRAIGHT or any(line.state is not None for line in lines)
         if only_bad and not is_bad:
             continue
         if is_bad or domains or group is not None or name.startswith(_WITHOUT_DOMAINS):
-            found.append(_group(name, domains, route, lines))
+            found.append(_group(name, domains, course, lines))
     return sorted(found, key=lambda line: (_WORST.index(line.condition), -line.domains, line.name))
 
 
@@ -175,21 +200,33 @@ def _rank(state: PathState) -> tuple[int, bool]:
     return _WORST.index(state.condition), not state.path.encrypted
 
 
-def _group(name: str, domains: int, route: str | None, lines: list[AddressLine]) -> GroupLine:
-    """Blocked: no address is reached by any egress. Degraded: some is not, or not well."""
-    line = GroupLine(name, domains, PathCondition.HEALTHY, None, route, lines)
-    bad = [one.state for one in lines if one.state is not None]
+def _group(name: str, domains: int, course: Course, lines: list[AddressLine]) -> GroupLine:
+    """Blocked: no address is reached by any egress, or that was decided. Degraded: some is not."""
+    line = GroupLine(name, domains, PathCondition.HEALTHY, None, course.route, lines, course.note)
+    condition, since = _shown(line)
+    if course.condition is not None and condition in _MILD:
+        condition, since = _decided(course, lines), course.since
+    return replace(line, condition=condition, since=since)
+
+
+def _shown(line: GroupLine) -> tuple[PathCondition, Instant | None]:
+    """What the addresses show by themselves."""
+    bad = [one.state for one in line.addresses if one.state is not None]
     if not bad:
-        return line
-    conditions = {one.condition for one in lines}
+        return PathCondition.HEALTHY, None
     if line.down < len(line.by_address()):
-        condition = PathCondition.DEGRADED
-        since = min(state.since for state in bad)
-    elif PathCondition.PROBING in conditions:
-        condition = PathCondition.PROBING
-        since = min(s.since for s in bad if s.condition is PathCondition.PROBING)
-    else:
-        # It is blocked as a whole since its last address was.
-        condition = PathCondition.BLOCKED
-        since = max(state.since for state in bad)
-    return GroupLine(name, domains, condition, since, route, lines)
+        return PathCondition.DEGRADED, min(state.since for state in bad)
+    probing = [s.since for s in bad if s.condition is PathCondition.PROBING]
+    if probing:
+        return PathCondition.PROBING, min(probing)
+    # It is blocked as a whole since its last address was.
+    return PathCondition.BLOCKED, max(state.since for state in bad)
+
+
+def _decided(course: Course, lines: Sequence[AddressLine]) -> PathCondition:
+    """A blocked group of which one that spoke for it is well again is only probing."""
+    bad = {line.ip for line in lines if line.state is not None}
+    well = {line.ip for line in lines} - bad
+    if course.condition is PathCondition.BLOCKED and well.intersection(course.failing):
+        return PathCondition.PROBING
+    return course.condition or PathCondition.HEALTHY
