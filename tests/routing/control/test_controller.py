@@ -19,6 +19,7 @@ from tests.routing.control.rig import (
 from postern.directory.model import Refused
 from postern.mail.outcome import Cause
 from postern.mail.paths import GroupMood, Sign
+from postern.mail.route import Egress, SmtpRoute, Target
 from postern.routing.paths.groups import CANARY_S, GroupState
 from postern.routing.routes.route import BY_POSTERN, PinnedRoute, Policy, RouteMatch
 from postern.routing.routes.store import RouteDraft
@@ -111,6 +112,18 @@ async def test_servers_that_are_connected_and_greet_late_are_no_blocked_group(ri
         rig.see(ip, Sign.MUTE)  # they never did
     await rig.look()
     assert "5 of 5 MX addresses do not greet" in rig.active()[0].temporary.reason
+
+
+async def test_a_worker_that_only_heard_of_the_bad_addresses_does_not_judge_the_group(
+    rig: Rig,
+) -> None:
+    for _ in range(5):
+        for ip in ("203.0.113.77", "203.0.113.78"):
+            rig.see(ip, Sign.REFUSED, group="heard.example")
+        rig.clock.advance(10.0)
+    await rig.look()
+    assert rig.table.of_group("heard.example") is None
+    assert rig.standings.of("heard.example") is None
 
 
 async def test_addresses_that_were_not_asked_yet_are_waited_for(rig: Rig) -> None:
@@ -207,6 +220,8 @@ async def test_an_address_that_some_mail_alone_leaves_from_blocks_nobody_else(ri
 
 
 async def test_a_customers_own_server_takes_no_relay(rig: Rig) -> None:
+    hosts = tuple(Target("mx.customer.example", f"192.0.2.{n}", 25) for n in (77, 78))
+    rig.census.met(SmtpRoute("gateway:mx.customer.example:25", Egress("direct"), hosts))
     for _ in range(4):
         rig.clock.advance(4)
         rig.see("192.0.2.77", Sign.REFUSED, group="gateway:mx.customer.example:25")

@@ -68,7 +68,7 @@ class Evidence:
     Args:
         failures: in all, those of each address in a row.
         failing: addresses that do not answer.
-        known: addresses it has, as far as they were seen; 0: not known.
+        known: addresses it has, as far as they were seen; 0: not known, and nothing follows.
         since: the first of these failures.
         ips: the addresses that fail.
         answers: another address of it has answered since.
@@ -90,14 +90,14 @@ class Evidence:
     @property
     def is_much(self) -> bool:
         """Three failures at two addresses, or at all it has, and none that answers."""
-        if self.answers or self.failures < ENOUGH_FAILURES:
+        if not self.known or self.answers or self.failures < ENOUGH_FAILURES:
             return False
-        return self.failing >= ENOUGH_ADDRESSES or 0 < self.known <= self.failing
+        return self.failing >= ENOUGH_ADDRESSES or self.known <= self.failing
 
     def is_enough(self, now: Instant) -> bool:
         """The same, and the others have been asked, or had the time to answer: they are tested."""
-        if not self.is_much or not self.known:
-            return self.is_much
+        if not self.is_much:
+            return False
         if self.failing >= self.known:
             return True
         if self.relayed:
