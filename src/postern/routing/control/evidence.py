@@ -57,7 +57,7 @@ def gather(
     return Evidence(
         sum(failures.values()) + (relayed if failing else 0),
         len(failures),
-        # A worker that has not met the group knows its failures by others' news, and not who is well.
+        # Who has not met the group knows of its failures by others' news, and not who is well.
         len({path.ip for path in targets} | set(failures)) if targets else 0,
         since,
         tuple(failures),
