@@ -201,8 +201,15 @@ async def test_line_that_ended_at_rest_unnoticed_is_replaced_without_a_word(
         serving.join(10)
 
 
-async def test_421_that_answers_mail_on_a_rested_line_is_heeded() -> None:
-    said = "421 4.7.0 [TSS04] Messages from you temporarily deferred"
+@pytest.mark.parametrize(
+    "said",
+    [
+        "421 4.7.0 [TSS04] Messages from you temporarily deferred",
+        "421 4.7.0 too many messages in this session",
+        "421 4.3.2 too many messages, closing connection",
+    ],
+)
+async def test_421_that_answers_mail_on_a_rested_line_is_heeded(said: str) -> None:
     script = Script()
     async with peer(script) as first, peer() as relay, stage() as on:
         ways = (*direct(first.target), fallback(relay.target))

@@ -12,7 +12,9 @@ from postern.mail.smtp.client_opening import Stage
 
 _GREYLIST = re.compile(r"gr[ae]y.?list", re.IGNORECASE)
 _SESSION = re.compile(
-    r"(?:messages?|mails?|transactions?)\b.{0,40}\b(?:connection|session)", re.IGNORECASE
+    r"\b(?:messages?|mails?|transactions?)\b.{0,20}\b(?:in|per|on|for|during) "
+    r"(?:this |the |an? |one |each )?(?:single )?(?:smtp )?(?:connection|session)\b",
+    re.IGNORECASE,
 )
 _OF_LOGINS = frozenset({530, 535})  # RFC 4954 §6
 LATE = {

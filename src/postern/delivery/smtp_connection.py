@@ -341,11 +341,13 @@ class SmtpConnection(asyncio.Protocol):
     async def _start_tls(self, handshake: Handshake) -> None:
         """Shake hands; a failure, a stall or a stranger ends the session."""
         assert self._transport is not None
-        begun_at = self._clock.monotonic()
-        limit_s = min(self._settings.tls_timeout_s, max(0.1, self._session_ends_at - begun_at))
+        left_s = self._session_ends_at - self._clock.monotonic()
+        limit_s = min(self._settings.tls_timeout_s, max(0.1, left_s))
         step = self.limit(limit_s)
-        made = await shake_hands(self._transport, self, handshake, step, limit_s)
-        self.limit_is_over()
+        try:
+            made = await shake_hands(self._transport, self, handshake, step, limit_s)
+        finally:
+            self.limit_is_over()
         if isinstance(made, Secured):
             if self.is_closed:
                 made = Unsecured(Sign.TLS_CUT, "closed the connection in the TLS handshake")
