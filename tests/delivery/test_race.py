@@ -612,7 +612,7 @@ async def test_starttls_that_had_no_time_left_is_not_called_stalled(
         await asyncio.sleep(0.05)
         await on.pass_by(4.5)
         deferral(await sending)
-        assert on.watch.signs() == [(Sign.SILENT, False), (Sign.SLOW, True)]
+        assert on.watch.signs() == [(Sign.MUTE, False), (Sign.SLOW, True)]
     assert "MAIL" not in only.verbs()
 
 

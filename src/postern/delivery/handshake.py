@@ -4,7 +4,9 @@ import asyncio
 import ssl
 from dataclasses import dataclass
 
+from postern.delivery.settings import DeliverySettings
 from postern.delivery.tls import Handshake, session_text
+from postern.mail.outcome import Cause
 from postern.mail.paths import Sign
 from postern.mail.tlsrpt import TlsResult, result_of_verification
 
@@ -74,6 +76,16 @@ async def shake_hands(
         return Unsecured(Sign.UNTRUSTED, flaw.words, flaw.result, text)
     result = None if flaw is None else flaw.result
     return Secured(secured, text, result)
+
+
+def of_stall(waited_s: float, settings: DeliverySettings) -> tuple[Sign, Cause]:
+    """What a STARTTLS means that did not come to its end in so many seconds after the greeting.
+
+    It may have had little time, where the session was nearly over: nobody knows then.
+    """
+    if waited_s < min(settings.tls_timeout_s, settings.session_budget_s / 2):
+        return Sign.SLOW, Cause.SILENT
+    return Sign.TLS_STALLED, Cause.TLS
 
 
 def _sign_of(error: OSError | ValueError) -> Sign:

@@ -14,7 +14,7 @@ from typing import cast
 from postern.delivery.arrival import Parcel, has_arrived, is_quiet, unacknowledged
 from postern.delivery.attempt import octets_of
 from postern.delivery.failure import cause_of_loss
-from postern.delivery.handshake import Secured, Unsecured, shake_hands
+from postern.delivery.handshake import Secured, Unsecured, of_stall, shake_hands
 from postern.delivery.settings import DeliverySettings
 from postern.delivery.tls import Handshake
 from postern.mail.content import Content, pour
@@ -252,7 +252,7 @@ class SmtpConnection(asyncio.Protocol):
             words = f"{self.remote} did not {what} within {seconds:.0f} s"
             cause = Cause.SILENT
             if machine.opened_to is Stage.STARTTLS:
-                self.tls_trouble, cause = self._stalled(now)
+                self.tls_trouble, cause = of_stall(now - self._greeted_at, self._settings)
             machine.lost(cause, words, is_unread=is_unread)
         self.abort()
 
@@ -362,20 +362,14 @@ class SmtpConnection(asyncio.Protocol):
         if self.machine.want is not Want.CLOSE:
             sign, cause = why.sign, Cause.TLS
             if sign is Sign.TLS_STALLED:
-                sign, cause = self._stalled(self._clock.monotonic())
+                waited_s = self._clock.monotonic() - self._greeted_at
+                sign, cause = of_stall(waited_s, self._settings)
             self.tls_trouble, self.tls_result = sign, why.result
             whose = Whose.RECIPIENT if sign is Sign.UNTRUSTED else Whose.BETWEEN
             self.machine.lost(cause, f"{self.remote} {why.words}", whose)
         self.abort()
         # The transport below a failed handshake does not always report back to this protocol.
         self.connection_lost(None)
-
-    def _stalled(self, now: float) -> tuple[Sign, Cause]:
-        """What a STARTTLS means that did not come to its end; it may have had little time left."""
-        settings = self._settings
-        if now - self._greeted_at < min(settings.tls_timeout_s, settings.session_budget_s / 2):
-            return Sign.SLOW, Cause.SILENT
-        return Sign.TLS_STALLED, Cause.TLS
 
     async def _stream(self, content: Content, size_bytes: int) -> None:
         """Send content no faster than the peer takes it, then the end of data."""
