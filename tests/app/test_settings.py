@@ -8,6 +8,7 @@ from postern.app import ways_out
 from postern.config.inbound import Quarantine
 from postern.config.keeping import Notices
 from postern.config.load import load
+from postern.config.outbound import Egress
 from postern.config.settings import Config
 from postern.mail.route import TlsPolicy
 from postern.policy.greylist.settings import GreylistSettings, Mode
@@ -179,6 +180,13 @@ def test_an_egress_with_a_relay_has_its_login_and_tls(config: Config) -> None:
     assert (relay.username, relay.password) == ("cn1", "pass word")
     assert relay.tls is TlsPolicy.VERIFY
     assert "pass word" not in repr(relay)
+
+
+def test_a_relay_with_a_login_is_verified_unless_somebody_says_otherwise() -> None:
+    relay = Egress("us1", relay="us1.host.example:587", username="cn1")
+    assert relay.demanded_tls == "verify"
+    assert Egress("us1", relay="us1.host.example:25").demanded_tls == "opportunistic"
+    assert msgspec.structs.replace(relay, tls="encrypt").demanded_tls == "encrypt"
 
 
 def test_the_spool_stops_accepting_before_two_messages_and_the_reserve(config: Config) -> None:

@@ -71,6 +71,23 @@ def test_password_that_everybody_reads_is_warned_of(tmp_path: Path) -> None:
     assert not any("everybody" in warning.text for warning in warnings)
 
 
+def test_password_for_whoever_answers_is_warned_of_and_not_the_default(tmp_path: Path) -> None:
+    (tmp_path / "us1").write_text("x")
+    (tmp_path / "us1").chmod(0o600)
+    text = (
+        '[[egress]]\nname = "us1"\nrelay = "us1.example:587"\n'
+        'username = "cn1"\npassword_file = "us1"\n'
+    )
+
+    def fixes(more: str) -> list[str]:
+        warnings = told(tmp_path, text + more, Severity.WARNING)
+        return [warning.fix for warning in warnings if "password of 'cn1'" in warning.text]
+
+    for weaker in ("opportunistic", "encrypt"):
+        assert fixes(f'tls = "{weaker}"\n') == ['tls = "verify"']
+    assert fixes('tls = "verify"\n') == fixes("") == []
+
+
 @pytest.mark.parametrize(
     ("text", "key"),
     [

@@ -21,8 +21,10 @@ from postern.runtime.clock import FakeClock, SystemClock
 
 
 @asynccontextmanager
-async def probing(watch: Watch, clock: FakeClock | None = None) -> AsyncIterator[WayProbe]:
-    probe = WayProbe(settings(tick_s=0.01), clock or SystemClock(), watch)
+async def probing(
+    watch: Watch, clock: FakeClock | None = None, **changes: object
+) -> AsyncIterator[WayProbe]:
+    probe = WayProbe(settings(tick_s=0.01, **changes), clock or SystemClock(), watch)
     try:
         yield probe
     finally:
@@ -76,6 +78,17 @@ async def test_what_a_server_does_in_place_of_a_greeting_is_told_apart(
     assert watch.signs() == [(sign, True)]
 
 
+async def test_a_greeting_that_has_begun_is_slow_and_not_silent() -> None:
+    watch = Watch()
+    async with peer(Script(greeting=Act.TRICKLE)) as server, probing(watch, hedge_s=0.1) as probe:
+        testing = asyncio.ensure_future(probe.probe(route(server.target)[0]))
+        await until(lambda: bool(watch.seen))
+        assert watch.signs() == [(Sign.SLOW, False)]
+        assert watch.seen[0].text.startswith("was not ready for mail within")
+        await probe.close()
+        await testing
+
+
 async def test_nobody_listens() -> None:
     watch = Watch()
     async with probing(watch) as probe:
@@ -110,7 +123,7 @@ async def test_silence_of_who_is_connected_is_told_after_three_and_ten_seconds_a
     ("starttls", "after", "sign"),
     [
         ("454 4.7.0 not now", None, Sign.TLS_REFUSED),
-        (None, Act.CLOSE, Sign.TLS_BROKEN),
+        (None, Act.CLOSE, Sign.TLS_CUT),
         (None, b"not a handshake at all\r\n", Sign.TLS_BROKEN),
     ],
     ids=["refused", "closed", "no handshake"],

@@ -328,6 +328,35 @@ async def test_an_address_that_has_just_answered_a_test_comes_next_and_no_relay(
     assert (quiet.connections, relay.connections) == (2, 0)
 
 
+@asynccontextmanager
+async def teasing() -> AsyncIterator[Target]:
+    """Says at once that it will greet, and does not come to its end (postscreen)."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220-mx.test ESMTP one moment\r\n")
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield Target("mx.test", "127.0.0.1", server.sockets[0].getsockname()[1])
+
+
+async def test_server_that_has_begun_to_greet_is_slow_and_no_relay_steps_in() -> None:
+    async with teasing() as target, peer() as relay, stage() as on:
+        sending = on.begin(*direct(target), fallback(relay.target))
+        await asyncio.sleep(0.1)
+        await on.pass_by(3.1)
+        await on.pass_by(3.1)
+        await on.pass_by(200)
+        assert on.watch.signs() == [(Sign.SLOW, False)]
+        assert not sending.done()
+        await on.pass_by(100)
+        deferral(await sending)
+        assert on.watch.signs() == [(Sign.SLOW, False), (Sign.SLOW, True)]
+    assert relay.connections == 0
+
+
 async def test_relay_does_not_start_where_a_direct_way_has_greeted_in_time() -> None:
     slow = held()
     async with peer(slow) as first, peer() as relay, stage() as on:
@@ -390,6 +419,15 @@ async def test_another_source_address_is_taken_for_the_networks_failures_alone()
     assert deferral(second).reply.code == 554
 
 
+@pytest.mark.parametrize("count", [9, 10, 15])
+async def test_many_dead_addresses_leave_room_for_another_source_address(count: int) -> None:
+    second = Egress("second")
+    async with peer() as server, stage() as on:
+        other = Way(second, server.target, group="peer.test")
+        assert is_delivered(await on.begin(*direct(*[dead() for _ in range(count)]), other))
+        assert len(on.watch.seen) == min(count, 10) + 1
+
+
 async def test_resting_connection_to_the_relay_is_no_reason_to_take_it_first() -> None:
     async with peer() as server, peer() as relay, stage() as on:
         pinned = Way(RELAY, relay.target, group="relay:us1")
@@ -424,6 +462,31 @@ async def test_relay_that_does_not_relay_for_us_is_a_failure_of_its_path_and_no_
     assert on.watch.signs() == [(Sign.ANSWERED, True), (Sign.LOCKED_OUT, True)]
 
 
+async def test_relay_that_denies_one_recipient_of_two_is_not_locked() -> None:
+    script = Script(
+        answers={"RCPT TO:<eve@peer.test>": "554 5.7.1 <eve@peer.test>: Relay access denied"}
+    )
+    async with peer(script) as relay, stage() as on:
+        way = Way(RELAY, relay.target, group="relay:us1")
+        result = await on.smtp.deliver((way,), job("bob", "eve"))
+        assert isinstance(result.outcomes[0], Delivered)
+        assert isinstance(result.outcomes[1], Deferred)
+        assert on.watch.signs() == [(Sign.ANSWERED, True)]
+
+
+@pytest.mark.parametrize("code", ["530", "535"])
+async def test_relay_that_asks_one_recipient_for_a_login_is_locked(code: str) -> None:
+    script = Script(
+        offered=(*OFFERED, "AUTH PLAIN"),
+        answers={"RCPT TO:<eve@peer.test>": f"{code} 5.7.0 who are you"},
+    )
+    egress = Egress("us1", username="cn1", password="s3cret")
+    async with peer(script) as relay, stage(clear_auth_on_loopback=True) as on:
+        way = Way(egress, relay.target, group="relay:us1")
+        await on.smtp.deliver((way,), job("bob", "eve"))
+        assert on.watch.signs()[-1] == (Sign.LOCKED_OUT, True)
+
+
 # TLS
 
 
@@ -443,11 +506,12 @@ ALERT = b"\x15\x03\x03\x00\x02\x02\x28"
     [
         (None, {"STARTTLS": "454 4.7.0 no TLS today"}, Sign.TLS_REFUSED),
         (None, {"STARTTLS": "502 5.5.1 what"}, Sign.TLS_REFUSED),
-        (None, {"STARTTLS": Act.CLOSE}, Sign.TLS_BROKEN),
+        (None, {"STARTTLS": Act.CLOSE}, Sign.TLS_CUT),
         (ALERT, {}, Sign.TLS_BROKEN),
-        (Act.RESET, {}, Sign.TLS_BROKEN),
+        (Act.CLOSE, {}, Sign.TLS_CUT),
+        (Act.RESET, {}, Sign.TLS_CUT),
     ],
-    ids=["454", "502", "closed", "alert", "reset"],
+    ids=["454", "502", "closed", "alert", "closed in it", "reset in it"],
 )
 async def test_where_tls_fails_another_address_comes_first_and_clear_text_last(
     tls: ssl.SSLContext, after: bytes | Act | None, answers: dict[str, str | Act], sign: Sign
@@ -480,6 +544,76 @@ async def test_where_tls_fails_another_address_comes_first_and_clear_text_last(
         result = await on.begin(Way(DIRECT, target))
         assert is_delivered(result), "a policy that is tested never holds mail up (RFC 8461 §5)"
     assert (len(first.messages), len(second.messages)) == (1, 1)
+
+
+@pytest.mark.parametrize("act", [Act.RESET, Act.CLOSE])
+@pytest.mark.parametrize("at", ["STARTTLS", "handshake"])
+async def test_line_cut_in_starttls_is_the_networks_failure_and_clear_text_comes_last(
+    tls: ssl.SSLContext, at: str, act: Act
+) -> None:
+    script = Script(tls=tls, after_starttls=act)
+    if at == "STARTTLS":
+        script = Script(tls=tls, answers={"STARTTLS": act})
+    async with (
+        peer(script) as first,
+        peer(Script(tls=tls)) as relay,
+        peer(Script(tls=tls)) as other,
+        stage() as on,
+    ):
+        assert is_delivered(await on.begin(*direct(first.target), fallback(relay.target)))
+        assert (len(relay.messages), first.messages) == (1, [])
+        elsewhere = Way(Egress("second"), other.target, group="peer.test")
+        assert is_delivered(await on.begin(*direct(first.target), elsewhere))
+        assert (len(other.messages), first.messages) == (1, [])
+        assert on.watch.signs(first.target) == [(Sign.TLS_CUT, True)] * 2
+        assert is_delivered(await on.begin(*direct(first.target)))
+        assert not first.is_secure
+    assert len(first.messages) == 1
+
+
+async def test_clear_text_waits_a_retry_where_something_else_failed_too(
+    tls: ssl.SSLContext,
+) -> None:
+    broken = Script(tls=tls, answers={"STARTTLS": "454 4.7.0 no TLS today"})
+    async with peer(broken) as first, peer(Script(greeting="554 no")) as second, stage() as on:
+        ways = direct(first.target, second.target)
+        assert str(deferral(await on.begin(*ways)).reply) == "454 4.7.0 no TLS today"
+        assert first.messages == []
+        on.clock.advance(30)
+        deferral(await on.begin(*ways))  # another message of the same moment
+        assert first.messages == []
+        on.clock.advance(31)
+        assert is_delivered(await on.begin(*ways))
+    assert len(first.messages) == 1
+
+
+async def test_clear_text_waits_a_retry_where_time_ran_out_before_every_way_was_asked(
+    tls: ssl.SSLContext,
+) -> None:
+    broken = Script(tls=tls, answers={"STARTTLS": "454 4.7.0 no TLS today"})
+    async with peer(broken) as first, stage(attempt_budget_s=0.0) as on:
+        deferral(await on.begin(*direct(first.target, dead())))
+    assert first.messages == []
+
+
+@pytest.mark.parametrize("at", ["STARTTLS", "handshake"])
+async def test_starttls_that_had_no_time_left_is_not_called_stalled(
+    tls: ssl.SSLContext, at: str
+) -> None:
+    script = Script(tls=tls, after_starttls=Act.STALL, hold=asyncio.Event())
+    if at == "STARTTLS":
+        script = Script(tls=tls, answers={"STARTTLS": Act.IGNORE}, hold=asyncio.Event())
+    async with peer(script) as only, stage() as on:
+        sending = on.begin(*direct(only.target))
+        await until(lambda: only.connections == 1)
+        await on.pass_by(296)
+        release(script)
+        await until(lambda: "STARTTLS" in only.verbs())
+        await asyncio.sleep(0.05)
+        await on.pass_by(4.5)
+        deferral(await sending)
+        assert on.watch.signs() == [(Sign.MUTE, False), (Sign.SLOW, True)]
+    assert "MAIL" not in only.verbs()
 
 
 @pytest.mark.parametrize("at", ["STARTTLS", "handshake"])
@@ -590,7 +724,7 @@ async def test_connection_that_was_closed_while_it_rested_says_nothing_of_the_pa
         await on.begin(*direct(server.target))
         server.hang_up()
         await on.begin(*direct(server.target))
-        server.script.once["MAIL"] = "421 4.3.2 one message each"
+        server.script.once["MAIL"] = "421 4.3.2 too many messages in this session"
         await on.begin(*direct(server.target))
     assert on.watch.signs() == [(Sign.ANSWERED, True)] * 3
 

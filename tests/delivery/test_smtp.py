@@ -135,10 +135,10 @@ async def test_connection_closed_while_it_rested_is_replaced_without_a_word() ->
         assert server.connections == 2
 
 
-async def test_421_to_the_second_mail_is_replaced_without_a_word() -> None:
+async def test_421_about_the_session_alone_is_replaced_without_a_word() -> None:
     async with peer() as server, delivery() as smtp:
         await smtp.deliver(route(server.target), job())
-        server.script.once["MAIL"] = "421 4.3.2 one message each"
+        server.script.once["MAIL"] = "421 4.3.2 too many messages in this session"
         result = await smtp.deliver(route(server.target), job())
         assert isinstance(result.outcomes[0], Delivered)
         assert [r.outcome for r in result.attempts] == ["delivered"]

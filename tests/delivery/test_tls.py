@@ -1,16 +1,24 @@
 """Contexts towards other servers, tried on OpenSSL's own server with what old ones speak."""
 
 import asyncio
+import ssl
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from tests.delivery.chains import make, pem, serving
+from tests.delivery.jobs import job, settings
+from tests.delivery.scripted import Script, peer
 from tests.peers.process import answers, free_port, wait_until
 
-from postern.delivery.tls import TlsContexts
-from postern.mail.route import TlsDemand, TlsPolicy
+from postern.delivery.roots import Roots
+from postern.delivery.smtp import SmtpDelivery
+from postern.delivery.tls import Handshake, TlsContexts
+from postern.mail.outcome import Deferred, Delivered, Outcome
+from postern.mail.route import ANY_TLS, Egress, Target, TlsDemand, TlsPolicy, Way
 from postern.runtime.clock import SystemClock
 
 OLD = {
@@ -97,3 +105,90 @@ async def test_versions_that_are_broken_are_not_spoken(pair: tuple[Path, Path], 
     cipher, version = BROKEN[kind]
     with s_server(pair, cipher, version) as port:
         assert await shake_hands(port, TlsPolicy.OPPORTUNISTIC, pair[0]) == ""
+
+
+ROOT = make("root", ca=True)
+STS = TlsDemand(TlsPolicy.VERIFY, source="mta-sts")
+
+
+def hello(handshake: Handshake) -> bytes:
+    """The first octets it sends."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    line = handshake.context.wrap_bio(incoming, outgoing, server_hostname=handshake.server_name)
+    with suppress(ssl.SSLWantReadError):
+        line.do_handshake()
+    return outgoing.read()
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [("[192.0.2.1]", "192.0.2.1"), ("[IPv6:2001:db8::1]", "2001:db8::1"), ("[what]", None)],
+)
+@pytest.mark.parametrize("policy", [TlsPolicy.OPPORTUNISTIC, TlsPolicy.VERIFY])
+def test_an_address_literal_is_checked_and_never_sent_as_a_name(
+    host: str, name: str | None, policy: TlsPolicy
+) -> None:
+    handshake = TlsContexts(SystemClock()).handshake(TlsDemand(policy), host)
+    assert handshake.server_name == name
+    if name is not None:
+        assert host[1:8].encode() not in hello(handshake)
+    assert b"mx.test" in hello(TlsContexts(SystemClock()).handshake(ANY_TLS, "mx.test"))
+
+
+async def verified(server_names: tuple[str, ...], demand: TlsDemand, ca: Path) -> Outcome:
+    """What comes of mail to a server whose certificate's common name is right, and its others."""
+    context = serving(make("peer.test", ROOT, names=server_names, ca=False))
+    async with peer(Script(tls=context)) as server:
+        smtp = SmtpDelivery(settings(ca_file=ca), SystemClock())
+        way = Way(Egress("direct"), Target("peer.test", server.host, server.port, demand))
+        result = await smtp.deliver((way,), job())
+        await smtp.close(1)
+    return result.outcomes[0]
+
+
+@pytest.mark.parametrize("names", [(), ("peer.test", "other.test")], ids=["host", "several"])
+async def test_a_common_name_is_no_name_of_a_server(tmp_path: Path, names: tuple[str, ...]) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(pem(ROOT))
+    demand = TlsDemand(TlsPolicy.VERIFY, names, source="mta-sts")
+    assert isinstance(await verified((), demand, ca), Deferred)
+    assert isinstance(await verified(("peer.test",), demand, ca), Delivered)
+
+
+async def test_authorities_are_read_beside_the_loop_and_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(pem(ROOT))
+    readers: list[str] = []
+    usual = ssl.create_default_context
+
+    def create(*args: object, **more: object) -> ssl.SSLContext:
+        readers.append(threading.current_thread().name)
+        return usual(*args, **more)  # type: ignore[arg-type]  # handed on as they came
+
+    monkeypatch.setattr(ssl, "create_default_context", create)
+    context = serving(make("peer.test", ROOT, names=("peer.test",), ca=False))
+    async with peer(Script(tls=context)) as server:
+        smtp = SmtpDelivery(settings(ca_file=ca, reuse_idle_s=0), SystemClock())
+        way = Way(Egress("direct"), Target("peer.test", server.host, server.port, STS))
+        for _ in range(2):
+            result = await smtp.deliver((way,), job())
+            assert isinstance(result.outcomes[0], Delivered)
+        await smtp.close(1)
+    assert len(readers) == 1
+    assert threading.main_thread().name not in readers
+
+
+def test_one_authority_that_cannot_be_read_does_not_take_the_others_with_it(
+    tmp_path: Path,
+) -> None:
+    ca = tmp_path / "ca.pem"
+    bad = b"-----BEGIN CERTIFICATE-----\nTm90IGEgY2VydGlmaWNhdGU=\n-----END CERTIFICATE-----\n"
+    worse = b"-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n"
+    ca.write_bytes(b"# named\n" + bad + pem(ROOT) + worse)
+    roots = Roots(ca)
+    roots.read()
+    assert [one.subject for one in roots.named(ROOT.certificate.subject)] == [
+        ROOT.certificate.subject
+    ]

@@ -19,7 +19,6 @@ name = "us1"
 relay = "127.0.0.1:{port}"
 username = "{login}"
 password_file = "{password}"
-tls = "encrypt"
 """
 
 
@@ -40,7 +39,9 @@ class World:
 def desk_and_relay(authority: Authority) -> Iterator[World]:
     """Both, running."""
     relay_settings = PosternSettings(
-        hostname="relay.test", listeners=LISTENERS, certificate=authority.issue("relay.test")
+        hostname="relay.test",
+        listeners=LISTENERS,
+        certificate=authority.issue("relay.test", "127.0.0.1"),
     )
     with short_folder() as folder, postern(relay_settings) as relay:
         password = folder / "password"
@@ -55,7 +56,7 @@ def desk_and_relay(authority: Authority) -> Iterator[World]:
             hostname="desk.here.test",
             listeners=LISTENERS,
             certificate=authority.issue("desk.here.test"),
-            tables=(("[egress]", egress),),
+            tables=(("[egress]", egress), ("delivery", f'ca_file = "{authority.ca}"')),
         )
         with postern(settings) as desk:
             desk.domain_add("here.test")

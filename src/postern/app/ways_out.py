@@ -59,7 +59,7 @@ def _egress(egress: Egress, hop_key: bytes) -> EgressSettings:
         egress.helo or None,
         egress.username or None,
         egress.read_password() or None,
-        TlsPolicy(egress.tls),
+        TlsPolicy(egress.demanded_tls),
         egress.address,
         egress.enforces_tls,
         hop_key,

@@ -51,6 +51,7 @@ _WORDS = {
     Sign.TLS_REFUSED: "TLS ref.",
     Sign.TLS_STALLED: "TLS t/o",
     Sign.TLS_BROKEN: "TLS err.",
+    Sign.TLS_CUT: "TLS cut",
     Sign.TLS_MISSING: "no TLS",
     Sign.UNTRUSTED: "bad cert.",
     Sign.BUSY: "busy",

@@ -168,6 +168,13 @@ def _is_address(text: str) -> bool:
 
 def _egress_login(egress: Egress, key: Key) -> Iterator[Doubt]:
     path = egress.password_file
+    if egress.username and egress.demanded_tls != "verify":
+        yield warning(
+            (*key, "tls"),
+            f"the password of {egress.username!r} goes to whoever answers for the relay:"
+            " its certificate is not looked at",
+            'tls = "verify"',
+        )
     if egress.username and not egress.relay:
         yield Doubt((*key, "username"), "a login only makes sense with a relay")
     if bool(egress.username) != (path is not None):

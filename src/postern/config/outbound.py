@@ -44,9 +44,13 @@ class Egress(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="file whose first line is the password; nobody else may read it"),
     ] = None
     tls: Annotated[
-        Literal["opportunistic", "encrypt", "verify"],
-        Meta(description="TLS towards the relay; a login is only given when the line is encrypted"),
-    ] = "opportunistic"
+        Literal["opportunistic", "encrypt", "verify"] | None,
+        Meta(
+            description="TLS towards the relay; not set: `verify` with a login, for its password"
+            " goes to whoever answers there, else `opportunistic`. A login is only given when the"
+            " line is encrypted"
+        ),
+    ] = None
 
     address: Annotated[
         tuple[str, ...],
@@ -62,6 +66,11 @@ class Egress(Struct, frozen=True, forbid_unknown_fields=True):
             " otherwise mail that needs them does not go through it"
         ),
     ] = False
+
+    @property
+    def demanded_tls(self) -> str:
+        """What ``tls`` says, or means where it is not set."""
+        return self.tls or ("verify" if self.username else "opportunistic")
 
     def read_password(self) -> str:
         """The first line of ``password_file``, or nothing without one; raises OSError."""

@@ -91,7 +91,7 @@ def _kind(hint: object) -> str:
     if get_origin(bare) is dict:
         return "table of strings"
     if get_origin(bare) in {Union, UnionType}:
-        return _KINDS[_bare(get_args(bare)[0])]
+        return _kind(get_args(bare)[0])
     raise TypeError(f"no words for the type {bare}")
 
 

@@ -160,17 +160,23 @@ def path_flaw(
     return Distrust(TlsResult.CERTIFICATE_NOT_TRUSTED, words)
 
 
-def name_flaw(certificate: x509.Certificate, names: Sequence[str]) -> Distrust | None:
-    """None when the certificate is for one of ``names`` (lower-case)."""
-    own = _names_in(certificate)
+def name_flaw(
+    certificate: x509.Certificate, names: Sequence[str], *, or_common: bool = False
+) -> Distrust | None:
+    """None when the certificate is for one of ``names`` (lower-case).
+
+    ``or_common``: without DNS names its last common name counts, as RFC 7672 §3.2.2 has it for
+    trust anchors and RFC 8461 §4.1 does not.
+    """
+    own = _names_in(certificate, or_common=or_common)
     if any(_matches(pattern, name) for pattern in own for name in names):
         return None
     words = f"has a certificate for {_few(own) or 'no name'}, not for {_few(names)}"
     return Distrust(TlsResult.CERTIFICATE_HOST_MISMATCH, words)
 
 
-def _names_in(certificate: x509.Certificate) -> tuple[str, ...]:
-    """Its DNS names; without any, the last common name (RFC 6125 §6.4.4)."""
+def _names_in(certificate: x509.Certificate, *, or_common: bool) -> tuple[str, ...]:
+    """Its DNS names; without any, and where that counts, the last common name."""
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
         names = extension.value.get_values_for_type(x509.DNSName)
@@ -178,7 +184,7 @@ def _names_in(certificate: x509.Certificate) -> tuple[str, ...]:
         names = []
     except _UNREADABLE:
         return ()
-    if not names:
+    if not names and or_common:
         common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         names = [str(attribute.value) for attribute in common[-1:]]
     return tuple(name.lower().rstrip(".") for name in names)

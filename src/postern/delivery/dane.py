@@ -64,7 +64,9 @@ def _anchor_flaw(
     if not anchors and not keys:
         return NO_MATCH
     found = Anchors(lambda name: [one for one in anchors if one.subject == name], keys)
-    return path_flaw([leaf, *_loaded(chain[1:])], found, now) or name_flaw(leaf, names)
+    return path_flaw([leaf, *_loaded(chain[1:])], found, now) or name_flaw(
+        leaf, names, or_common=True
+    )
 
 
 def _loaded(certificates: Iterable[bytes]) -> list[x509.Certificate]:

@@ -73,6 +73,8 @@ class Opener:
                 connection.abandon()
                 return NotOpened(failure)
             is_wanted = tls.policy is not TlsPolicy.NEVER
+            if is_wanted and not self._contexts.is_ready(tls):
+                await asyncio.to_thread(self._contexts.prepare, tls)
             handshake = self._contexts.handshake(tls, place.host) if is_wanted else None
             if await connection.wait_ready(handshake):
                 connection.tls_result = _result(connection, tls)
@@ -127,6 +129,8 @@ _NO_TLS = frozenset({Cause.TLS, Cause.UNENCRYPTED})
 def _result_of_stage(connection: SmtpConnection, failure: Deferred) -> TlsResult | None:
     """What reports call an opening that ended before anybody showed a certificate."""
     match connection.machine.opened_to:
+        case Stage.HANDSHAKE | Stage.STARTTLS if failure.cause is Cause.SILENT:
+            return None  # there was no time left for it
         case Stage.HANDSHAKE:
             return TlsResult.VALIDATION_FAILURE
         case Stage.STARTTLS if not failure.remote:

@@ -77,7 +77,7 @@ class Pool(Generic[Key]):
             del self._keys[connection]
             if not resting:
                 del self._resting[key]
-            if connection.can_send(now):
+            if connection.can_send(now) and connection.is_quiet:
                 return connection
             connection.close()
         return None

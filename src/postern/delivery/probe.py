@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from postern.delivery.pool import Pool
 from postern.delivery.settings import DeliverySettings
 from postern.delivery.sightings import Sightings
-from postern.delivery.signs import sign_of_delay, sign_of_opening
+from postern.delivery.signs import LATE, sign_of_delay, sign_of_opening
 from postern.delivery.smtp_connection import SmtpConnection
 from postern.delivery.way_opener import Key, WayOpener
 from postern.mail.paths import MUTE_S, PathWatch, Sign
@@ -87,6 +87,5 @@ class _Lateness:
         sign = sign_of_delay(self.connection)
         mute_at = self.began + MUTE_S
         self.late_at = mute_at if sign is Sign.MUTE and self.late_at < mute_at else math.inf
-        what = "greeting" if sign is Sign.MUTE else "answer"
-        text = f"gave no {what} within {now - self.began:.0f} s"
+        text = f"{LATE[sign]} {now - self.began:.0f} s"
         self.sightings.tell(self.way, self.connection, sign, self.began, text, is_final=False)

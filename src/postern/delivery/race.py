@@ -26,7 +26,7 @@ from postern.delivery.opener import NotOpened
 from postern.delivery.pool import Pool
 from postern.delivery.settings import DeliverySettings
 from postern.delivery.sightings import Sightings
-from postern.delivery.signs import sign_of_delay, sign_of_opening
+from postern.delivery.signs import LATE, sign_of_delay, sign_of_opening
 from postern.delivery.smtp_connection import SmtpConnection
 from postern.delivery.tries import Tries
 from postern.delivery.way_opener import Key, WayOpener
@@ -38,13 +38,6 @@ from postern.mail.tlsrpt import TlsResult
 from postern.runtime.clock import Clock
 
 log = structlog.get_logger("postern.delivery")
-
-_LATE = {
-    Sign.SILENT: "gave no answer within",
-    Sign.MUTE: "gave no greeting within",
-    Sign.TLS_STALLED: "did not finish STARTTLS within",
-    Sign.SLOW: "was not ready for mail within",
-}
 
 
 @dataclass(slots=True, eq=False)
@@ -105,9 +98,11 @@ class Race:
         self._settings = settings
         self._clock = clock
         most = settings.max_targets
-        self._left = [way for way in ways if not way.is_fallback][:most]
+        direct = [way for way in ways if not way.is_fallback]
+        others = [way for way in direct if not self._is_usual(way)][:most]
+        self._left = [way for way in direct if self._is_usual(way)][:most] + others
         self._fallbacks = [way for way in ways if way.is_fallback][:most]
-        self._most = most + len(self._fallbacks)
+        self._most = most + len(others) + len(self._fallbacks)
         self._fallback_at = tries.began + settings.relay_after_s if self._fallbacks else math.inf
         self._running: list[Runner] = []
         self._lanes: set[asyncio.Task[None]] = set()
@@ -119,7 +114,7 @@ class Race:
         self._direct_greeted = False
         self._has_fallen_back = False
         self._network_failed = False
-        self._was_answered = False
+        self._was_answered = tries.was_answered
         self._is_over = False
 
     # What an attempt calls
@@ -149,6 +144,13 @@ class Race:
         for runner in list(self._running):
             if not self._is_usual(runner.way) and not runner.connection.machine.is_greeted:
                 self._put_out(runner)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether every way has failed that may be tried: nothing is left for want of time."""
+        if any(self._is_usual(way) or not self._was_answered for way in self._left):
+            return False
+        return not self._fallbacks or not self._may_fall_back(self._clock.monotonic())
 
     def end(self) -> None:
         """No more of it: whoever still runs is given up."""
@@ -207,7 +209,7 @@ class Race:
         if self._was_answered:
             return False
         if now >= self._fallback_at and not self._direct_greeted:
-            return not self._is_answer_near()
+            return not (self._is_answer_near() or self._is_greeting_near())
         if not self._network_failed or self._left:
             return False
         return all(r.way.is_fallback or r.late is Sign.TLS_STALLED for r in self._running)
@@ -220,6 +222,12 @@ class Race:
             for ways in (self._left, begun)
             for way in ways
             if not way.is_fallback
+        )
+
+    def _is_greeting_near(self) -> bool:
+        """Whether a direct address has begun to greet, and takes its time to end (postscreen)."""
+        return any(
+            r.connection.has_heard and not (r.way.is_relay or r.is_out) for r in self._running
         )
 
     def _answers(self, way: Way) -> bool:
@@ -319,7 +327,7 @@ class Race:
         else:
             left.append(way)
             seconds = self._clock.monotonic() - runner.began
-            words = f"{connection.remote} {_LATE[runner.late]} {seconds:.1f} s; went another way"
+            words = f"{connection.remote} {LATE[runner.late]} {seconds:.1f} s; went another way"
             cause = Cause.TLS if runner.late is Sign.TLS_STALLED else Cause.SILENT
             self._tries.note(way, runner.at, seconds, "", own_words(cause, words))
             self._sightings.lost(way, connection)
@@ -329,7 +337,7 @@ class Race:
         """Tell it while it still goes on, and begin the next way beside it."""
         connection, settings = runner.connection, self._settings
         sign = runner.late = sign_of_delay(connection)
-        text = f"{_LATE[sign]} {now - runner.began:.0f} s"
+        text = f"{LATE[sign]} {now - runner.began:.0f} s"
         self._sightings.tell(runner.way, connection, sign, runner.began, text, is_final=False)
         if sign is Sign.TLS_STALLED:
             connection.hurry(now + max(settings.tls_timeout_s - 2 * settings.hedge_s, 0.0))

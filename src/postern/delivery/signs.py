@@ -11,6 +11,19 @@ from postern.mail.route import TlsPolicy, Way
 from postern.mail.smtp.client_opening import Stage
 
 _GREYLIST = re.compile(r"gr[ae]y.?list", re.IGNORECASE)
+_SESSION = re.compile(
+    r"\b(?:messages?|mails?|transactions?)\b.{0,20}\b(?:in|per|on|for|during) "
+    r"(?:this |the |an? |one |each )?(?:single )?(?:smtp )?(?:connection|session)\b",
+    re.IGNORECASE,
+)
+_OF_LOGINS = frozenset({530, 535})  # RFC 4954 §6
+LATE = {
+    Sign.SILENT: "gave no answer within",
+    Sign.MUTE: "gave no greeting within",
+    Sign.TLS_STALLED: "did not finish STARTTLS within",
+    Sign.SLOW: "was not ready for mail within",
+}
+"""What ``sign_of_delay`` may say, in words."""
 _LOST = frozenset({Cause.SILENT, Cause.RESET, Cause.CLOSED})
 _HUNG_UP = frozenset({Cause.RESET, Cause.CLOSED, Cause.TLS})
 _NOT_CONNECTED = {
@@ -52,37 +65,51 @@ def sign_of_delay(connection: SmtpConnection) -> Sign:
     machine = connection.machine
     if not machine.is_greeted:
         if connection.has_heard:
-            return Sign.SLOW  # a little at a time
+            return Sign.SLOW  # postscreen and its kin: begun at once, and ended seconds later
         return Sign.MUTE if connection.is_connected else Sign.SILENT
     if machine.opened_to in {Stage.STARTTLS, Stage.HANDSHAKE}:
         return Sign.TLS_STALLED
     return Sign.SLOW
 
 
-def sign_of_transaction(
-    connection: SmtpConnection, outcomes: tuple[Outcome, ...], *, may_be_stale: bool
-) -> Sign | None:
-    """What a transaction that is over says of the path; None: nothing.
+def is_stale(connection: SmtpConnection) -> bool:
+    """Whether a line that had rested was at its end before our MAIL came there.
 
-    ``may_be_stale``: the connection rested before, so an end before MAIL was answered means no
-    more than that the peer had closed it.
+    That is nobody's failure. A 421 that answers MAIL is an answer, unless it speaks of this
+    session alone: some servers take so many messages in each, and no more.
     """
     machine = connection.machine
+    said = machine.turned_away
+    if said is not None:
+        is_of_session = said.code == 421 and not said.enhanced.startswith("4.7.")
+        return connection.was_stale or (is_of_session and bool(_SESSION.search(said.text)))
+    failure = machine.failure
+    return not machine.answered and failure is not None and failure.cause in _HUNG_UP
+
+
+def sign_of_transaction(connection: SmtpConnection, outcomes: tuple[Outcome, ...]) -> Sign | None:
+    """What a transaction that is over says of the path; None: nothing."""
+    machine = connection.machine
     if machine.turned_away is not None:
-        said = machine.turned_away
-        if said.code == 421 and may_be_stale:
-            return None
-        return _of_turning_away(said)
-    if machine.is_to_relay and any(
-        isinstance(outcome, Deferred) and outcome.cause is Cause.LOCKED_OUT for outcome in outcomes
-    ):
+        return _of_turning_away(machine.turned_away)
+    if machine.is_to_relay and _is_locked_out(outcomes):
         return Sign.LOCKED_OUT
     failure = machine.failure
     if failure is None or failure.whose is Whose.US:
         return None
-    if may_be_stale and not machine.answered and failure.cause in _HUNG_UP:
-        return None
     return Sign.BROKEN_OFF if failure.cause in _BROKEN else None
+
+
+def _is_locked_out(outcomes: tuple[Outcome, ...]) -> bool:
+    """Whether a relay speaks of us, and not of one of its recipients."""
+    refusals = [
+        outcome.reply.code
+        for outcome in outcomes
+        if isinstance(outcome, Deferred) and outcome.cause is Cause.LOCKED_OUT
+    ]
+    if not refusals:
+        return False
+    return len(refusals) == len(outcomes) or not _OF_LOGINS.isdisjoint(refusals)
 
 
 def path_of(way: Way, connection: SmtpConnection) -> Path:

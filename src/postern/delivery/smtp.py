@@ -2,9 +2,9 @@
 
 An address that cannot be reached, greets with 4xx or 5xx, or breaks off before it answered MAIL is
 passed over for the next (RFC 5321 §5.1), as ``delivery.race`` has it; the first that answers MAIL
-decides. Where TLS is only opportunistic and TLS was all that failed, everywhere, one last try goes
-out in clear (RFC 7435): never with a password, and on record as a try of its own. A message that
-was sent whole to a host that never answered for it goes to no other host (RFC 1047).
+decides. Where TLS was all that failed, one last try may go out in clear (``delivery.in_clear``), on
+record as a try of its own. A message that was sent whole to a host that never answered for it goes
+to no other host (RFC 1047).
 
 Asking whether a server has a mailbox goes the same way, with an envelope and no message.
 """
@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from postern.delivery.attempt import content_through, mail_of, name_of, records
+from postern.delivery.in_clear import LastTries
 from postern.delivery.job import Job, JobResult
 from postern.delivery.pool import Pool
 from postern.delivery.race import Race, Runner
 from postern.delivery.settings import DeliverySettings
 from postern.delivery.sightings import Sightings
-from postern.delivery.signs import sign_of_transaction
+from postern.delivery.signs import is_stale, sign_of_transaction
 from postern.delivery.smtp_connection import SmtpConnection
 from postern.delivery.tries import Tries
 from postern.delivery.way_opener import Key, WayOpener, key_of
@@ -27,13 +28,11 @@ from postern.mail.content import BytesContent
 from postern.mail.envelope import Recipient, Sender
 from postern.mail.outcome import Cause, Deferred, Outcome, Refused
 from postern.mail.paths import UNWATCHED, PathWatch, Sign
-from postern.mail.route import IN_CLEAR, Way
+from postern.mail.route import Way
 from postern.mail.smtp.client import Want
 from postern.mail.smtp.client_outcomes import own_words
 from postern.mail.tlsrpt import UNCOUNTED, TlsSessions
 from postern.runtime.clock import Clock
-
-WITHOUT_TLS = "TLS failed there, no other way was left, and nobody asks for it"
 
 
 class _Attempt:
@@ -53,6 +52,7 @@ class _Attempt:
     ) -> None:
         self.tries = tries
         self.race: Race | None = None
+        self.is_exhausted = True
         self._sightings = sightings
         self._slow_after_s = slow_after_s
         self._slow = slow
@@ -114,6 +114,7 @@ class SmtpDelivery:
         self._asking_opener = WayOpener(replace(settings, connect_timeout_s=connect_s), clock)
         self._sightings = Sightings(watch, clock, sessions)
         self._pool: Pool[Key] = Pool(settings, clock)
+        self._last_tries = LastTries()
 
     @property
     def open_connections(self) -> int:
@@ -162,9 +163,12 @@ class SmtpDelivery:
         attempt = _Attempt(tries, self._sightings, self._settings.slow_after_s, slow)
         self._pool.attend(attempt)
         try:
-            result = await self._send_on_open(attempt) or await self._race(attempt, tries.ways)
+            result = await self._send_on_open(attempt)
             if result is None:
-                in_clear = _in_clear(tries)
+                result = await self._race(attempt, tries.not_answered)
+            if result is None:
+                now, is_all = self._clock.monotonic(), attempt.is_exhausted
+                in_clear = self._last_tries.way(tries, now, is_all=is_all)
                 if in_clear is not None:
                     result = await self._race(attempt, (in_clear,))
         finally:
@@ -186,8 +190,6 @@ class SmtpDelivery:
                 break
             connection = self._pool.take(key_of(way))
             if connection is not None:
-                # One that turns out dead before it answered MAIL was closed while it rested; that
-                # is no failure of the peer's, so it leaves no record and a fresh one is opened.
                 clock = self._clock
                 runner = Runner(way, connection, clock.now(), clock.monotonic(), 0.0)
                 return await self._send(attempt, runner, is_reused=True)
@@ -206,6 +208,7 @@ class SmtpDelivery:
                 if result is not None:
                     return result
         finally:
+            attempt.is_exhausted = race.is_exhausted
             race.end()
             attempt.race = None
         return None
@@ -221,7 +224,8 @@ class SmtpDelivery:
         await connection.send(mail_of(tries.job, content, only_asks=tries.only_asks), content)
         seconds = self._clock.monotonic() - runner.began
         outcomes = machine.outcomes
-        sign = sign_of_transaction(connection, outcomes, may_be_stale=is_reused)
+        was_stale = is_reused and is_stale(connection)
+        sign = None if was_stale else sign_of_transaction(connection, outcomes)
         if sign is not None:
             self._sightings.tell(way, connection, sign, runner.began, _text(outcomes))
         is_decided = machine.answered or _may_have_it(outcomes)
@@ -229,21 +233,11 @@ class SmtpDelivery:
         if is_decided:
             made = records(name_of(way), runner.at, seconds, connection.tls, outcomes)
             return JobResult(outcomes, (*tries.records, *made))
-        why = _why(outcomes)
-        if not is_reused or why.cause is Cause.SILENT:
+        if not was_stale:  # else no record: a fresh connection is opened without a word
+            why = _why(outcomes)
             tries.note(way, runner.at, seconds, connection.tls, why)
             (attempt.race or tries).failed(way, why, sign)
         return None
-
-
-def _in_clear(tries: Tries) -> Way | None:
-    """The way of the last try: the best of those where TLS was all that failed, in clear."""
-    for failure in tries.failures:
-        if failure.may_go_in_clear:
-            way = failure.way
-            tls = replace(IN_CLEAR, reason=WITHOUT_TLS)
-            return replace(way, target=replace(way.target, tls=tls))
-    return None
 
 
 def _why(outcomes: tuple[Outcome, ...]) -> Deferred | Refused:

@@ -7,16 +7,16 @@ looks at all of them in turn.
 
 import asyncio
 import math
-import ssl
 from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
-from postern.delivery.arrival import has_arrived
+from postern.delivery.arrival import Parcel, has_arrived, is_quiet, unacknowledged
 from postern.delivery.attempt import octets_of
 from postern.delivery.failure import cause_of_loss
+from postern.delivery.handshake import Secured, Unsecured, of_stall, shake_hands
 from postern.delivery.settings import DeliverySettings
-from postern.delivery.tls import Handshake, session_text
+from postern.delivery.tls import Handshake
 from postern.mail.content import Content, pour
 from postern.mail.finding import Whose
 from postern.mail.outcome import Cause
@@ -24,7 +24,7 @@ from postern.mail.paths import Sign
 from postern.mail.smtp.client import ClientMachine, Want
 from postern.mail.smtp.client_mail import Mail, must_scan
 from postern.mail.smtp.client_opening import Stage
-from postern.mail.tlsrpt import TlsResult, result_of_verification
+from postern.mail.tlsrpt import TlsResult
 from postern.runtime.clock import Clock
 
 PIECE_BYTES = 65536
@@ -38,9 +38,9 @@ class SmtpConnection(asyncio.Protocol):
 
     One coroutine at a time may wait on it. ``remote`` names the peer in texts; ``tls`` is the
     session in words, empty without TLS; ``tls_trouble``: why there is none where one was begun;
-    ``tls_result``: what reports call it, None where all is well;
-    ``has_heard``: the peer sent something. ``on_greeting`` is called when it has greeted with 2xx,
-    ``on_lost`` at the end, each once.
+    ``tls_result``: what reports call it, None where all is well; ``has_heard``: the peer sent
+    something; ``was_stale``: and that before our MAIL came there. ``on_greeting`` is called when
+    it has greeted with 2xx, ``on_lost`` at the end, each once.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class SmtpConnection(asyncio.Protocol):
         self.tls = ""
         self.tls_trouble: Sign | None = None
         self.has_heard = False
+        self.was_stale = False
         self.tls_result: TlsResult | None = None
         self.is_closed = False
         self.on_greeting: Callable[[], None] | None = None
@@ -63,6 +64,7 @@ class SmtpConnection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._paused = False
         self._begun_at = self.opened_at
+        self._greeted_at = math.inf
         self._session_ends_at = self.opened_at + settings.session_budget_s
         self._deadline = self._session_ends_at
         self._step: asyncio.Timeout | None = None
@@ -70,6 +72,8 @@ class SmtpConnection(asyncio.Protocol):
         self._is_ending = False
         self._is_resting = False
         self._is_doubted = False
+        self._sent_bytes = 0
+        self._parcel: Parcel | None = None
         self._is_leaving = False
 
     @property
@@ -90,10 +94,14 @@ class SmtpConnection(asyncio.Protocol):
         if self._is_doubted:
             self._is_doubted = False
             self._deadline = self._session_ends_at
+            # Said at the end of a rest it crosses our MAIL, of which nothing has come there yet.
+            if data.startswith(b"421"):
+                self.was_stale = unacknowledged(self._transport) >= self._sent_bytes
         self._write(machine.receive(data))
-        if self.on_greeting is not None and machine.is_greeted:
-            greeted, self.on_greeting = self.on_greeting, None
-            greeted()
+        if self._greeted_at == math.inf and machine.is_greeted:
+            self._greeted_at = self._clock.monotonic()
+            if self.on_greeting is not None:
+                self.on_greeting()
         if machine.want is Want.REPLY:
             if machine.content_sent and machine.answered and not self._is_ending:
                 # Once: a last reply that trickles in does not earn itself more time.
@@ -113,6 +121,11 @@ class SmtpConnection(asyncio.Protocol):
         self._paused = False
         self._wake()
 
+    def eof_received(self) -> None:
+        """The peer closes; so does the loop."""
+        if self._parcel is not None:
+            self._parcel.line_ended()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The line is gone, by whoever's hand."""
         if self.is_closed:
@@ -122,9 +135,10 @@ class SmtpConnection(asyncio.Protocol):
         if machine.want is not Want.CLOSE:
             cause, words = cause_of_loss(exc)
             if machine.want is Want.TLS or machine.opened_to is Stage.STARTTLS:
-                cause = Cause.TLS
+                cause, self.tls_trouble = Cause.TLS, self.tls_trouble or Sign.TLS_CUT
             whose = Whose.RECIPIENT if cause is Cause.CLOSED else Whose.BETWEEN
-            machine.lost(cause, f"{self.remote} {words} {self._when}", whose)
+            is_unread = self._parcel is not None and self._parcel.is_lost_with(exc)
+            machine.lost(cause, f"{self.remote} {words} {self._when}", whose, is_unread=is_unread)
         self._wake()
         if self.on_lost is not None:
             self.on_lost(self)
@@ -176,12 +190,16 @@ class SmtpConnection(asyncio.Protocol):
             # The line may have been cut while it rested, with nobody to say so.
             self._is_doubted = True
             self._deadline = min(now + settings.hedge_s, self._session_ends_at)
-        self._is_ending = False
+        self._is_ending = self.was_stale = False
         self._end_allowance_s = settings.final_dot_timeout_s + settings.body_timeout_s(
             mail.size_bytes
         )
         try:
-            self._write(machine.start(mail))
+            octets = machine.start(mail)
+            self._sent_bytes = len(octets)
+            if machine.content_sent:
+                self._parcel = Parcel(self._transport, len(octets), is_encrypted=bool(self.tls))
+            self._write(octets)
             while True:
                 if machine.want is Want.REPLY:
                     await self._wait()
@@ -192,6 +210,10 @@ class SmtpConnection(asyncio.Protocol):
         except BaseException:
             self.abort()
             raise
+        finally:
+            if self._parcel is not None:
+                self._parcel.close()
+                self._parcel = None
         self._deadline = math.inf
 
     def rest(self, until: float) -> None:
@@ -202,6 +224,11 @@ class SmtpConnection(asyncio.Protocol):
     def can_send(self, now: float) -> bool:
         """True when a transaction can begin at once."""
         return self.machine.want is Want.MAIL and not self.is_closed and now < self._deadline
+
+    @property
+    def is_quiet(self) -> bool:
+        """False where it ended while it rested, and nobody has noticed yet."""
+        return is_quiet(self._transport)
 
     def look(self, now: float) -> None:
         """Act on the deadline if it has passed."""
@@ -225,7 +252,7 @@ class SmtpConnection(asyncio.Protocol):
             words = f"{self.remote} did not {what} within {seconds:.0f} s"
             cause = Cause.SILENT
             if machine.opened_to is Stage.STARTTLS:
-                cause, self.tls_trouble = Cause.TLS, Sign.TLS_STALLED
+                self.tls_trouble, cause = of_stall(now - self._greeted_at, self._settings)
             machine.lost(cause, words, is_unread=is_unread)
         self.abort()
 
@@ -312,54 +339,34 @@ class SmtpConnection(asyncio.Protocol):
             self._waiter = None
 
     async def _start_tls(self, handshake: Handshake) -> None:
-        """Shake hands; a failure, a stall or a stranger ends the session with cause TLS."""
+        """Shake hands; a failure, a stall or a stranger ends the session."""
+        assert self._transport is not None
         left_s = self._session_ends_at - self._clock.monotonic()
         limit_s = min(self._settings.tls_timeout_s, max(0.1, left_s))
+        step = self.limit(limit_s)
         try:
-            transport = await self._shake_hands(limit_s, handshake)
-        except TimeoutError:
-            words = f"did not finish the TLS handshake in {limit_s:.0f} s"
-            self._tls_failed(Sign.TLS_STALLED, words)
-        except ssl.SSLCertVerificationError as error:
-            words = f"has a certificate we cannot accept: {error.verify_message}"
-            self._tls_failed(Sign.UNTRUSTED, words, result_of_verification(error.verify_code))
-        except (OSError, ValueError) as error:
-            self._tls_failed(Sign.TLS_BROKEN, f"broke the TLS handshake: {_reason(error)}")
-        else:
-            # uvloop hands out a transport without a session where we ourselves gave up meanwhile.
-            session = transport.get_extra_info("ssl_object") if transport is not None else None
-            if transport is None or session is None or self.is_closed:
-                words = "closed the connection in the TLS handshake"
-                self._tls_failed(Sign.TLS_BROKEN, words)
-                return
-            self._transport = transport
-            self.tls = session_text(session)
-            flaw = None if handshake.vet is None else handshake.vet(session)
-            if flaw is not None and not handshake.only_reports:
-                self._tls_failed(Sign.UNTRUSTED, flaw.words, flaw.result)
-                return
-            self.tls_result = None if flaw is None else flaw.result
-            self._write(self.machine.tls_started())
-
-    async def _shake_hands(self, limit_s: float, handshake: Handshake) -> asyncio.Transport | None:
-        assert self._transport is not None
-        try:
-            async with self.limit(limit_s):
-                return await self._loop.start_tls(
-                    self._transport,
-                    self,
-                    handshake.context,
-                    server_hostname=handshake.server_name,
-                    ssl_handshake_timeout=2 * limit_s,  # ours comes first, and says it better
-                )
+            made = await shake_hands(self._transport, self, handshake, step, limit_s)
         finally:
             self.limit_is_over()
+        if isinstance(made, Secured):
+            if self.is_closed:
+                made = Unsecured(Sign.TLS_CUT, "closed the connection in the TLS handshake")
+            else:
+                self._transport, self.tls, self.tls_result = made.transport, made.text, made.result
+                self._write(self.machine.tls_started())
+                return
+        self.tls = made.text
+        self._tls_failed(made)
 
-    def _tls_failed(self, sign: Sign, words: str, result: TlsResult | None = None) -> None:
+    def _tls_failed(self, why: Unsecured) -> None:
         if self.machine.want is not Want.CLOSE:
-            self.tls_trouble, self.tls_result = sign, result
+            sign, cause = why.sign, Cause.TLS
+            if sign is Sign.TLS_STALLED:
+                waited_s = self._clock.monotonic() - self._greeted_at
+                sign, cause = of_stall(waited_s, self._settings)
+            self.tls_trouble, self.tls_result = sign, why.result
             whose = Whose.RECIPIENT if sign is Sign.UNTRUSTED else Whose.BETWEEN
-            self.machine.lost(Cause.TLS, f"{self.remote} {words}", whose)
+            self.machine.lost(cause, f"{self.remote} {why.words}", whose)
         self.abort()
         # The transport below a failed handshake does not always report back to this protocol.
         self.connection_lost(None)
@@ -390,10 +397,3 @@ class SmtpConnection(asyncio.Protocol):
             if machine.want is not Want.CONTENT:
                 return False
         return True
-
-
-def _reason(error: OSError | ValueError) -> str:
-    """An error of the TLS library in a few words."""
-    if isinstance(error, ssl.SSLError) and error.reason:
-        return error.reason.replace("_", " ").lower()
-    return str(error) or type(error).__name__

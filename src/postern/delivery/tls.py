@@ -62,18 +62,36 @@ class TlsContexts:
         Raises:
             OSError: ``ca_file`` cannot be read.
         """
-        names = demand.names or ((host.rstrip("."),) if host.rstrip(".") else ())
+        own = server_name(host)
+        names = demand.names or ((own,) if own is not None else ())
         name = server_name(names[0]) if names else None
-        match demand.policy:
-            case TlsPolicy.VERIFY if len(names) > 1:
-                return Handshake(self._context("named"), name, lambda s: _named(s, names))
-            case TlsPolicy.VERIFY:
-                return Handshake(self._context("verified"), name)
-            case TlsPolicy.DANE:
-                return Handshake(self._context("dane"), name, self._dane(demand, names))
+        kind = _kind_for(demand)
+        context = self._context(kind)
+        match kind:
+            case "named":
+                return Handshake(context, name, lambda s: _named(s, names))
+            case "verified":
+                return Handshake(context, name)
+            case "dane":
+                return Handshake(context, name, self._dane(demand, names))
             case _:
                 vet = self._public(names) if demand.source == STS_TESTING_SOURCE else None
-                return Handshake(self._context("any"), name, vet, only_reports=True)
+                return Handshake(context, name, vet, only_reports=True)
+
+    def is_ready(self, demand: TlsDemand) -> bool:
+        """Whether a handshake for it can be made without reading files."""
+        needs_roots = demand.source == STS_TESTING_SOURCE
+        return _kind_for(demand) in self._made and (self._roots.is_read or not needs_roots)
+
+    def prepare(self, demand: TlsDemand) -> None:
+        """Read what it takes; some 20 ms, so in a thread.
+
+        Raises:
+            OSError: ``ca_file`` cannot be read.
+        """
+        self._context(_kind_for(demand))
+        if demand.source == STS_TESTING_SOURCE:
+            self._roots.read()
 
     def _context(self, kind: str) -> ssl.SSLContext:
         context = self._made.get(kind)
@@ -89,6 +107,7 @@ class TlsContexts:
         else:
             context = ssl.create_default_context(cafile=str(self._ca_file or "") or None)
             context.check_hostname = kind == "verified"
+            context.hostname_checks_common_name = False  # RFC 8461 §4.1: SAN alone
             context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_ciphers(_AEAD + ":@SECLEVEL=1" if kind == "dane" else _AEAD)
         return context
@@ -115,6 +134,13 @@ class TlsContexts:
         return datetime.fromtimestamp(self._clock.now(), UTC)
 
 
+def _kind_for(demand: TlsDemand) -> str:
+    """Which context it takes."""
+    if demand.policy is TlsPolicy.VERIFY:
+        return "named" if len(demand.names) > 1 else "verified"
+    return "dane" if demand.policy is TlsPolicy.DANE else "any"
+
+
 def _named(session: ssl.SSLObject, names: Sequence[str]) -> Distrust | None:
     shown = session.getpeercert(binary_form=True)
     certificate = load(shown) if shown else None
@@ -134,9 +160,18 @@ def _any_context() -> ssl.SSLContext:
 
 
 def server_name(host: str) -> str | None:
-    """The name to send in SNI and to check against, or None for an address without a name."""
-    name = host.rstrip(".")
-    return name or None
+    """The name to send in SNI and to check against; None: there is none.
+
+    Of an address literal the bare address: it is checked, and never sent (RFC 6066 §3).
+    """
+    if host.startswith("["):
+        text = host.removeprefix("[").removesuffix("]")
+        bare = text[5:] if text[:5].lower() == "ipv6:" else text
+        try:
+            return str(ip_address(bare))
+        except ValueError:
+            return None
+    return host.rstrip(".") or None
 
 
 def session_text(session: ssl.SSLObject | None) -> str:

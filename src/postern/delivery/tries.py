@@ -22,7 +22,7 @@ class Failure:
 
     @property
     def may_go_in_clear(self) -> bool:
-        """TLS was all that failed, nobody demands it, and no password would go along."""
+        """TLS was what failed, nobody demands it, and no password would go along."""
         is_tls = self.sign is not None and self.sign.is_tls
         is_demanded = self.way.target.tls.policy is not TlsPolicy.OPPORTUNISTIC
         return is_tls and not is_demanded and self.way.egress.username is None
@@ -49,6 +49,21 @@ class Tries:
         """Put a way that came to nothing on record: begun ``at``, after so many seconds."""
         everyone = (outcome,) * len(self.job.recipients)
         self.records.extend(records(name_of(way), at, seconds, tls, everyone))
+
+    @property
+    def not_answered(self) -> Sequence[Way]:
+        """The ways on which no server has turned the message away yet."""
+        said = [
+            failure.way
+            for failure in self.failures
+            if failure.outcome.remote or isinstance(failure.outcome, Refused)
+        ]
+        return [way for way in self.ways if way not in said] if said else self.ways
+
+    @property
+    def was_answered(self) -> bool:
+        """Whether a server has said a word against us, which no other egress may dodge."""
+        return any(f.outcome.remote and not f.way.is_relay for f in self.failures)
 
     @property
     def most_telling(self) -> Deferred | Refused:

@@ -35,6 +35,7 @@ class Sign(Enum):
     TLS_REFUSED = "tls-refused"  # STARTTLS offered and answered 4xx or 5xx
     TLS_STALLED = "tls-stalled"  # STARTTLS or the handshake got no answer
     TLS_BROKEN = "tls-broken"  # an alert, or no handshake we can agree on
+    TLS_CUT = "tls-cut"  # the line was reset or closed in STARTTLS, and nobody said why
     TLS_MISSING = "tls-missing"  # not offered, where it must be
     UNTRUSTED = "untrusted"  # the certificate is not what must be there
     BUSY = "busy"  # a 4xx greeting
@@ -57,9 +58,12 @@ class Sign(Enum):
 
 
 _NETWORK = frozenset(
-    {Sign.REFUSED, Sign.SILENT, Sign.MUTE, Sign.RESET, Sign.CLOSED, Sign.TLS_STALLED}
-)
-_TLS = frozenset({Sign.TLS_REFUSED, Sign.TLS_STALLED, Sign.TLS_BROKEN})
+    {
+        Sign.REFUSED, Sign.SILENT, Sign.MUTE, Sign.RESET, Sign.CLOSED, Sign.TLS_STALLED,
+        Sign.TLS_CUT,
+    }
+)  # fmt: skip
+_TLS = frozenset({Sign.TLS_REFUSED, Sign.TLS_STALLED, Sign.TLS_BROKEN, Sign.TLS_CUT})
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from postern.runtime.clock import FakeClock
 
 SECURE = Path("direct", "203.0.113.7", 25, encrypted=True)
 CLEAR = replace(SECURE, encrypted=False)
-TLS_SIGNS = [Sign.TLS_REFUSED, Sign.TLS_STALLED, Sign.TLS_BROKEN]
+TLS_SIGNS = [Sign.TLS_REFUSED, Sign.TLS_STALLED, Sign.TLS_BROKEN, Sign.TLS_CUT]
 
 
 class Stand:

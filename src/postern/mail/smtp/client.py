@@ -251,9 +251,9 @@ class ClientMachine:
 
     def _end(self, failure: Deferred, *, is_unread: bool = False) -> None:
         if self._transaction is not None and not self._transaction.is_over:
-            # Lost before MAIL was answered, nobody read the message that rode behind it. Who was
-            # silent all the time may have.
-            may_be_read = failure.cause is Cause.SILENT and not is_unread
+            # A message that rode behind MAIL may have been read by whoever never said a word. One
+            # that spoke out of turn was not so far yet.
+            may_be_read = failure.cause is not Cause.PROTOCOL and not is_unread
             was_read = self._transaction.answered or may_be_read
             if was_read and self._transaction.content_sent:
                 failure = after_dot(failure)

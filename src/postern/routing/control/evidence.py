@@ -17,6 +17,7 @@ _WORDS = {
     Sign.RESET: "reset the connection",
     Sign.CLOSED: "hang up before they greet",
     Sign.TLS_STALLED: "stop answering at STARTTLS",
+    Sign.TLS_CUT: "cut the line at STARTTLS",
 }
 _DOWN = frozenset({PathCondition.DEGRADED, PathCondition.BLOCKED})
 

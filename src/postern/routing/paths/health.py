@@ -110,6 +110,7 @@ _WEIGHTS = {
     Sign.TLS_REFUSED: _Weight.FAILURE,
     Sign.TLS_STALLED: _Weight.FAILURE,
     Sign.TLS_BROKEN: _Weight.FAILURE,
+    Sign.TLS_CUT: _Weight.FAILURE,
     # What one domain demands of TLS and does not get; mail of others passes there.
     Sign.TLS_MISSING: _Weight.HESITANT,
     Sign.UNTRUSTED: _Weight.HESITANT,

@@ -23,6 +23,7 @@ _WORDS = {
     Sign.TLS_REFUSED: "refused to start TLS",
     Sign.TLS_STALLED: "did not go on after STARTTLS",
     Sign.TLS_BROKEN: "broke off the TLS handshake",
+    Sign.TLS_CUT: "cut the line in STARTTLS",
 }
 
 
