@@ -23,7 +23,7 @@ SETTINGS = {
     "queue": {"first_retry_s": "60", "max_retry_s": "120"},
 }
 """As many slots as tarpits. A session is slow after two seconds instead of fifteen."""
-EACH = 1
+EACH = 3
 """Messages for each tarpit."""
 WAITING = 300
 EVERY_S = 0.05
