@@ -152,7 +152,8 @@ class Claims:
         finally:
             self._running -= 1
             group.is_claiming = False
-        took = self._take(group, claim, now)
+        # What came due while the disk was asked is in what it found, and not in ``next_due``.
+        took = self._take(group, claim, self._clock.now())
         was_asked = group.has_more
         if claim.next_due is not None:
             self._groups.note_due(group.name, claim.next_due)
