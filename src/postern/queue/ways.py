@@ -132,7 +132,9 @@ class Ways:
             route = route or await self._router.route(address, self._via(message, delivery))
             waits_at = greylisted_at(delivery)
             if waits_at and isinstance(route, SmtpRoute) and route.egress.name != waits_at:
-                route = await self._router.route(address, waits_at)
+                pinned = await self._router.route(address, waits_at)
+                if isinstance(pinned, SmtpRoute):  # else that egress is not configured any more
+                    route = pinned
         except Exception:
             log.exception("queue.route_bug", trace=message.trace)
             return _no_route(delivery)
