@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from tests.queue.stage import DELIVERED, GREYLISTED, SILENT, Stage
+from tests.queue.stage import DELIVERED, GREYLISTED, SILENT, Stage, smtp
 from tests.spool.mail import message, until, waiting
 
 from postern.mail.finding import Whose
-from postern.mail.outcome import Cause, Deferred
+from postern.mail.outcome import Cause, Deferred, Refused
 from postern.mail.paths import GroupMood
 from postern.mail.reply import reply
-from postern.mail.route import SmtpRoute
+from postern.mail.route import NoRoute, SmtpRoute
 from postern.queue.suspension import Suspension
 from postern.queue.throttles import load_throttles
 from postern.spool.message import DeliveryState
@@ -171,6 +171,27 @@ async def test_a_person_s_wish_to_try_again_does_not_wait_for_the_next_try(stage
     assert len(stage.courier.tries) == tries + 1
 
 
+async def test_what_no_server_was_asked_for_neither_shuts_nor_opens_a_group(stage: Stage) -> None:
+    not_allowed = Deferred(
+        reply(451, "4.7.5", "not in its policy"), Cause.TLS, whose=Whose.RECIPIENT
+    )
+    unsafe = Deferred(reply(451, "4.7.10", "must be encrypted"), Cause.UNENCRYPTED)
+    stage.router.routes = {
+        "strict.test": NoRoute("provider.test", not_allowed),
+        "unsafe.test": NoRoute("dead.test", unsafe),
+    }
+    await stage.accept(*(message(n, f"u{n}@strict.test") for n in range(1, 10)))
+    await stage.settle()
+    assert not stage.queue.groups["provider.test"].pace.is_shut
+    stage.queue.groups["dead.test"].pace.shut(stage.clock.now())
+    await stage.accept(message(10, "u@unsafe.test"))
+    await live(stage, 3.0, 1.0)
+    await stage.settle()
+    found = await stage.spool.standing([10])
+    assert found[10][0].cause == Cause.UNENCRYPTED.value  # it had its turn
+    assert stage.queue.groups["dead.test"].pace.is_shut
+
+
 async def test_other_groups_are_not_touched_by_a_dead_one(stage: Stage) -> None:
     script(stage, "dead.test", SILENT)
     await fill(stage, "dead.test", MANY)
@@ -250,6 +271,29 @@ async def test_the_same_words_from_a_group_of_no_provider_only_slow_it_down(stag
     assert group.pace.allowed == 1.0
 
 
+async def test_a_provider_that_takes_mail_for_one_recipient_is_not_suspended_for_another(
+    stage: Stage,
+) -> None:
+    stage.router.routes = {"a.test": smtp("google"), "b.test": smtp("google")}
+    stage.courier.script = {"x@a.test": [TOO_FAST], "y@b.test": [DELIVERED]}
+    await stage.accept(message(1, "x@a.test", "y@b.test"))
+    await stage.settle()
+    assert len(stage.courier.works) == 1
+    assert stage.queue.groups["google"].suspension is None
+
+
+async def test_the_words_that_suspend_are_those_of_the_reply_that_asks_for_less(
+    stage: Stage,
+) -> None:
+    other = Deferred(reply(421, "4.7.0", "try later"), Cause.REPLY, "mx.google.com")
+    told = Refused(reply(550, "5.1.1", "4.7.28 is no such user"), Cause.REPLY, "mx.google.com")
+    stage.courier.script = {"x@google": [told], "y@google": [other]}
+    await stage.accept(message(1, "x@google", "y@google"))
+    await stage.settle()
+    assert len(stage.courier.works) == 1
+    assert stage.queue.groups["google"].suspension is None
+
+
 async def test_a_person_lifts_what_postern_suspended(stage: Stage) -> None:
     stage.courier.script = {"u0@google": [TOO_FAST, DELIVERED]}
     await fill(stage, "google", 1)
@@ -304,3 +348,16 @@ async def test_a_greylisted_message_returns_through_the_egress_that_was_told_to(
     await stage.advance(HOUR_S)  # silent is no greylisting: the third goes the usual way
     ways = [w.route.egress.name for w in stage.courier.works if isinstance(w.route, SmtpRoute)]
     assert ways == ["direct", first_through, "direct"]
+
+
+async def test_a_greylisted_message_goes_the_usual_way_once_the_other_egress_is_no_more(
+    stage: Stage,
+) -> None:
+    stage.courier.script["li@there.test"] = [GREYLISTED, DELIVERED]
+    stage.courier.egress = "gone"
+    await stage.accept(message(1, "li@there.test"))
+    await stage.settle()
+    stage.courier.egress = ""
+    stage.router.no_egresses = {"gone"}
+    await stage.advance(331.0)
+    await until(lambda: stage.queue.attempts["delivered"] == 1)

@@ -60,6 +60,23 @@ async def test_mail_leaves_at_its_expiry_with_a_last_try(tmp_path: Path) -> None
     await stage.close()
 
 
+async def test_a_burst_for_a_quick_group_has_more_sessions_as_it_answers(tmp_path: Path) -> None:
+    stage = await Stage(tmp_path).open()
+    pace = stage.queue.groups["there.test"].pace
+    pace.is_proven = True
+    stage.courier.turns = asyncio.Semaphore(0)
+    await stage.accept(*(message(n, f"u{n}@there.test") for n in range(1, 101)))
+    await until(lambda: stage.courier.running.get("there.test") == 2)
+    for _ in range(40):
+        stage.courier.turns.release()
+    await until(lambda: stage.queue.attempts["delivered"] == 40)
+    assert stage.courier.running["there.test"] > 10
+    for _ in range(60):
+        stage.courier.turns.release()
+    await until(lambda: stage.queue.attempts["delivered"] == 100)
+    await stage.close()
+
+
 async def test_tenants_of_one_provider_with_other_hosts_never_share_a_transaction(
     tmp_path: Path,
 ) -> None:
