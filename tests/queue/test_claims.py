@@ -1,6 +1,7 @@
 """What is due is brought from disk, and nothing that is due is forgotten."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Collection, Sequence
 
 from tests.spool.mail import waiting
@@ -58,3 +59,35 @@ async def test_what_comes_due_while_the_disk_is_asked_is_not_forgotten() -> None
     claims.start(groups[GROUP])
     await asyncio.gather(*tasks)
     assert sent == [1, 2]
+
+
+class NoDisk:
+    """Answers nothing, ever."""
+
+    async def claim(
+        self, group: str, limit: int, known: Collection[int], after: Place | None = None
+    ) -> Claim:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+def test_thousands_of_groups_that_are_due_at_once_line_up_in_no_time() -> None:
+    """After a restart; each looked through all before it, which took a second."""
+    groups, clock = Groups(10, 5, {}), FakeClock()
+
+    def nothing(*_: object) -> None:
+        return None
+
+    def spawn(work: Awaitable[None]) -> None:
+        work.close()  # type: ignore[attr-defined]  # it is a coroutine
+
+    claims = Claims(
+        NoDisk(), groups, Desk(1_000_000, lambda: None), clock, nothing, spawn, lambda: None
+    )
+    names = [f"g{n}" for n in range(40_000)]
+    began = time.process_time()
+    for _ in range(2):
+        for name in names:
+            claims.start(groups[name])
+    assert time.process_time() - began < 2.0
+    assert all(groups[name].has_more or groups[name].is_claiming for name in names)

@@ -2,7 +2,9 @@
 
 The fast lane is for sessions that end in the time a session takes. One that is older than 15 s goes
 on in the slow lane, which has slots of its own; when others wait for a slot, it goes after one
-second. Groups known to be slow, or shut, begin there.
+second. Groups known to be slow, or shut, begin there, and so does mail that met network trouble at
+its last try where nothing good is known of its group: after a restart thousands of dead groups may
+have mail due, and who is met for the first time must not stand behind them.
 
 Who holds a slot for minutes must leave room for whoever comes next. So groups known to be slow
 may fill three quarters of the slow lane: the rest is for those that are found to be slow just
@@ -18,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from postern.queue.causes import NETWORK_KINDS
 from postern.queue.group import Group, Work
 
 LONG_S = 15.0
@@ -228,4 +231,8 @@ def _line_of(group: Group, now: float) -> int:
         return _SHUT
     if pace.slow_until > now:
         return _SLOW
-    return _KNOWN if pace.is_proven else _NEW
+    if pace.is_proven:
+        return _KNOWN
+    # What failed before tells of the group even where its pace was forgotten, with a restart.
+    is_suspect = bool(group.ready) and group.ready[0].deliveries[0].cause in NETWORK_KINDS
+    return _SLOW if is_suspect else _NEW
