@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from tests.queue.stage import DELIVERED, GREYLISTED, SILENT, Stage, smtp
+from tests.queue.stage import DELIVERED, GREYLISTED, SILENT, UNKNOWN, Stage, smtp
 from tests.spool.mail import message, until, waiting
 
 from postern.mail.finding import Whose
@@ -13,6 +13,7 @@ from postern.mail.outcome import Cause, Deferred, Refused
 from postern.mail.paths import GroupMood
 from postern.mail.reply import reply
 from postern.mail.route import NoRoute, SmtpRoute
+from postern.queue.drain import MOST_BAD
 from postern.queue.suspension import Suspension
 from postern.queue.throttles import load_throttles
 from postern.spool.message import DeliveryState
@@ -20,6 +21,7 @@ from postern.spool.message import DeliveryState
 HOUR_S = 3600.0
 DAY_S = 86_400.0
 MANY = 150
+FULL = Deferred(reply(452, "4.2.2", "mailbox full"), Cause.REPLY, "mx.there.test")
 TOO_FAST = Deferred(
     reply(421, "4.7.28", "an unusual rate of mail from your address"), Cause.REPLY, "mx.google.com"
 )
@@ -124,7 +126,7 @@ async def test_news_that_a_group_is_well_lets_its_mail_go_before_its_time(stage:
 
 
 async def test_what_fails_again_while_its_group_drains_waits_its_own_time(stage: Stage) -> None:
-    script(stage, "there.test", GREYLISTED)
+    script(stage, "there.test", FULL)
     await fill(stage, "there.test", 20)
     await stage.settle()
     assert len(stage.courier.tries) == 20
@@ -134,6 +136,32 @@ async def test_what_fails_again_while_its_group_drains_waits_its_own_time(stage:
     assert len(stage.courier.tries) == 40  # each once, whatever its next try was
     await live(stage, 100.0, 1.0)
     assert len(stage.courier.tries) == 40
+
+
+async def test_what_was_greylisted_waits_though_its_group_opens(stage: Stage) -> None:
+    script(stage, "there.test", GREYLISTED)
+    await fill(stage, "there.test", 3)
+    await stage.settle()
+    assert len(stage.courier.tries) == 3
+    await stage.advance(1.0)
+    stage.queue.gates.group_changed("there.test", GroupMood.OPEN)
+    await live(stage, 60.0, 1.0)
+    assert len(stage.courier.tries) == 3
+    await live(stage, 300.0, 30.0)
+    assert len(stage.courier.tries) == 6
+
+
+async def test_recipients_that_are_refused_do_not_end_a_drain(stage: Stage) -> None:
+    script(stage, "there.test", SILENT, 1)
+    await fill(stage, "there.test", 1)
+    await stage.settle()
+    stage.courier.script = {f"u{n}@there.test": [UNKNOWN] for n in range(1, MOST_BAD + 50)}
+    group = stage.queue.groups["there.test"]
+    now = stage.clock.now()
+    later = (waiting(2000 + n, now + DAY_S, group.name, f"u{n}@there.test") for n in range(1, 250))
+    await stage.accept(*later)
+    stage.queue.gates.group_changed("there.test", GroupMood.OPEN)
+    assert await open_up(stage, 249) < 120.0
 
 
 async def test_what_may_have_arrived_waits_though_its_group_opens(stage: Stage) -> None:

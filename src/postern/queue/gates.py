@@ -12,7 +12,7 @@ from typing import Protocol
 import structlog
 
 from postern.delivery.job import JobResult
-from postern.mail.outcome import Delivered, Outcome
+from postern.mail.outcome import Deferred, Delivered, Outcome
 from postern.mail.paths import GroupMood
 from postern.queue.drain import drain
 from postern.queue.group import Group
@@ -123,7 +123,7 @@ class Gates:
     def _drained(self, group: Group, outcomes: Sequence[Outcome]) -> None:
         """One of the waiting mails has had its turn."""
         assert group.drain is not None
-        if all(isinstance(outcome, Delivered) for outcome in outcomes):
+        if not any(isinstance(outcome, Deferred) for outcome in outcomes):
             group.drain.went_well()
         elif group.drain.went_badly():
             group.drain = None

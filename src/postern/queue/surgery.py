@@ -278,7 +278,7 @@ def withdraw(groups: Groups, wanted: Collection[tuple[int, int]]) -> list[Group]
     """
     left: list[Group] = []
     for group in groups:
-        out = sum(_withdrawn(work, wanted) for work in group.ready)
+        out = sum(_withdrawn(work, wanted) for work in group.ready) if group.ready else 0
         if out:
             group.busy -= out
             group.ready = deque(work for work in group.ready if work.deliveries)

@@ -7,9 +7,8 @@ from typing import Protocol
 import structlog
 
 from postern.mail.address import Address
-from postern.mail.outcome import Cause
 from postern.mail.route import LmtpRoute, NoRoute, Route, SmtpRoute
-from postern.queue.causes import is_greylisting
+from postern.queue.causes import was_greylisted
 from postern.queue.facts import class_of
 from postern.queue.group import Work
 from postern.queue.settle import bug_outcome
@@ -183,9 +182,9 @@ def _by_domain(deliveries: Iterable[Delivery]) -> dict[tuple[str, str], list[Del
 
 def greylisted_at(delivery: Delivery) -> str:
     """The egress that was told to come back later, and must be the one that does; or nothing."""
-    if delivery.cause != Cause.REPLY.value or delivery.via or not delivery.attempts:
+    if delivery.via or not delivery.attempts or not was_greylisted(delivery):
         return ""
-    return delivery.attempts[-1].egress if is_greylisting(delivery.last_reply) else ""
+    return delivery.attempts[-1].egress
 
 
 def _key(route: Route, delivery: Delivery) -> object:
