@@ -220,6 +220,16 @@ async def test_what_no_server_was_asked_for_neither_shuts_nor_opens_a_group(stag
     assert stage.queue.groups["dead.test"].pace.is_shut
 
 
+async def test_a_relay_whose_certificate_is_wrong_is_shut(stage: Stage) -> None:
+    mistrusted = Deferred(reply(451, "4.7.5", "not its name"), Cause.TLS, whose=Whose.RECIPIENT)
+    script(stage, "relay:us1", mistrusted, 20)
+    await fill(stage, "relay:us1", 20)
+    await live(stage, 60.0, 1.0)
+    pace = stage.queue.groups["relay:us1"].pace
+    assert (pace.is_shut, pace.because) == (True, "451 4.7.5 not its name")
+    assert len(stage.courier.tries) < 10
+
+
 async def test_other_groups_are_not_touched_by_a_dead_one(stage: Stage) -> None:
     script(stage, "dead.test", SILENT)
     await fill(stage, "dead.test", MANY)

@@ -54,6 +54,10 @@ def test_what_an_attempt_tells_of_its_group(outcomes: list[Outcome], answer: Ans
     assert answer_of(outcomes) is answer
 
 
+def test_what_is_demanded_of_a_relay_holds_for_all_its_mail() -> None:
+    assert answer_of([MISTRUSTED], "relay:us1") is Answer.NETWORK
+
+
 def test_it_begins_small_and_doubles_each_round_until_the_first_setback() -> None:
     pace = Pace()
     rounds = []

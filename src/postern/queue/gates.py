@@ -105,7 +105,7 @@ class Gates:
 
     def _met_trouble(self, session: Session, answer: Answer, outcomes: Sequence[Outcome]) -> None:
         group, pace, now = session.group, session.group.pace, self._clock.now()
-        said = next(str(o.reply) for o in outcomes if answer_of((o,)) is answer)
+        said = next(str(o.reply) for o in outcomes if answer_of((o,), group.name) is answer)
         pace.met_setback(session.began, self._clock.monotonic())
         if session.is_slow(self._clock.monotonic()):
             pace.was_slow(now)

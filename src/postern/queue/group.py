@@ -99,7 +99,7 @@ class Group:
 
     def note_outcomes(self, outcomes: Iterable[Outcome], now: float) -> Answer:
         """Remember whether the group could be reached; what the outcomes tell of it."""
-        answer = answer_of(outcomes)
+        answer = answer_of(outcomes, self.name)
         if answer is Answer.NETWORK:
             self.failing_since = now if self.failing_since is None else self.failing_since
         elif answer is not Answer.NOTHING:

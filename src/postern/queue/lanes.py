@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from postern.queue.causes import NETWORK_KINDS
 from postern.queue.group import Group, Work
@@ -29,7 +30,10 @@ HURRIED_S = 1.0
 BODY_BYTES_S = 100_000
 """A large message may take its time without its group being slow."""
 
-_KNOWN, _NEW, _SLOW, _SHUT = range(4)
+_KNOWN: Final = 0
+_NEW: Final = 1
+_SLOW: Final = 2
+_SHUT: Final = 3
 """The lines that groups stand in for a slot."""
 
 

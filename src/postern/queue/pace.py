@@ -14,6 +14,7 @@ from enum import Enum
 
 from postern.mail.finding import Whose
 from postern.mail.outcome import Cause, Deferred, Delivered, Outcome
+from postern.mail.route import RELAY_GROUP
 from postern.queue.causes import NETWORK, is_greylisting, is_throttling
 
 FIRST_SESSIONS = 2.0
@@ -41,11 +42,11 @@ class Answer(Enum):
     NOTHING = "nothing"  # our own trouble
 
 
-def answer_of(outcomes: Iterable[Outcome]) -> Answer:
-    """What the outcomes of one attempt tell together."""
+def answer_of(outcomes: Iterable[Outcome], group: str = "") -> Answer:
+    """What the outcomes of one attempt tell together of their group."""
     found = Answer.NOTHING
     for outcome in outcomes:
-        told = _told(outcome)
+        told = _told(outcome, group)
         if told is Answer.THROTTLED:
             return told
         if told is Answer.GOOD or found is Answer.NOTHING:
@@ -53,7 +54,7 @@ def answer_of(outcomes: Iterable[Outcome]) -> Answer:
     return found
 
 
-def _told(outcome: Outcome) -> Answer:
+def _told(outcome: Outcome, group: str) -> Answer:
     """What one recipient's outcome tells of the group."""
     if isinstance(outcome, Delivered):
         return Answer.GOOD
@@ -61,7 +62,7 @@ def _told(outcome: Outcome) -> Answer:
         if _asks_for_less(outcome):
             return Answer.THROTTLED
         if outcome.cause in NETWORK:
-            return Answer.NOTHING if _is_one_domain_s(outcome) else Answer.NETWORK
+            return Answer.NOTHING if _is_one_domain_s(outcome, group) else Answer.NETWORK
     return Answer.NOTHING if outcome.cause in _OURS else Answer.GOOD
 
 
@@ -70,9 +71,13 @@ def _asks_for_less(outcome: Deferred) -> bool:
     return is_throttling(said) and not is_greylisting(said)
 
 
-def _is_one_domain_s(outcome: Deferred) -> bool:
-    """Whether one domain's own demand was not met (MTA-STS, DANE): the group's others go on."""
-    return outcome.cause is Cause.TLS and outcome.whose is Whose.RECIPIENT
+def _is_one_domain_s(outcome: Deferred, group: str) -> bool:
+    """Whether one domain's own demand was not met (MTA-STS, DANE): the group's others go on.
+
+    What is demanded of a relay holds for all that goes through it.
+    """
+    is_demand = outcome.cause is Cause.TLS and outcome.whose is Whose.RECIPIENT
+    return is_demand and not group.startswith(RELAY_GROUP)
 
 
 @dataclass(slots=True, eq=False)
