@@ -14,6 +14,7 @@ from postern.mail.paths import GroupMood
 from postern.mail.reply import reply
 from postern.mail.route import NoRoute, SmtpRoute
 from postern.queue.drain import MOST_BAD
+from postern.queue.retry import GREYLIST_TRIES
 from postern.queue.suspension import Suspension
 from postern.queue.throttles import load_throttles
 from postern.spool.message import DeliveryState
@@ -149,6 +150,20 @@ async def test_what_was_greylisted_waits_though_its_group_opens(stage: Stage) ->
     assert len(stage.courier.tries) == 3
     await live(stage, 300.0, 30.0)
     assert len(stage.courier.tries) == 6
+
+
+async def test_what_is_put_off_time_and_again_is_not_greylisted_and_goes_when_its_group_opens(
+    stage: Stage,
+) -> None:
+    script(stage, "there.test", GREYLISTED, 1)
+    await fill(stage, "there.test", 1)
+    await live(stage, DAY_S, HOUR_S / 2)
+    tries = len(stage.courier.tries)
+    assert tries > GREYLIST_TRIES
+    await stage.advance(1.0)
+    stage.queue.gates.group_changed("there.test", GroupMood.OPEN)
+    await live(stage, 3.0, 1.0)
+    assert len(stage.courier.tries) == tries + 1
 
 
 async def test_recipients_that_are_refused_do_not_end_a_drain(stage: Stage) -> None:

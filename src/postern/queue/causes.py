@@ -46,11 +46,6 @@ def is_greylisting(reply: str) -> bool:
     return reply.startswith("4") and _WAIT.search(reply) is not None
 
 
-def was_greylisted(delivery: Delivery) -> bool:
-    """Whether its last try ended so."""
-    return delivery.cause == Cause.REPLY.value and is_greylisting(delivery.last_reply)
-
-
 def is_throttling(reply: str) -> bool:
     """Whether a reply is of the kind that asks for less: 421 (RFC 5321 §3.8), or 4.7.x."""
     return _THROTTLED.match(reply) is not None

@@ -17,11 +17,11 @@ from typing import Protocol
 import structlog
 
 from postern.mail.outcome import Cause
-from postern.queue.causes import was_greylisted
 from postern.queue.desk import Desk
 from postern.queue.drain import Drain, Place
 from postern.queue.group import Group
 from postern.queue.groups import Groups
+from postern.queue.retry import is_greylisted
 from postern.runtime.clock import Clock
 from postern.spool.message import Claim, Delivery, DeliveryState, Message
 
@@ -218,6 +218,6 @@ class Claims:
 
 def _has_turn(delivery: Delivery, drain: Drain | None) -> bool:
     """Whether it goes before its time, for its group has opened since it was last tried."""
-    if drain is None or delivery.cause in _WAITS_FOR_ITSELF or was_greylisted(delivery):
+    if drain is None or delivery.cause in _WAITS_FOR_ITSELF or is_greylisted(delivery):
         return False
     return not delivery.attempts or delivery.attempts[-1].at < drain.opened_at

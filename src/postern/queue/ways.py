@@ -8,9 +8,9 @@ import structlog
 
 from postern.mail.address import Address
 from postern.mail.route import LmtpRoute, NoRoute, Route, SmtpRoute
-from postern.queue.causes import was_greylisted
 from postern.queue.facts import class_of
 from postern.queue.group import Work
+from postern.queue.retry import is_greylisted
 from postern.queue.settle import bug_outcome
 from postern.routing.chooser import MailClass
 from postern.spool.message import Delivery, Message
@@ -182,7 +182,7 @@ def _by_domain(deliveries: Iterable[Delivery]) -> dict[tuple[str, str], list[Del
 
 def greylisted_at(delivery: Delivery) -> str:
     """The egress that was told to come back later, and must be the one that does; or nothing."""
-    if delivery.via or not delivery.attempts or not was_greylisted(delivery):
+    if delivery.via or not delivery.attempts or not is_greylisted(delivery):
         return ""
     return delivery.attempts[-1].egress
 
