@@ -209,7 +209,7 @@ async def test_what_was_not_tried_for_a_group_that_answers_is_a_cause_of_its_own
 async def test_untried_mail_of_a_suspended_or_slow_group_says_what_it_waits_for(
     stage: Stage,
 ) -> None:
-    busy = Deferred(reply(421, "4.7.28", "too many"), Cause.REPLY, "mx.told.test")
+    busy = Deferred(reply(451, "4.7.650", "slow down"), Cause.REPLY, "mx.told.test")
     await defer(stage, busy, 1, "a@told.test")
     for first, group in ((100, "told.test"), (200, "person.test"), (300, "slow.test")):
         await untried(stage, group, first // 100 + 1, first)
@@ -223,7 +223,7 @@ async def test_untried_mail_of_a_suspended_or_slow_group_says_what_it_waits_for(
     )
     assert {(line.cause, line.count) for line in seen(stage).causes} == {
         ("slow.test holds connections open", 4),
-        ("told.test: their server is busy", 3),
+        ("told.test: 451 4.7.650 slow down", 3),
         ("person.test: suspended", 3),
     }
 

@@ -10,7 +10,15 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from postern.queue.causes import FIRST_TRY, HOLDS_OPEN, NETWORK_KINDS, kind_of, words
+from postern.mail.outcome import Cause
+from postern.queue.causes import (
+    FIRST_TRY,
+    HOLDS_OPEN,
+    NETWORK_KINDS,
+    is_throttling,
+    kind_of,
+    words,
+)
 from postern.queue.groupview import GroupView, joined, joined_lanes
 from postern.queue.standing import DRAINING, SHUT, SLOW, SUSPENDED
 from postern.runtime.clock import Instant
@@ -25,13 +33,6 @@ BUDGET = 50_000
 MAX_CAUSES = 1000
 MAX_ADDRESSES = 1000
 """Recipients of one cause that are told apart."""
-
-_KINDS_OF = {
-    SHUT: NETWORK_KINDS,
-    DRAINING: NETWORK_KINDS,
-    SUSPENDED: frozenset({"reply.busy", "reply.wait"}),
-}
-"""What keeps all mail of a group, by how the group stands."""
 
 WARN_S = 3600.0
 PROBLEM_S = 4 * 3600.0
@@ -320,8 +321,8 @@ def _one_cause_each(
     for name, found in by_group.items():
         group = stand.get(name)
         condition = group.condition if group is not None else ("" if is_told else SHUT)
-        kinds = _KINDS_OF.get(condition, frozenset())
-        causes = [heap for heap in found if heap.kind in kinds]
+        is_own = group is not None and condition == SUSPENDED and not group.label
+        causes = [heap for heap in found if _keeps_all(heap, condition, is_own=is_own)]
         untried = [heap for heap in found if not heap.kind]
         if causes:
             largest = max(causes, key=lambda heap: heap.count)
@@ -331,6 +332,13 @@ def _one_cause_each(
         elif condition in {SLOW, SUSPENDED}:
             for heap in untried:
                 heap.kind = f"group.{condition}"
+
+
+def _keeps_all(heap: _Heap, condition: str, *, is_own: bool) -> bool:
+    """Whether what these met keeps all mail of their group; ``is_own``: Postern suspended it."""
+    if is_own:
+        return heap.first.cause == Cause.REPLY.value and is_throttling(heap.first.last_reply)
+    return condition in {SHUT, DRAINING} and heap.kind in NETWORK_KINDS
 
 
 def _messages(spool: OneSpool, numbers: list[int]) -> list[Message]:
