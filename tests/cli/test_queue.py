@@ -187,7 +187,7 @@ def stand(served: Path, *groups: GroupStatus) -> None:
 
 HELD_BACK: dict[str, tuple[dict[str, object], str]] = {
     "capped": ({"used": 15, "most": 15}, "15 of 15 slots (cap reached; others not affected)"),
-    "slow": ({"slow_used": 2}, "2 of 2 slots in the slow lane (others not affected)"),
+    "slow": ({"slow_used": 2}, "2 of 2 slots in the slow lane (cap reached; others not affected)"),
     "shut": ({}, "one message at a time is tried, to see"),
     "draining": ({"because": "60/min"}, "what waited goes at 60/min and faster"),
     "suspended": (

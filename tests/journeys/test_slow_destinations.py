@@ -149,7 +149,7 @@ def test_tarpits_are_named_as_what_holds_connections_open(world: World) -> None:
     )
     text = world.postern.cli("queue", codes=(0, 1, 2))
     assert "tar0.test holds connections open" in text
-    assert "slots in the slow lane (others not affected)" in text
+    assert "slots in the slow lane (cap reached; others not affected)" in text
 
 
 def test_a_dead_group_is_shut_and_all_goes_as_soon_as_it_answers(world: World) -> None:

@@ -18,6 +18,7 @@ from postern.queue.group import Work
 from postern.queue.settings import QueueSettings
 from postern.queue.settle import Settled
 from postern.queue.worker import QueueWorker
+from postern.routing.dead_ends import no_egress
 from postern.runtime.clock import FakeClock
 from postern.spool.message import Message
 
@@ -42,6 +43,7 @@ class ScriptedRouter:
     cached: bool = False
     asked: list[str] = field(default_factory=list)
     dies: set[str] = field(default_factory=set)
+    no_egresses: set[str] = field(default_factory=set)
 
     def cached_route(self, address: Address, via: str | None = None) -> Route | None:
         if via:
@@ -54,6 +56,8 @@ class ScriptedRouter:
             raise asyncio.CancelledError
         if address.domain in self.slow:
             await self.slow[address.domain].wait()
+        if via in self.no_egresses:
+            return no_egress(via, address.domain)
         route = self._known(address)
         if via and isinstance(route, SmtpRoute):
             return replace(route, egress=Egress(via))
@@ -76,6 +80,7 @@ class ScriptedCourier:
     works: list[Work] = field(default_factory=list)
     running: dict[str, int] = field(default_factory=dict)
     most: dict[str, int] = field(default_factory=dict)
+    turns: asyncio.Semaphore | None = None  # each try takes one
     egress: str = ""  # the one it says it took; empty: that of the route
 
     async def attempt(self, work: Work) -> JobResult:
@@ -90,6 +95,8 @@ class ScriptedCourier:
                 self.tries.append((work.message.id, str(delivery.recipient.address)))
             if group in self.gates:
                 await self.gates[group].wait()
+            if self.turns is not None:
+                await self.turns.acquire()
             outcomes = tuple(self._next(str(d.recipient.address)) for d in work.deliveries)
         finally:
             self.running[group] -= 1

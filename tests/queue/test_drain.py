@@ -46,3 +46,10 @@ def test_failures_halve_it_and_many_of_them_end_it() -> None:
     assert 3.5 < made.per_s < 4.5
     assert [made.went_badly() for _ in range(MOST_BAD - 1)] == [False] * (MOST_BAD - 2) + [True]
     assert made.per_s == 1.0
+
+
+def test_a_few_failures_among_many_that_go_do_not_end_it() -> None:
+    made = drain(0.0, 1.0)
+    for _ in range(MOST_BAD * 3):
+        assert not made.went_badly()
+        made.went_well()

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from tests.queue.stage import DELIVERED, GREYLISTED, SILENT, Stage
+from tests.queue.stage import DELIVERED, GREYLISTED, SILENT, UNKNOWN, Stage, smtp
 from tests.spool.mail import message, until, waiting
 
 from postern.mail.finding import Whose
-from postern.mail.outcome import Cause, Deferred
+from postern.mail.outcome import Cause, Deferred, Refused
 from postern.mail.paths import GroupMood
 from postern.mail.reply import reply
-from postern.mail.route import SmtpRoute
+from postern.mail.route import NoRoute, SmtpRoute
+from postern.queue.drain import MOST_BAD
+from postern.queue.retry import GREYLIST_TRIES
 from postern.queue.suspension import Suspension
 from postern.queue.throttles import load_throttles
 from postern.spool.message import DeliveryState
@@ -20,6 +22,7 @@ from postern.spool.message import DeliveryState
 HOUR_S = 3600.0
 DAY_S = 86_400.0
 MANY = 150
+FULL = Deferred(reply(452, "4.2.2", "mailbox full"), Cause.REPLY, "mx.there.test")
 TOO_FAST = Deferred(
     reply(421, "4.7.28", "an unusual rate of mail from your address"), Cause.REPLY, "mx.google.com"
 )
@@ -124,7 +127,7 @@ async def test_news_that_a_group_is_well_lets_its_mail_go_before_its_time(stage:
 
 
 async def test_what_fails_again_while_its_group_drains_waits_its_own_time(stage: Stage) -> None:
-    script(stage, "there.test", GREYLISTED)
+    script(stage, "there.test", FULL)
     await fill(stage, "there.test", 20)
     await stage.settle()
     assert len(stage.courier.tries) == 20
@@ -134,6 +137,46 @@ async def test_what_fails_again_while_its_group_drains_waits_its_own_time(stage:
     assert len(stage.courier.tries) == 40  # each once, whatever its next try was
     await live(stage, 100.0, 1.0)
     assert len(stage.courier.tries) == 40
+
+
+async def test_what_was_greylisted_waits_though_its_group_opens(stage: Stage) -> None:
+    script(stage, "there.test", GREYLISTED)
+    await fill(stage, "there.test", 3)
+    await stage.settle()
+    assert len(stage.courier.tries) == 3
+    await stage.advance(1.0)
+    stage.queue.gates.group_changed("there.test", GroupMood.OPEN)
+    await live(stage, 60.0, 1.0)
+    assert len(stage.courier.tries) == 3
+    await live(stage, 300.0, 30.0)
+    assert len(stage.courier.tries) == 6
+
+
+async def test_what_is_put_off_time_and_again_is_not_greylisted_and_goes_when_its_group_opens(
+    stage: Stage,
+) -> None:
+    script(stage, "there.test", GREYLISTED, 1)
+    await fill(stage, "there.test", 1)
+    await live(stage, DAY_S, HOUR_S / 2)
+    tries = len(stage.courier.tries)
+    assert tries > GREYLIST_TRIES
+    await stage.advance(1.0)
+    stage.queue.gates.group_changed("there.test", GroupMood.OPEN)
+    await live(stage, 3.0, 1.0)
+    assert len(stage.courier.tries) == tries + 1
+
+
+async def test_recipients_that_are_refused_do_not_end_a_drain(stage: Stage) -> None:
+    script(stage, "there.test", SILENT, 1)
+    await fill(stage, "there.test", 1)
+    await stage.settle()
+    stage.courier.script = {f"u{n}@there.test": [UNKNOWN] for n in range(1, MOST_BAD + 50)}
+    group = stage.queue.groups["there.test"]
+    now = stage.clock.now()
+    later = (waiting(2000 + n, now + DAY_S, group.name, f"u{n}@there.test") for n in range(1, 250))
+    await stage.accept(*later)
+    stage.queue.gates.group_changed("there.test", GroupMood.OPEN)
+    assert await open_up(stage, 249) < 120.0
 
 
 async def test_what_may_have_arrived_waits_though_its_group_opens(stage: Stage) -> None:
@@ -169,6 +212,37 @@ async def test_a_person_s_wish_to_try_again_does_not_wait_for_the_next_try(stage
     stage.queue.fetch(stage.queue.groups["dead.test"])
     await stage.settle()
     assert len(stage.courier.tries) == tries + 1
+
+
+async def test_what_no_server_was_asked_for_neither_shuts_nor_opens_a_group(stage: Stage) -> None:
+    not_allowed = Deferred(
+        reply(451, "4.7.5", "not in its policy"), Cause.TLS, whose=Whose.RECIPIENT
+    )
+    unsafe = Deferred(reply(451, "4.7.10", "must be encrypted"), Cause.UNENCRYPTED)
+    stage.router.routes = {
+        "strict.test": NoRoute("provider.test", not_allowed),
+        "unsafe.test": NoRoute("dead.test", unsafe),
+    }
+    await stage.accept(*(message(n, f"u{n}@strict.test") for n in range(1, 10)))
+    await stage.settle()
+    assert not stage.queue.groups["provider.test"].pace.is_shut
+    stage.queue.groups["dead.test"].pace.shut(stage.clock.now())
+    await stage.accept(message(10, "u@unsafe.test"))
+    await live(stage, 3.0, 1.0)
+    await stage.settle()
+    found = await stage.spool.standing([10])
+    assert found[10][0].cause == Cause.UNENCRYPTED.value  # it had its turn
+    assert stage.queue.groups["dead.test"].pace.is_shut
+
+
+async def test_a_relay_whose_certificate_is_wrong_is_shut(stage: Stage) -> None:
+    mistrusted = Deferred(reply(451, "4.7.5", "not its name"), Cause.TLS, whose=Whose.RECIPIENT)
+    script(stage, "relay:us1", mistrusted, 20)
+    await fill(stage, "relay:us1", 20)
+    await live(stage, 60.0, 1.0)
+    pace = stage.queue.groups["relay:us1"].pace
+    assert (pace.is_shut, pace.because) == (True, "451 4.7.5 not its name")
+    assert len(stage.courier.tries) < 10
 
 
 async def test_other_groups_are_not_touched_by_a_dead_one(stage: Stage) -> None:
@@ -250,6 +324,29 @@ async def test_the_same_words_from_a_group_of_no_provider_only_slow_it_down(stag
     assert group.pace.allowed == 1.0
 
 
+async def test_a_provider_that_takes_mail_for_one_recipient_is_not_suspended_for_another(
+    stage: Stage,
+) -> None:
+    stage.router.routes = {"a.test": smtp("google"), "b.test": smtp("google")}
+    stage.courier.script = {"x@a.test": [TOO_FAST], "y@b.test": [DELIVERED]}
+    await stage.accept(message(1, "x@a.test", "y@b.test"))
+    await stage.settle()
+    assert len(stage.courier.works) == 1
+    assert stage.queue.groups["google"].suspension is None
+
+
+async def test_the_words_that_suspend_are_those_of_the_reply_that_asks_for_less(
+    stage: Stage,
+) -> None:
+    other = Deferred(reply(421, "4.7.0", "try later"), Cause.REPLY, "mx.google.com")
+    told = Refused(reply(550, "5.1.1", "4.7.28 is no such user"), Cause.REPLY, "mx.google.com")
+    stage.courier.script = {"x@google": [told], "y@google": [other]}
+    await stage.accept(message(1, "x@google", "y@google"))
+    await stage.settle()
+    assert len(stage.courier.works) == 1
+    assert stage.queue.groups["google"].suspension is None
+
+
 async def test_a_person_lifts_what_postern_suspended(stage: Stage) -> None:
     stage.courier.script = {"u0@google": [TOO_FAST, DELIVERED]}
     await fill(stage, "google", 1)
@@ -304,3 +401,16 @@ async def test_a_greylisted_message_returns_through_the_egress_that_was_told_to(
     await stage.advance(HOUR_S)  # silent is no greylisting: the third goes the usual way
     ways = [w.route.egress.name for w in stage.courier.works if isinstance(w.route, SmtpRoute)]
     assert ways == ["direct", first_through, "direct"]
+
+
+async def test_a_greylisted_message_goes_the_usual_way_once_the_other_egress_is_no_more(
+    stage: Stage,
+) -> None:
+    stage.courier.script["li@there.test"] = [GREYLISTED, DELIVERED]
+    stage.courier.egress = "gone"
+    await stage.accept(message(1, "li@there.test"))
+    await stage.settle()
+    stage.courier.egress = ""
+    stage.router.no_egresses = {"gone"}
+    await stage.advance(331.0)
+    await until(lambda: stage.queue.attempts["delivered"] == 1)

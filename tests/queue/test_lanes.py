@@ -3,7 +3,7 @@
 from tests.queue.stage import smtp
 from tests.spool.mail import message
 
-from postern.queue.group import Work
+from postern.queue.group import Group, Work
 from postern.queue.groups import Groups
 from postern.queue.lanes import LONG_S, Lane, Session
 
@@ -127,3 +127,80 @@ def test_the_slow_lane_has_a_line_of_its_own() -> None:
     assert not street.groups.lanes.is_wanted(quick)
     street.groups.lanes.give(first)
     assert street.groups.lanes.next_in_line() is street.groups["b"]
+
+
+class Pits:
+    """Tarpits that are met for the first time: no session of theirs ends."""
+
+    def __init__(self, street: Street, count: int, each: int) -> None:
+        self.street = street
+        self.held: dict[str, int] = {}
+        for n in range(count):
+            street.line_up(f"pit{n}", count=each)
+            self.pump(street.groups[f"pit{n}"], 0.0)
+
+    def pump(self, group: Group, at: float) -> None:
+        """As the queue does it: sessions as far as there are slots."""
+        while (session := self.street.groups.take_lane(group, NOW + at)) is not None:
+            self.street.groups.lanes.begin(session, group.ready.popleft(), at)
+            self.held[group.name] = self.held.get(group.name, 0) + 1
+
+    def live(self, until_s: float) -> None:
+        """The lanes are looked at, and whoever stands in line goes."""
+        at = 0.0
+        while at < until_s:
+            at += 0.25
+            self.street.sweep(at)
+            while (group := self.street.groups.lanes.next_in_line()) is not None:
+                self.pump(group, at)
+
+
+def test_a_group_that_is_met_for_the_first_time_finds_a_slot_beside_tarpits() -> None:
+    street = Street(fast=24, slow=24)
+    pits = Pits(street, 24, each=3)
+    pits.live(4.0)
+    assert len(pits.held) == 24  # each was tried
+    assert sum(pits.held.values()) < 36
+    met = street.begin("never-met", 4.0)
+    assert met is not None
+    assert lane_of(met) is Lane.FAST
+    pits.live(60.0)
+    assert sum(pits.held.values()) < 36
+
+
+def test_a_group_alone_may_have_a_second_session_before_its_first_answer() -> None:
+    street = Street(fast=24, slow=24)
+    assert street.begin("new", 0.0) is not None
+    assert street.begin("new", 0.0) is not None
+
+
+def test_groups_known_to_be_slow_leave_room_for_those_that_are_found_so() -> None:
+    street = Street(fast=4, slow=8)
+    for n in range(8):
+        street.groups[f"slow{n}"].pace.was_slow(NOW)
+    took = [street.begin(f"slow{n}") for n in range(8)]
+    assert [session is not None for session in took] == [True] * 6 + [False] * 2
+    found = [street.begin(f"new{n}") for n in range(3)]
+    street.sweep(LONG_S + 1)
+    assert [lane_of(s) for s in found if s] == [Lane.SLOW, Lane.SLOW, Lane.FAST]
+
+
+def test_the_one_try_of_a_shut_group_finds_a_slot_beside_slow_groups() -> None:
+    street = Street(fast=4, slow=4)
+    for n in range(4):
+        street.groups[f"slow{n}"].pace.was_slow(NOW)
+        street.begin(f"slow{n}")
+    street.groups["dead"].pace.shut(NOW)
+    assert street.begin("dead") is not None
+    assert street.groups.lanes.next_in_line() is None  # nobody is asked in a circle
+
+
+def test_a_slow_group_has_more_than_one_session_only_while_half_the_lane_is_free() -> None:
+    street = Street(fast=4, slow=8, share=8)
+    for name in ("many", "other"):
+        street.groups[name].pace.was_slow(NOW)
+        street.groups[name].pace.allowed = 8.0
+    took = [street.begin("many") for _ in range(6)]
+    assert sum(session is not None for session in took) == 4
+    assert street.begin("other") is not None
+    assert street.begin("other") is None

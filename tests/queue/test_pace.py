@@ -3,6 +3,7 @@
 import pytest
 from tests.queue.stage import DELIVERED, GREYLISTED, SILENT, UNKNOWN
 
+from postern.mail.finding import Whose
 from postern.mail.outcome import Cause, Deferred, Outcome
 from postern.mail.reply import reply
 from postern.queue.pace import (
@@ -20,6 +21,12 @@ from postern.queue.pace import (
 TOO_MANY = Deferred(reply(421, "4.7.0", "too many connections"), Cause.REPLY, "mx.there.test")
 NO_PTR = Deferred(reply(450, "4.7.25", "who are you"), Cause.REPLY, "mx.there.test")
 FULL = Deferred(reply(452, "4.2.2", "mailbox full"), Cause.REPLY, "mx.there.test")
+MISTRUSTED = Deferred(
+    reply(451, "4.7.5", "another certificate than its policy demands"),
+    Cause.TLS,
+    whose=Whose.RECIPIENT,
+)
+STALLED = Deferred(reply(451, "4.7.5", "TLS stalls"), Cause.TLS, whose=Whose.BETWEEN)
 OUR_DISK = Deferred(reply(451, "4.3.0", "our disk"), Cause.LOCAL)
 
 
@@ -37,11 +44,18 @@ OUR_DISK = Deferred(reply(451, "4.3.0", "our disk"), Cause.LOCAL)
         ([DELIVERED, SILENT], Answer.GOOD),  # it broke off later than some recipients
         ([SILENT, DELIVERED], Answer.GOOD),
         ([OUR_DISK], Answer.NOTHING),
+        ([STALLED], Answer.NETWORK),
+        ([MISTRUSTED], Answer.NOTHING),  # what one domain demands says nothing of the others
+        ([MISTRUSTED, SILENT], Answer.NETWORK),
         ([], Answer.NOTHING),
     ],
 )
 def test_what_an_attempt_tells_of_its_group(outcomes: list[Outcome], answer: Answer) -> None:
     assert answer_of(outcomes) is answer
+
+
+def test_what_is_demanded_of_a_relay_holds_for_all_its_mail() -> None:
+    assert answer_of([MISTRUSTED], "relay:us1") is Answer.NETWORK
 
 
 def test_it_begins_small_and_doubles_each_round_until_the_first_setback() -> None:

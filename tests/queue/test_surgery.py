@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.spool.mail import message, until, waiting
 from postern.mail.outcome import Cause
 from postern.mail.route import SmtpRoute
 from postern.queue import surgery
+from postern.queue.gates import FEW_READY
 from postern.queue.pace import FIRST_SESSIONS
 from postern.queue.request import Action, MailFilter, Options, Request, Tally
 from postern.queue.settle import Settled
@@ -101,6 +103,26 @@ async def test_what_stands_in_line_is_taken_back_and_what_is_tried_is_busy(stage
     assert [await states(stage, n) for n in range(lanes + 1, lanes + 11)] == [
         [DeliveryState.HELD]
     ] * 10
+
+
+async def test_what_waits_on_disk_goes_though_all_before_it_was_taken_back(stage: Stage) -> None:
+    """A group whose line a person emptied is asked for the rest; no end of a session does."""
+    stage.queue.gates.reload(replace(stage.settings, slots=1, group_share=1.0))
+    stage.courier.gates["other.test"] = asyncio.Event()
+    await stage.accept(message(1, "a@other.test"))
+    await until(lambda: stage.courier.running.get("other.test") == 1)
+    first = [message(n, f"u{n}@there.test") for n in range(10, 10 + FEW_READY)]
+    rest = [message(n, f"u{n}@there.test", sender="b@client.test") for n in range(40, 50)]
+    await stage.accept(*first, *rest)
+    group = stage.queue.groups["there.test"]
+    await until(lambda: group.has_more and len(group.ready) == FEW_READY)
+    holding = asyncio.ensure_future(
+        operate(stage, Action.HOLD, MailFilter(sender="li@client.test", group="there.test"))
+    )
+    await until(lambda: all(made.deliveries[0].state is DeliveryState.HELD for made in first))
+    stage.courier.gates["other.test"].set()
+    await holding
+    await until(lambda: stage.queue.attempts["delivered"] == 1 + len(rest))
 
 
 async def test_retry_makes_the_next_try_now(stage: Stage) -> None:

@@ -56,6 +56,20 @@ def test_a_suspension_is_found_again_with_reason_owner_and_end(database: Databas
     assert store.active()["google.com"].label == "Q1"
 
 
+async def test_a_relay_is_suspended_by_its_own_name(database: Database, tmp_path: Path) -> None:
+    """Names of egresses may have capitals; those of all other groups have none."""
+    clock = FakeClock()
+    store = SuspensionStore(database, clock, "cli:wang")
+    made, _ = suspended(store.add("relay:US1", lasts_s=None, reason="ticket 812"))
+    stage = await Stage(tmp_path).open()
+    stage.queue.gates.suspend(store.active())
+    assert stage.queue.groups["relay:US1"].suspension is not None
+    await stage.close()
+    assert made.group == "relay:US1"
+    assert store.end("relay:US1") is not None
+    assert store.active() == {}
+
+
 def test_a_suspension_takes_the_place_of_the_one_before_and_ends(database: Database) -> None:
     clock = FakeClock()
     store = SuspensionStore(database, clock, "cli:wang")

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from postern.queue.throttles import SHIPPED, BadTableError, load_throttles, read_table
+from postern.queue.throttles import (
+    SHIPPED,
+    BadTableError,
+    load_throttles,
+    read_table,
+)
 
 GMAIL = (
     "421 4.7.28 Our system has detected an unusual rate of unsolicited mail originating from your"
@@ -43,6 +48,19 @@ MICROSOFT = (
 def test_what_is_said_by_whom_means_so_long(group: str, said: str, for_s: float | None) -> None:
     found = load_throttles().find(group, said)
     assert (None if found is None else found.for_s) == for_s
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "450 4.7.0 <rate-limit@big.example>: Recipient address rejected",
+        '450 4.7.0 <"too many connections"@big.example>: not now',
+        "450 4.7.0 throttle@big.example is not known here yet",
+    ],
+)
+def test_a_server_that_repeats_an_address_suspends_nobody(said: str) -> None:
+    assert load_throttles().find("big.example", said) is None
+    assert load_throttles().find("big.example", f"{said}, rate limit reached") is not None
 
 
 def test_the_shipped_table_names_groups_that_there_are() -> None:

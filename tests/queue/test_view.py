@@ -174,6 +174,60 @@ async def test_a_group_that_holds_connections_open_is_a_cause_of_its_own(stage: 
     ]
 
 
+async def untried(stage: Stage, group: str, count: int, first: int = 500) -> None:
+    now = stage.clock.now()
+    await stage.accept(
+        *(waiting(n, now + 999, group, f"u{n}@{group}") for n in range(first, first + count))
+    )
+
+
+async def test_all_mail_of_a_dead_group_waits_for_one_cause(stage: Stage) -> None:
+    refused = Deferred(reply(451, "4.4.1", "connection refused"), Cause.REFUSED)
+    await defer(stage, FULL, 20, "d@mx.test")
+    await defer(stage, SILENT, 1, "a@mx.test", "b@mx.test")
+    await defer(stage, refused, 10, "c@mx.test")
+    await untried(stage, "mx.test", 30)
+    now = stage.clock.now()
+    expected = [("mx.test: no answer", 33), ("mailbox full: d@mx.test", 1)]
+    assert [(line.cause, line.count) for line in seen(stage).causes] == expected  # no server runs
+    told_by(stage, 0, GroupStatus("mx.test", "shut", now - 30, now + 90))
+    assert [(line.cause, line.count) for line in seen(stage).causes] == expected
+
+
+async def test_what_was_not_tried_for_a_group_that_answers_is_a_cause_of_its_own(
+    stage: Stage,
+) -> None:
+    await defer(stage, SILENT, 1, "a@mx.test")
+    await untried(stage, "mx.test", 3)
+    told_by(stage, 0)
+    assert [(line.cause, line.count) for line in seen(stage).causes] == [
+        ("not tried yet", 3),
+        ("mx.test: no answer", 1),
+    ]
+
+
+async def test_untried_mail_of_a_suspended_or_slow_group_says_what_it_waits_for(
+    stage: Stage,
+) -> None:
+    busy = Deferred(reply(451, "4.7.650", "slow down"), Cause.REPLY, "mx.told.test")
+    await defer(stage, busy, 1, "a@told.test")
+    for first, group in ((100, "told.test"), (200, "person.test"), (300, "slow.test")):
+        await untried(stage, group, first // 100 + 1, first)
+    now = stage.clock.now()
+    told_by(
+        stage,
+        0,
+        GroupStatus("told.test", "suspended", now, now + 90, "too many mails"),
+        GroupStatus("person.test", "suspended", now, None, "ticket 812", "Q1"),
+        GroupStatus("slow.test", "slow", now, used=1, most=1, slow_used=1),
+    )
+    assert {(line.cause, line.count) for line in seen(stage).causes} == {
+        ("slow.test holds connections open", 4),
+        ("told.test: 451 4.7.650 slow down", 3),
+        ("person.test: suspended", 3),
+    }
+
+
 async def test_group_is_listed_mail_by_mail_due_first(stage: Stage) -> None:
     now = stage.clock.now()
     for number, due in ((1, 300.0), (2, 100.0), (3, 200.0)):

@@ -60,6 +60,44 @@ async def test_mail_leaves_at_its_expiry_with_a_last_try(tmp_path: Path) -> None
     await stage.close()
 
 
+async def test_a_burst_for_a_quick_group_has_more_sessions_as_it_answers(tmp_path: Path) -> None:
+    stage = await Stage(tmp_path).open()
+    pace = stage.queue.groups["there.test"].pace
+    pace.is_proven = True
+    stage.courier.turns = asyncio.Semaphore(0)
+    await stage.accept(*(message(n, f"u{n}@there.test") for n in range(1, 101)))
+    await until(lambda: stage.courier.running.get("there.test") == 2)
+    for _ in range(40):
+        stage.courier.turns.release()
+    await until(lambda: stage.queue.attempts["delivered"] == 40)
+    assert stage.courier.running["there.test"] > 10
+    for _ in range(60):
+        stage.courier.turns.release()
+    await until(lambda: stage.queue.attempts["delivered"] == 100)
+    await stage.close()
+
+
+async def test_after_a_restart_who_is_met_first_does_not_stand_behind_dead_groups(
+    tmp_path: Path,
+) -> None:
+    stage = await Stage(tmp_path, slots=8).open()
+    dead = [f"dead{n}.test" for n in range(40)]
+    for number, name in enumerate(dead, 1):
+        stage.courier.script[f"a@{name}"] = [SILENT]
+        await stage.accept(message(number, f"a@{name}", at=stage.clock.now()))
+    await stage.settle()
+    await stage.restart()
+    stage.courier.gates = {name: asyncio.Event() for name in dead}
+    await stage.advance_only(HOUR_S)
+    await until(lambda: sum(stage.courier.running.get(name, 0) for name in dead) == 6)
+    await stage.accept(message(100, "li@there.test"))
+    await until(lambda: stage.queue.attempts["delivered"] == 1)
+    for gate in stage.courier.gates.values():
+        gate.set()
+    await until(lambda: stage.queue.attempts["deferred"] == 40)
+    await stage.close()
+
+
 async def test_tenants_of_one_provider_with_other_hosts_never_share_a_transaction(
     tmp_path: Path,
 ) -> None:

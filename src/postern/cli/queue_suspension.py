@@ -10,6 +10,7 @@ from postern.cli.workers import ask_workers
 from postern.config.load import load
 from postern.config.settings import Config
 from postern.queue.request import Action, MailFilter, Request
+from postern.queue.suspension import group_named
 from postern.queue.view import groups
 from postern.runtime.clock import SystemClock, rfc3339
 from postern.runtime.lock import is_served
@@ -50,11 +51,7 @@ def suspend(
         silent_ones = _told(site, config, Action.SUSPEND, made.group)[1]
     if before is not None:
         note(f"{before.label} ended: this is in its place")
-    waiting = sum(
-        count
-        for name, count in groups(config.data_dir / "spool").items()
-        if name.lower() == made.group
-    )
+    waiting = groups(config.data_dir / "spool").get(made.group, 0)
     if as_json:
         print_json({"action": "suspended", "waiting": waiting, "suspension": _fields(made)})
     else:
@@ -75,7 +72,7 @@ def resume(group: Group, as_json: JsonFlag = False) -> int:
     config = load(None)
     with open_site() as site:
         ended = _store(site).end(group)
-        name = group.strip().lower() if ended is None else ended.group
+        name = group_named(group) if ended is None else ended.group
         lifted, silent_ones = _told(site, config, Action.RESUME, name)
     if ended is None and not lifted:
         if silent_ones:

@@ -30,6 +30,9 @@ _SAYINGS = {
 NOT_TRIED = "not tried yet"
 FIRST_TRY = "first try under way"
 HOLDS_OPEN = "holds connections open"
+NETWORK = frozenset({Cause.REFUSED, Cause.SILENT, Cause.RESET, Cause.CLOSED, Cause.TLS})
+"""Nothing got through, as far as these tell."""
+NETWORK_KINDS = frozenset(cause.value for cause in NETWORK)
 
 _FULL = re.compile(r"^[45]52\b|^[45]\d\d [45]\.2\.2|quota|mailbox (?:is )?full", re.IGNORECASE)
 _WAIT = re.compile(r"gr[ae]y.?list|^45[01] 4\.7\.1\b", re.IGNORECASE)
@@ -66,7 +69,7 @@ def words(kind: str, group: str, delivery: Delivery, others: int) -> str:
     """One sentence for a heap.
 
     Args:
-        kind: of ``kind_of``.
+        kind: of ``kind_of``, or ``group.slow`` and ``group.suspended`` for how its group stands.
         group: its MX group.
         delivery: any one of the heap, for what was said to it.
         others: how many further recipients the heap has.
@@ -75,6 +78,10 @@ def words(kind: str, group: str, delivery: Delivery, others: int) -> str:
     more = f" and {others} more" if others else ""
     if not kind:
         return NOT_TRIED
+    if kind == "group.slow":
+        return f"{place} {HOLDS_OPEN}"
+    if kind == "group.suspended":
+        return f"{place}: suspended"
     if kind == "reply.full":
         return f"mailbox full: {delivery.recipient.address}{more}"
     if kind == Cause.LIMIT.value:

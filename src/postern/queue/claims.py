@@ -21,6 +21,7 @@ from postern.queue.desk import Desk
 from postern.queue.drain import Drain, Place
 from postern.queue.group import Group
 from postern.queue.groups import Groups
+from postern.queue.retry import is_greylisted
 from postern.runtime.clock import Clock
 from postern.spool.message import Claim, Delivery, DeliveryState, Message
 
@@ -34,7 +35,8 @@ MAX_CLAIMS = 4
 
 _WAITS_FOR_ITSELF = frozenset({Cause.LOST_AFTER_DOT.value, Cause.LIMIT.value})
 """What waits for a reason that a group's opening does not touch: it may have arrived (RFC 1047), or
-its sender has sent too much."""
+its sender has sent too much. So does what a server asked to come back later: to come sooner is in
+vain, and some then begin to count anew."""
 
 Send = Callable[[Group, Message, Sequence[Delivery], float], None]
 
@@ -93,7 +95,8 @@ class Claims:
             group.has_more = True
         elif self._running >= MAX_CLAIMS or self._desk.is_full:
             group.has_more = True
-            if group not in self._hungry:
+            if not group.is_hungry:
+                group.is_hungry = True
                 self._hungry.append(group)
         elif not self.stopped:
             group.is_claiming = True
@@ -121,7 +124,9 @@ class Claims:
     def feed(self) -> None:
         """There may be room in memory: groups that had to wait for it go on."""
         while self._hungry and self._running < MAX_CLAIMS and not self._desk.is_full:
-            self.start(self._hungry.popleft())
+            group = self._hungry.popleft()
+            group.is_hungry = False
+            self.start(group)
 
     def concluded(self, message: Message, deliveries: Sequence[Delivery]) -> None:
         """These are decided, and make room for others of the groups they were claimed for."""
@@ -152,7 +157,8 @@ class Claims:
         finally:
             self._running -= 1
             group.is_claiming = False
-        took = self._take(group, claim, now)
+        # What came due while the disk was asked is in what it found, and not in ``next_due``.
+        took = self._take(group, claim, self._clock.now())
         was_asked = group.has_more
         if claim.next_due is not None:
             self._groups.note_due(group.name, claim.next_due)
@@ -212,6 +218,6 @@ class Claims:
 
 def _has_turn(delivery: Delivery, drain: Drain | None) -> bool:
     """Whether it goes before its time, for its group has opened since it was last tried."""
-    if drain is None or delivery.cause in _WAITS_FOR_ITSELF:
+    if drain is None or delivery.cause in _WAITS_FOR_ITSELF or is_greylisted(delivery):
         return False
     return not delivery.attempts or delivery.attempts[-1].at < drain.opened_at

@@ -13,7 +13,7 @@ GROWTH = 0.07
 """What each success adds to the rate, in messages a second: it doubles every ten seconds."""
 BURST = 50.0
 MOST_BAD = 200
-"""So much of it failed again: the rest goes at its own time."""
+"""So much more of it failed again than went: the rest goes at its own time."""
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class Drain:
     """One group's waiting mail on its way out, whatever its own next try.
 
     ``opened_at``: what was tried since has had its turn; ``place``: how far the walk through what
-    waits has come.
+    waits has come; ``bad``: how many more failed again than went.
     """
 
     opened_at: float
@@ -53,6 +53,7 @@ class Drain:
     def went_well(self) -> None:
         """One arrived, or was answered for good."""
         self.per_s += GROWTH
+        self.bad = max(0, self.bad - 1)
 
     def went_badly(self) -> bool:
         """One has to wait again; True when the drain is to end."""

@@ -11,13 +11,14 @@ from typing import Protocol
 
 import structlog
 
-from postern.mail.outcome import Delivered, Outcome
+from postern.delivery.job import JobResult
+from postern.mail.outcome import Deferred, Delivered, Outcome
 from postern.mail.paths import GroupMood
 from postern.queue.drain import drain
 from postern.queue.group import Group
 from postern.queue.groups import Groups
 from postern.queue.lanes import Session
-from postern.queue.pace import Answer
+from postern.queue.pace import Answer, answer_of
 from postern.queue.settings import QueueSettings
 from postern.queue.suspension import Suspension
 from postern.runtime.clock import Clock
@@ -75,9 +76,15 @@ class Gates:
 
     # --- an attempt has ended ------------------------------------------------------------------
 
-    def heard(self, session: Session, outcomes: Sequence[Outcome]) -> None:
-        """What one attempt told of its group: its pace follows, and it may open or shut."""
-        group, pace = session.group, session.group.pace
+    def heard(self, session: Session, result: JobResult) -> None:
+        """What one attempt told of its group: its pace follows, and it may open or shut.
+
+        One without a try (DNS, a policy that allows no host, no way that is safe enough) tells
+        nothing: no server of the group was asked.
+        """
+        if not result.attempts:
+            return
+        group, pace, outcomes = session.group, session.group.pace, result.outcomes
         answer = group.note_outcomes(outcomes, self._clock.now())
         if answer is Answer.GOOD:
             if session.is_slow(self._clock.monotonic()):
@@ -98,7 +105,7 @@ class Gates:
 
     def _met_trouble(self, session: Session, answer: Answer, outcomes: Sequence[Outcome]) -> None:
         group, pace, now = session.group, session.group.pace, self._clock.now()
-        said = next(str(o.reply) for o in outcomes if not isinstance(o, Delivered))
+        said = next(str(o.reply) for o in outcomes if answer_of((o,), group.name) is answer)
         pace.met_setback(session.began, self._clock.monotonic())
         if session.is_slow(self._clock.monotonic()):
             pace.was_slow(now)
@@ -106,7 +113,8 @@ class Gates:
             group.drain = None
         if answer is Answer.THROTTLED:
             self._answers(group)
-            self._throttled(group, said)
+            if not any(isinstance(outcome, Delivered) for outcome in outcomes):
+                self._throttled(group, said)  # else it is about some recipients
         elif pace.failed(now, said):
             self._shut(group)
         elif pace.failures > 1:
@@ -115,7 +123,7 @@ class Gates:
     def _drained(self, group: Group, outcomes: Sequence[Outcome]) -> None:
         """One of the waiting mails has had its turn."""
         assert group.drain is not None
-        if all(isinstance(outcome, Delivered) for outcome in outcomes):
+        if not any(isinstance(outcome, Deferred) for outcome in outcomes):
             group.drain.went_well()
         elif group.drain.went_badly():
             group.drain = None

@@ -37,7 +37,8 @@ class Group:
     ``most_lanes``: its share of the slots; ``has_own``: it takes no slot (the local store).
     ``lanes`` are sessions at work for it now, ``slow_lanes`` those of them in the slow lane,
     ``busy`` its deliveries in memory and on their way, ``taken`` those claimed from disk and not
-    yet concluded; ``has_more``: more of it is due on disk than was claimed; ``failing_since``:
+    yet concluded; ``has_more``: more of it is due on disk than was claimed; ``is_hungry``: it waits
+    for its turn to read that; ``failing_since``:
     nothing but network trouble since then; ``reached_at``: it last answered.
     """
 
@@ -55,6 +56,7 @@ class Group:
     has_more: bool = False
     is_claiming: bool = False
     is_in_line: bool = False
+    is_hungry: bool = False
     failing_since: float | None = None
     reached_at: float | None = None
 
@@ -97,7 +99,7 @@ class Group:
 
     def note_outcomes(self, outcomes: Iterable[Outcome], now: float) -> Answer:
         """Remember whether the group could be reached; what the outcomes tell of it."""
-        answer = answer_of(outcomes)
+        answer = answer_of(outcomes, self.name)
         if answer is Answer.NETWORK:
             self.failing_since = now if self.failing_since is None else self.failing_since
         elif answer is not Answer.NOTHING:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from postern.queue.standing import CONDITIONS, DRAINING, SHUT, SLOW, SUSPENDED
+from postern.queue.standing import CONDITIONS, DRAINING, SHUT, SUSPENDED
 from postern.runtime.clock import Instant
 from postern.runtime.processes import FRESH_S, GroupStatus, LaneStatus, read_statuses
 
@@ -44,7 +44,7 @@ class GroupView:
             return f"nothing answers since {since}: one message at a time is tried, to see"
         if self.condition == DRAINING:
             return f"open again since {since}: what waited goes at {self.because} and faster"
-        cap = "" if self.condition == SLOW else "cap reached; "
+        cap = "cap reached; " if self.used >= self.most else ""
         return f"{self.slots_in_words} ({cap}others not affected)"
 
 

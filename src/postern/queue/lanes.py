@@ -2,16 +2,26 @@
 
 The fast lane is for sessions that end in the time a session takes. One that is older than 15 s goes
 on in the slow lane, which has slots of its own; when others wait for a slot, it goes after one
-second. Groups known to be slow, or shut, begin there. Where the slow lane is full, groups of which
-nothing good is known may fill three quarters of the fast one and no more, so that those that are
-known to be quick always find a slot.
+second. Groups known to be slow, or shut, begin there, and so does mail that met network trouble at
+its last try where nothing good is known of its group: after a restart thousands of dead groups may
+have mail due, and who is met for the first time must not stand behind them.
+
+Who holds a slot for minutes must leave room for whoever comes next. So groups known to be slow
+may fill three quarters of the slow lane: the rest is for those that are found to be slow just
+now, which frees their fast slots, and for the one try of each shut group. Groups of which nothing
+good is known may fill three quarters of the fast lane: the rest is for those known to be quick.
+And where half of what a group could get is taken, a second session is only for groups known to be
+quick: tarpits then hold a line each, however much waits for them, and a group that is met for the
+first time finds one.
 """
 
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
+from postern.queue.causes import NETWORK_KINDS
 from postern.queue.group import Group, Work
 
 LONG_S = 15.0
@@ -19,6 +29,12 @@ HURRIED_S = 1.0
 """As long, when others wait."""
 BODY_BYTES_S = 100_000
 """A large message may take its time without its group being slow."""
+
+_KNOWN: Final = 0
+_NEW: Final = 1
+_SLOW: Final = 2
+_SHUT: Final = 3
+"""The lines that groups stand in for a slot."""
 
 
 class Lane(Enum):
@@ -58,7 +74,7 @@ class Lanes:
         self._used_new = 0
         self._running: dict[Session, None] = {}
         self._hurried: dict[Session, None] = {}  # moved early: they may be slow, or not
-        self._lines: tuple[deque[tuple[int, Group]], ...] = (deque(), deque(), deque())
+        self._lines: tuple[deque[tuple[int, Group]], ...] = (deque(), deque(), deque(), deque())
         self._turn = 0
         self.resize(fast, slow)
 
@@ -67,32 +83,47 @@ class Lanes:
         self.fast = fast
         self.slow = slow
         self._most_new = max(1, fast - fast // 4)
+        self._most_slow = slow - slow // 4
 
     def take(self, group: Group, now: float) -> Session | None:
-        """A slot for ``group``; None, and a place in the line, when none is free."""
-        session = self._free(group, now)
-        if session is None:
-            self._stand_in_line(group, now)
+        """A slot for ``group``; None, and a place in the line, when none is free.
+
+        None without a place where it has a session and should be content: its end asks again.
+        """
+        if group.has_own:
+            group.lanes += 1
+            return Session(group, Lane.OWN)
+        place = _line_of(group, now)
+        if group.lanes and self._is_scarce(place):
+            return None
+        if not self._has_room(place):
+            self._stand_in_line(group, place)
             return None
         group.lanes += 1
-        return session
-
-    def _free(self, group: Group, now: float) -> Session | None:
-        if group.has_own:
-            return Session(group, Lane.OWN)
-        pace = group.pace
-        if pace.slow_until > now or pace.is_shut:
-            if self.used_slow >= self.slow:
-                return None
+        if place in {_SLOW, _SHUT}:
             self.used_slow += 1
             group.slow_lanes += 1
             return Session(group, Lane.SLOW)
-        is_new = not pace.is_proven
-        if self.used_fast >= self.fast or (is_new and self._used_new >= self._most_new):
-            return None
         self.used_fast += 1
-        self._used_new += is_new
-        return Session(group, Lane.FAST, is_new)
+        self._used_new += place == _NEW
+        return Session(group, Lane.FAST, place == _NEW)
+
+    def _has_room(self, place: int) -> bool:
+        """Whether a slot is free for groups of one line."""
+        if place == _SHUT:
+            return self.used_slow < self.slow
+        if place == _SLOW:
+            return self.used_slow < self._most_slow
+        is_free = self.used_fast < self.fast
+        return is_free and (place == _KNOWN or self._used_new < self._most_new)
+
+    def _is_scarce(self, place: int) -> bool:
+        """Whether half of what groups of one line could get is taken."""
+        if place == _KNOWN:
+            return False
+        if 2 * self.used_slow >= self.slow:
+            return True
+        return place == _NEW and 2 * self._used_new >= self._most_new
 
     def begin(self, session: Session, work: Work, monotonic: float) -> None:
         """An attempt begins in a session."""
@@ -129,7 +160,7 @@ class Lanes:
         Returns the groups that are found to be slow by it.
         """
         found = [session.group for session in self._slow(monotonic, now)]
-        limit_s = HURRIED_S if self._lines[0] or self._lines[1] else LONG_S
+        limit_s = HURRIED_S if self._lines[_KNOWN] or self._lines[_NEW] else LONG_S
         for session in list(self._old(monotonic - limit_s)):
             if not session.is_new and monotonic - session.began >= LONG_S:
                 session.is_new = True
@@ -163,25 +194,21 @@ class Lanes:
 
     def is_wanted(self, session: Session) -> bool:
         """True when another group waits for the slot that this session has."""
-        known, new, slow = self._lines
+        known, new, slow, shut = self._lines
         if session.lane is Lane.FAST:
             return bool(known) or (bool(new) and session.is_new)
-        return session.lane is Lane.SLOW and bool(slow)
+        return session.lane is Lane.SLOW and bool(slow or shut)
 
     @property
     def is_line(self) -> bool:
         """True when another group waits for a slot."""
         return any(self._lines)
 
-    def _stand_in_line(self, group: Group, now: float) -> None:
+    def _stand_in_line(self, group: Group, place: int) -> None:
         if group.is_in_line:
             return
         group.is_in_line = True
         self._turn += 1
-        if group.pace.is_shut or group.pace.is_slow(now):
-            place = 2
-        else:
-            place = 0 if group.pace.is_proven else 1
         self._lines[place].append((self._turn, group))
 
     def next_in_line(self) -> Group | None:
@@ -194,15 +221,22 @@ class Lanes:
         return None
 
     def _first_line(self) -> deque[tuple[int, Group]] | None:
-        known, new, slow = self._lines
-        is_free = self.used_fast < self.fast
-        candidates = (
-            known if is_free else None,
-            new if is_free and self._used_new < self._most_new else None,
-            slow if self.used_slow < self.slow else None,
-        )
         found: deque[tuple[int, Group]] | None = None
-        for line in candidates:
-            if line and (found is None or line[0][0] < found[0][0]):
+        for place, line in enumerate(self._lines):
+            if line and self._has_room(place) and (found is None or line[0][0] < found[0][0]):
                 found = line
         return found
+
+
+def _line_of(group: Group, now: float) -> int:
+    """The line a group belongs in."""
+    pace = group.pace
+    if pace.is_shut:
+        return _SHUT
+    if pace.slow_until > now:
+        return _SLOW
+    if pace.is_proven:
+        return _KNOWN
+    # What failed before tells of the group even where its pace was forgotten, with a restart.
+    is_suspect = bool(group.ready) and group.ready[0].deliveries[0].cause in NETWORK_KINDS
+    return _SLOW if is_suspect else _NEW

@@ -12,8 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
+from postern.mail.finding import Whose
 from postern.mail.outcome import Cause, Deferred, Delivered, Outcome
-from postern.queue.causes import is_greylisting, is_throttling
+from postern.mail.route import RELAY_GROUP
+from postern.queue.causes import NETWORK, is_greylisting, is_throttling
 
 FIRST_SESSIONS = 2.0
 SHUT_AFTER = 3
@@ -25,7 +27,6 @@ QUICK_AGAIN = 3
 """Quick sessions in a row after which a slow group is slow no more."""
 MAX_REMEMBERED = 20_000
 
-_NETWORK = frozenset({Cause.REFUSED, Cause.SILENT, Cause.RESET, Cause.CLOSED, Cause.TLS})
 _OURS = frozenset(
     {Cause.DNS, Cause.NO_EGRESS, Cause.LOCAL, Cause.BUG, Cause.EXPIRED, Cause.CANCELLED}
 )
@@ -41,23 +42,42 @@ class Answer(Enum):
     NOTHING = "nothing"  # our own trouble
 
 
-def answer_of(outcomes: Iterable[Outcome]) -> Answer:
-    """What the outcomes of one attempt tell together."""
+def answer_of(outcomes: Iterable[Outcome], group: str = "") -> Answer:
+    """What the outcomes of one attempt tell together of their group."""
     found = Answer.NOTHING
     for outcome in outcomes:
-        if isinstance(outcome, Delivered):
-            found = Answer.GOOD
-        elif isinstance(outcome, Deferred) and outcome.cause in _NETWORK:
-            if found is Answer.NOTHING:
-                found = Answer.NETWORK
-        elif isinstance(outcome, Deferred) and outcome.cause is Cause.REPLY:
-            said = str(outcome.reply)
-            if is_throttling(said) and not is_greylisting(said):
-                return Answer.THROTTLED
-            found = Answer.GOOD
-        elif outcome.cause not in _OURS:
-            found = Answer.GOOD
+        told = _told(outcome, group)
+        if told is Answer.THROTTLED:
+            return told
+        if told is Answer.GOOD or found is Answer.NOTHING:
+            found = told
     return found
+
+
+def _told(outcome: Outcome, group: str) -> Answer:
+    """What one recipient's outcome tells of the group."""
+    if isinstance(outcome, Delivered):
+        return Answer.GOOD
+    if isinstance(outcome, Deferred):
+        if _asks_for_less(outcome):
+            return Answer.THROTTLED
+        if outcome.cause in NETWORK:
+            return Answer.NOTHING if _is_one_domain_s(outcome, group) else Answer.NETWORK
+    return Answer.NOTHING if outcome.cause in _OURS else Answer.GOOD
+
+
+def _asks_for_less(outcome: Deferred) -> bool:
+    said = str(outcome.reply) if outcome.cause is Cause.REPLY else ""
+    return is_throttling(said) and not is_greylisting(said)
+
+
+def _is_one_domain_s(outcome: Deferred, group: str) -> bool:
+    """Whether one domain's own demand was not met (MTA-STS, DANE): the group's others go on.
+
+    What is demanded of a relay holds for all that goes through it.
+    """
+    is_demand = outcome.cause is Cause.TLS and outcome.whose is Whose.RECIPIENT
+    return is_demand and not group.startswith(RELAY_GROUP)
 
 
 @dataclass(slots=True, eq=False)

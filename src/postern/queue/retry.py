@@ -5,8 +5,11 @@ sooner than 4-5 days). Like most servers today the first retries come sooner: gr
 minutes, not half hours.
 """
 
+from postern.mail.outcome import Cause
+from postern.queue.causes import is_greylisting
 from postern.queue.settings import QueueSettings
 from postern.runtime.clock import Instant
+from postern.spool.message import Delivery
 
 JITTER = 0.1
 GREYLIST_S = 300.0
@@ -49,6 +52,13 @@ def greylisted_s(tries: int, chance: float, asked_s: float | None = None) -> flo
     if asked_s is None and tries > GREYLIST_TRIES:
         return None
     return (GREYLIST_S if asked_s is None else asked_s) + GREYLIST_SPREAD_S * chance
+
+
+def is_greylisted(delivery: Delivery) -> bool:
+    """Whether it waits to be let in by a server that greylists: at its time, through one egress."""
+    if delivery.cause != Cause.REPLY.value or delivery.tries > GREYLIST_TRIES:
+        return False
+    return is_greylisting(delivery.last_reply)
 
 
 def next_attempt(

@@ -20,7 +20,7 @@ from postern.mail.message.text import clean_text
 from postern.mail.outcome import Cause, Refused
 from postern.mail.received import header_date
 from postern.mail.reply import Reply
-from postern.queue.group import Work
+from postern.queue.group import Group, Work
 from postern.queue.groups import Groups
 from postern.queue.quarantine import UNSCANNED, is_infected
 from postern.queue.request import MAX_EXAMPLES, Action, Example, Request, Tally
@@ -165,7 +165,7 @@ class Surgery:
         chosen = [(m, found) for m in messages if (found := operation.chosen(m))]
         request = operation.request
         if request.action in _STOPS and not request.dry_run:
-            withdraw(self._queue.groups, {(m.id, d.n) for m, found in chosen for d in found})
+            self._take_back({(m.id, d.n) for m, found in chosen for d in found})
         to_cancel: list[tuple[Message, list[Delivery]]] = []
         for message, found in chosen:
             free = [d for d in found if not d.busy]
@@ -186,6 +186,11 @@ class Surgery:
             await self._cancel(operation, message, free)
         for message in messages:
             self._queue.let_go(message)
+
+    def _take_back(self, wanted: Collection[tuple[int, int]]) -> None:
+        """Nobody is to try these (message id, n); what else waits for their groups goes on."""
+        for group in withdraw(self._queue.groups, wanted):
+            self._queue.fetch(group)  # no session's end would ask for it
 
     def _change(self, request: Request, message: Message, delivery: Delivery) -> None:
         if request.action is Action.HOLD:
@@ -265,17 +270,22 @@ def _named(request: Request) -> str:
     return f"quarantine.{word}"
 
 
-def withdraw(groups: Groups, wanted: Collection[tuple[int, int]]) -> None:
+def withdraw(groups: Groups, wanted: Collection[tuple[int, int]]) -> list[Group]:
     """Take deliveries (message id, n) out of the lines of those that are ready to go.
 
-    What is being tried, or routed, at this moment is in no line and stays busy.
+    What is being tried, or routed, at this moment is in no line and stays busy. Returns the groups
+    that have more on disk and nothing in memory to wait for any more.
     """
+    left: list[Group] = []
     for group in groups:
-        out = sum(_withdrawn(work, wanted) for work in group.ready)
+        out = sum(_withdrawn(work, wanted) for work in group.ready) if group.ready else 0
         if out:
             group.busy -= out
             group.ready = deque(work for work in group.ready if work.deliveries)
+            if group.has_more and not (group.ready or group.lanes):
+                left.append(group)
             groups.drop_idle(group)
+    return left
 
 
 def _withdrawn(work: Work, wanted: Collection[tuple[int, int]]) -> int:

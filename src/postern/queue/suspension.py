@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from postern.mail.route import RELAY_GROUP
+
 
 @dataclass(frozen=True, slots=True)
 class Suspension:
@@ -23,3 +25,9 @@ class Suspension:
         if self.until is None:
             return math.inf
         return self.until if self.until > now else None
+
+
+def group_named(text: str) -> str:
+    """The name of a group as somebody wrote it: lower-case, but for a relay's, which is its own."""
+    name = text.strip()
+    return name if name.startswith(RELAY_GROUP) else name.lower()

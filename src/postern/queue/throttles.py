@@ -17,6 +17,7 @@ LONGEST_S = 86_400.0
 MAX_REPLY_CHARS = 1_000
 """So much of a reply is looked at: a site's own pattern may take long for what is long."""
 _KEYS = frozenset({"groups", "reply", "for_s", "means"})
+_QUOTED = re.compile(r'"[^"]*"@')
 
 
 class BadTableError(ValueError):
@@ -47,12 +48,20 @@ class Throttles:
         self._entries = entries
 
     def find(self, group: str, said: str) -> Throttle | None:
-        """The first entry for a 4xx reply of ``group``, or None."""
-        beginning = said[:MAX_REPLY_CHARS]
+        """The first entry for a 4xx reply of ``group``, or None.
+
+        Addresses in it are passed over: servers repeat those they were given, and else whoever
+        writes to ``rate-limit@provider.example`` could suspend the provider.
+        """
+        beginning = _without_addresses(said[:MAX_REPLY_CHARS])
         for entry in self._entries:
             if entry.fits(group, beginning):
                 return entry
         return None
+
+
+def _without_addresses(said: str) -> str:
+    return " ".join(word for word in _QUOTED.sub("@", said).split(" ") if "@" not in word)
 
 
 def load_throttles(own: Path | None = None) -> Throttles:

@@ -10,9 +10,17 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from postern.queue.causes import FIRST_TRY, HOLDS_OPEN, kind_of, words
+from postern.mail.outcome import Cause
+from postern.queue.causes import (
+    FIRST_TRY,
+    HOLDS_OPEN,
+    NETWORK_KINDS,
+    is_throttling,
+    kind_of,
+    words,
+)
 from postern.queue.groupview import GroupView, joined, joined_lanes
-from postern.queue.standing import SLOW
+from postern.queue.standing import DRAINING, SHUT, SLOW, SUSPENDED
 from postern.runtime.clock import Instant
 from postern.runtime.processes import FRESH_S, LaneStatus, read_statuses
 from postern.spool.message import Delivery, DeliveryState, Message
@@ -112,6 +120,17 @@ class _Heap:
         if number <= self.oldest:
             self.oldest, self.first = number, delivery
 
+    def absorb(self, other: "_Heap") -> None:
+        """Put another heap on this one; what is told of the oldest is told of the first to wait."""
+        self.count += other.count
+        self.addresses |= other.addresses
+        self.next_due = min(self.next_due, other.next_due)
+        self.expires_at = min(self.expires_at, other.expires_at)
+        if other.since < self.since:
+            self.since = other.since
+            if other.kind == self.kind:
+                self.first = other.first
+
     def line(self) -> CauseLine:
         """The heap as people see it."""
         others = len(self.addresses) - 1
@@ -148,6 +167,7 @@ def look(spool_folder: Path, run_dir: Path, now: Instant) -> QueueView:
         freshest += _messages(spool, sorted(counts.fresh)[:1])
     statuses = [status for status in read_statuses(run_dir) if now - status.at <= FRESH_S]
     stand = joined(status.groups for status in statuses)
+    _one_cause_each(heaps, stand, is_told=bool(statuses))
     lines = sorted((heap.line() for heap in heaps.values()), key=lambda line: -line.count)
     lines = [with_standing(line, stand.get(line.mx_group)) for line in lines]
     if freshest:
@@ -284,12 +304,41 @@ def _merge(heaps: dict[tuple[str, str], _Heap], more: dict[tuple[str, str], _Hea
         if mine is None:
             heaps[key] = heap
             continue
-        mine.count += heap.count
-        mine.addresses |= heap.addresses
-        mine.next_due = min(mine.next_due, heap.next_due)
-        mine.expires_at = min(mine.expires_at, heap.expires_at)
-        if heap.since < mine.since:
-            mine.since, mine.first = heap.since, heap.first
+        mine.absorb(heap)
+
+
+def _one_cause_each(
+    heaps: dict[tuple[str, str], _Heap], stand: Mapping[str, GroupView], *, is_told: bool
+) -> None:
+    """Mail that was never tried waits for what keeps its group; so do other failures of a dead one.
+
+    ``is_told``: a server runs and says how groups stand; where none does, what its last tries ended
+    with is all that is known.
+    """
+    by_group: dict[str, list[_Heap]] = {}
+    for heap in heaps.values():
+        by_group.setdefault(heap.group, []).append(heap)
+    for name, found in by_group.items():
+        group = stand.get(name)
+        condition = group.condition if group is not None else ("" if is_told else SHUT)
+        is_own = group is not None and condition == SUSPENDED and not group.label
+        causes = [heap for heap in found if _keeps_all(heap, condition, is_own=is_own)]
+        untried = [heap for heap in found if not heap.kind]
+        if causes:
+            largest = max(causes, key=lambda heap: heap.count)
+            for heap in (*causes, *untried):
+                if heap is not largest:
+                    largest.absorb(heaps.pop((name, heap.kind)))
+        elif condition in {SLOW, SUSPENDED}:
+            for heap in untried:
+                heap.kind = f"group.{condition}"
+
+
+def _keeps_all(heap: _Heap, condition: str, *, is_own: bool) -> bool:
+    """Whether what these met keeps all mail of their group; ``is_own``: Postern suspended it."""
+    if is_own:
+        return heap.first.cause == Cause.REPLY.value and is_throttling(heap.first.last_reply)
+    return condition in {SHUT, DRAINING} and heap.kind in NETWORK_KINDS
 
 
 def _messages(spool: OneSpool, numbers: list[int]) -> list[Message]:

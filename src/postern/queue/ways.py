@@ -7,11 +7,10 @@ from typing import Protocol
 import structlog
 
 from postern.mail.address import Address
-from postern.mail.outcome import Cause
 from postern.mail.route import LmtpRoute, NoRoute, Route, SmtpRoute
-from postern.queue.causes import is_greylisting
 from postern.queue.facts import class_of
 from postern.queue.group import Work
+from postern.queue.retry import is_greylisted
 from postern.queue.settle import bug_outcome
 from postern.routing.chooser import MailClass
 from postern.spool.message import Delivery, Message
@@ -132,7 +131,9 @@ class Ways:
             route = route or await self._router.route(address, self._via(message, delivery))
             waits_at = greylisted_at(delivery)
             if waits_at and isinstance(route, SmtpRoute) and route.egress.name != waits_at:
-                route = await self._router.route(address, waits_at)
+                pinned = await self._router.route(address, waits_at)
+                if isinstance(pinned, SmtpRoute):  # else that egress is not configured any more
+                    route = pinned
         except Exception:
             log.exception("queue.route_bug", trace=message.trace)
             return _no_route(delivery)
@@ -181,9 +182,9 @@ def _by_domain(deliveries: Iterable[Delivery]) -> dict[tuple[str, str], list[Del
 
 def greylisted_at(delivery: Delivery) -> str:
     """The egress that was told to come back later, and must be the one that does; or nothing."""
-    if delivery.cause != Cause.REPLY.value or delivery.via or not delivery.attempts:
+    if delivery.via or not delivery.attempts or not is_greylisted(delivery):
         return ""
-    return delivery.attempts[-1].egress if is_greylisting(delivery.last_reply) else ""
+    return delivery.attempts[-1].egress
 
 
 def _key(route: Route, delivery: Delivery) -> object:

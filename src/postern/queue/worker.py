@@ -179,6 +179,8 @@ class QueueWorker:
                     self._unstick(group, work)
                 if session.is_long or group.is_restrained or lanes.is_wanted(session):
                     break
+                if group.wants_lane:
+                    self.pump(group)  # it may have more sessions than when this one began
         finally:
             lanes.give(session)
         following = lanes.next_in_line()
@@ -200,7 +202,7 @@ class QueueWorker:
         if len(result.outcomes) != len(deliveries):
             log.error("queue.outcomes_missing", trace=message.trace)
             result = bug
-        self.gates.heard(session, result.outcomes)
+        self.gates.heard(session, result)
         now = self._clock.now()
         chance = random.random()  # noqa: S311 - jitter, not a secret
         settled = settle(message, deliveries, result, now, self._settings, chance)

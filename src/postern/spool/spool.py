@@ -35,6 +35,7 @@ from postern.spool.outline import outline
 from postern.spool.rows import DamagedRowError, delivery_row
 from postern.spool.settings import SpoolSettings
 from postern.spool.space import Ballast, Space
+from postern.spool.store.claiming import claim, load_all
 from postern.spool.store.file import SpoolFile
 from postern.spool.writer import Accept, Call, Done, Forget, Hooks, Record, SpoolWriter
 
@@ -200,21 +201,15 @@ class Spool:
         """Deliveries of ``group`` that are due, with the messages of those not in ``known``.
 
         ``after``: those behind that place in the order of their due times instead, due or not.
+        What the disk does not give now is passed over for a minute.
+
+        Raises:
+            OSError, sqlite3.Error: it gives nothing of what is due.
         """
         now = self._clock.now()
-
-        def find(spool: SpoolFile) -> Claim:
-            place = None
-            if after is None:
-                due = spool.due(group, now, limit)
-            else:
-                due, place = spool.waiting_after(group, after, limit)
-            wanted = dict.fromkeys(number for number, _ in due if number not in known)
-            loaded = [self._load(spool, number) for number in wanted]
-            whole = [message for message in loaded if message is not None]
-            return Claim(due, whole, spool.next_due(group, now), place)
-
-        return await self._call(find)
+        return await self._call(
+            lambda spool: claim(spool, self._load, group, limit, known, after, now)
+        )
 
     async def load(self, number: int) -> Message | None:
         """One message, or None when it is not here (or was damaged, and set aside)."""
@@ -241,8 +236,7 @@ class Spool:
 
         def look(spool: SpoolFile) -> tuple[list[Message], tuple[int, int] | None]:
             numbers, following = spool.browse(after, limit, fits)
-            loaded = [self._load(spool, number) for number in numbers]
-            return [message for message in loaded if message is not None], following
+            return load_all(spool, self._load, numbers), following
 
         return await self._call(look)
 
@@ -257,8 +251,7 @@ class Spool:
 
         def look(spool: SpoolFile) -> tuple[list[Message], tuple[int, int] | None]:
             numbers, following = spool.expired(after, now, limit)
-            loaded = [self._load(spool, number) for number in numbers]
-            return [message for message in loaded if message is not None], following
+            return load_all(spool, self._load, numbers), following
 
         return await self._call(look)
 

@@ -14,7 +14,7 @@ from postern.directory.model import Problem, Refused
 from postern.directory.store.changes import Writing
 from postern.measures import store as measures
 from postern.measures.temporary import Kind, Temporary
-from postern.queue.suspension import Suspension
+from postern.queue.suspension import Suspension, group_named
 from postern.runtime.clock import Clock, Instant
 from postern.runtime.database.engine import Database
 
@@ -74,7 +74,7 @@ class SuspensionStore:
         Returns:
             The new one, and that of the same group that it took the place of.
         """
-        name, why = group.strip().lower(), reason.strip()
+        name, why = group_named(group), reason.strip()
         if not name or len(name) > MAX_GROUP_CHARS or not name.isprintable():
             return Refused(Problem.MALFORMED, f"{group!r} is no MX group, such as google")
         if not why or len(why) > MAX_REASON_CHARS or not why.isprintable():
@@ -93,10 +93,10 @@ class SuspensionStore:
 
     def end(self, group: str) -> StoredSuspension | None:
         """Let the mail of a group, or of a label such as ``Q2``, go again; None: it was free."""
-        wanted = group.strip().lower()
+        name, label = group_named(group), group.strip().upper()
         with self._database.write() as connection:
             for one in _active(connection, self._clock.now()):
-                if wanted in {one.group, one.label.lower()}:
+                if one.group == name or one.label == label:
                     return _end(Writing(connection, self._clock, self._author), one)
         return None
 
