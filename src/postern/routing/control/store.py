@@ -102,11 +102,17 @@ class StandingStore:
                         .where(table.c.name == fresh.group, table.c.version == before.version)
                         .values(version=fresh.version, value=value)
                     )
-                else:
-                    made = {"name": fresh.group, "version": fresh.version, "value": value}
-                    insert = sqlite.insert(table).values(**made).on_conflict_do_nothing()
-                    done = connection.execute(insert)
-                return done.rowcount == 1
+                    return done.rowcount == 1
+                there = connection.execute(
+                    sa.select(table.c.version, table.c.value).where(table.c.name == fresh.group)
+                ).one_or_none()
+                if there is not None and _read(*there) is not None:
+                    return False
+                # What another version of Postern wrote and nobody here can read is in no one's way.
+                made = {"version": fresh.version, "value": value}
+                insert = sqlite.insert(table).values(name=fresh.group, **made)
+                connection.execute(insert.on_conflict_do_update(("name",), set_=made))
+                return True
 
         return fresh if self._with(write) else None
 
