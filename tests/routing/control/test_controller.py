@@ -20,7 +20,8 @@ from postern.directory.model import Refused
 from postern.mail.outcome import Cause
 from postern.mail.paths import GroupMood, Sign
 from postern.mail.route import Egress, SmtpRoute, Target
-from postern.routing.paths.groups import CANARY_S, GroupState
+from postern.routing.paths.groups import CANARY_S, FORGET_S, GroupState
+from postern.routing.relays import Relays
 from postern.routing.routes.route import BY_POSTERN, PinnedRoute, Policy, RouteMatch
 from postern.routing.routes.store import RouteDraft
 from postern.runtime.clock import FakeClock
@@ -352,6 +353,14 @@ async def test_forbidding_takes_the_relay_back(rig: Rig) -> None:
     assert rig.active() == []
 
 
+async def test_forbidding_relays_in_the_configuration_takes_them_back(rig: Rig) -> None:
+    await relayed(rig)
+    rig.table.default = Policy.NEVER
+    await rig.look()
+    assert (rig.stands(), rig.active()) == (GroupState.DIRECT, [])
+    assert rig.journal[-1].detail == "R1 via us1: [paths] relay says never"
+
+
 async def test_mail_that_waits_goes_as_soon_as_a_person_has_made_a_route(rig: Rig) -> None:
     await rig.look()
     rig.people.add(PIN)
@@ -395,6 +404,17 @@ async def test_a_route_whose_maker_was_killed_is_taken_up(rig: Rig) -> None:
     assert rig.stands() is GroupState.PROBING
 
 
+async def test_a_route_that_another_worker_has_just_seen_end_is_not_taken_up(rig: Rig) -> None:
+    route = await relayed(rig)
+    rig.clock.advance(60)
+    rig.people.end(route.label)
+    await rig.look()
+    told = list(rig.journal)
+    await rig.deeds.adopt(route)  # as a worker does whose routes are older than how groups stand
+    assert rig.stands() is GroupState.DIRECT
+    assert rig.journal == told
+
+
 async def test_a_withdrawal_that_was_cut_short_is_finished(rig: Rig) -> None:
     route = await relayed(rig)
     rig.routes.end(route.label)
@@ -404,6 +424,26 @@ async def test_a_withdrawal_that_was_cut_short_is_finished(rig: Rig) -> None:
 
 
 # --- relays ---------------------------------------------------------------------------------------
+
+
+async def test_a_relay_that_is_gone_from_the_configuration_is_taken_back(rig: Rig) -> None:
+    await relayed(rig)
+    nothing = Relays((), None, rig.clock, lambda _ip, _port: False, want_ipv6=False)
+    rig.controller.serve(nothing, ("direct",), KNOBS)
+    await rig.look()
+    assert (rig.stands(), rig.active()) == (GroupState.DIRECT, [])
+    assert rig.journal[-1].detail == "R1 via us1: the configuration has no relay us1 any more"
+    assert rig.news.told[-1] == OPEN
+
+
+async def test_a_dead_group_that_is_forgotten_is_not_held_back_for_ever(rig: Rig) -> None:
+    rig.table.default = Policy.NEVER
+    await rig.block()
+    assert rig.news.told == [SHUT]
+    rig.clock.advance(FORGET_S)
+    await rig.look()
+    assert rig.standings.of("google") is None
+    assert rig.news.told == [SHUT, OPEN]
 
 
 async def test_a_relay_that_locks_us_out_is_an_alarm_once(rig: Rig) -> None:

@@ -225,6 +225,10 @@ class Controller:
         """The first that is well and whose address is known."""
         return next((relay for relay in self._relays if self.is_well(relay.name)), None)
 
+    def has(self, name: str) -> bool:
+        """Whether the configuration has this relay."""
+        return self._relays[name] is not None
+
     def is_well(self, name: str) -> bool:
         """Whether a relay can take mail now, as far as is known."""
         relay = self._relays[name]

@@ -175,6 +175,13 @@ class Deeds:
 
     async def adopt(self, route: PinnedRoute) -> None:
         """Take up a route that Postern had made before it was killed."""
+        try:
+            found = await asyncio.to_thread(self._routes.by_id, route.id)
+        except DatabaseTroubleError as error:
+            log.warning("route.unread", group=route.value, error=str(error))
+            return
+        if found is None or not found.holds(self._clock.now()):
+            return  # ended a moment ago, and its group let go by another worker
 
         def adopted(standing: Standing) -> Standing | None:
             if standing.state.is_relayed:
