@@ -96,7 +96,7 @@ class Steering:
         self.table = RouteTable(clock)
         knobs = Knobs()
         self._standings = Standings(StandingStore(paths.file), clock)
-        ties = Ties(spool.changed, self._news, self.reread, self._is_well)
+        ties = Ties(spool.changed, self._news, self.reread, self._has_way)
         self._deeds = Deeds(self._store, self._standings, ties, clock, knobs, 0.0)
         nothing = Relays((), None, clock, _is_nobody, want_ipv6=False)
         self.controller = Controller(
@@ -120,8 +120,8 @@ class Steering:
         self._again_at = 0.0
         directory.on_change(self.reread)
 
-    def _is_well(self, relay: str) -> bool:
-        return self.controller.is_well(relay)
+    def _has_way(self, group: str, relay: str) -> bool:
+        return self.controller.has_way(group, relay)
 
     def begin(self, queue: GroupNews) -> None:
         """Read what stands; from now on ``queue`` hears of groups."""

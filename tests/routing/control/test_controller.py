@@ -24,6 +24,7 @@ from postern.routing.paths.groups import CANARY_S, FORGET_S, GroupState
 from postern.routing.relays import Relays
 from postern.routing.routes.route import BY_POSTERN, PinnedRoute, Policy, RouteMatch
 from postern.routing.routes.store import RouteDraft
+from postern.routing.settings import EgressSettings, HostPort
 from postern.runtime.clock import FakeClock
 
 Hire = Callable[..., Rig]
@@ -464,3 +465,19 @@ async def test_a_relayed_group_waits_while_its_relay_is_dead(rig: Rig) -> None:
         rig.clock.advance(1)
         rig.see_relay(Sign.ANSWERED)
     assert rig.news.told == [OPEN, SHUT, OPEN]
+
+
+async def test_a_relayed_group_goes_on_while_another_relay_can_stand_in(
+    tmp_path: Path,
+) -> None:
+    more = (EgressSettings("de1", HostPort("198.51.100.6", 587)),)
+    rig = Rig(tmp_path, FakeClock(), more_relays=more)
+    await relayed(rig)
+    for _ in range(2):
+        rig.clock.advance(1)
+        rig.see_relay(Sign.REFUSED)
+    assert rig.news.told == [OPEN]
+    rig.people.set_policy("google", Policy.PROPOSE)
+    await rig.look()
+    assert not rig.controller.has_way("google", "us1"), "nobody gave leave for another"
+    await rig.close()

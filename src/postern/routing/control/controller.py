@@ -225,6 +225,13 @@ class Controller:
         """The first that is well and whose address is known."""
         return next((relay for relay in self._relays if self.is_well(relay.name)), None)
 
+    def has_way(self, group: str, via: str) -> bool:
+        """Whether mail of a relayed group has a way: its relay, or one that may stand in for it."""
+        if self.is_well(via):
+            return True
+        is_automatic = self._table.policy_of(group) is Policy.AUTOMATIC
+        return is_automatic and self._well_relay() is not None
+
     def has(self, name: str) -> bool:
         """Whether the configuration has this relay."""
         return self._relays[name] is not None
@@ -284,12 +291,11 @@ class Controller:
             self._deeds.tell_locked_out(name, seen.text)
 
     def _path_changed(self, group: str) -> None:
-        """A relay became well, or is well no longer: its groups' mail may go, or waits."""
+        """A relay became well, or is well no longer: mail of relayed groups may go, or waits."""
         if not group.startswith(RELAY_GROUP):
             return
-        via = group.removeprefix(RELAY_GROUP)
         for standing in self._standings:
-            if standing.state.is_relayed and standing.via == via:
+            if standing.state.is_relayed:
                 self._deeds.tell_mood(standing)
 
     # --- life -------------------------------------------------------------------------------------

@@ -28,13 +28,13 @@ class Ties:
         journal: takes records of what changed.
         news: wakes the mail that waits, or holds it back.
         reread: reads the routes from ``site.db`` now.
-        is_well: whether a relay, by name, can take mail now.
+        has_way: whether the mail of a group that a relay takes has a way now: group, relay.
     """
 
     journal: Callable[[ChangeRecord], None]
     news: GroupNews
     reread: Callable[[], None]
-    is_well: Callable[[str], bool]
+    has_way: Callable[[str, str], bool]
 
 
 class Deeds:
@@ -205,7 +205,8 @@ class Deeds:
 
     def tell_mood(self, standing: Standing) -> None:
         """Let the group's mail go, or hold it back, as it stands."""
-        is_dead_end = standing.state.is_relayed and not self._ties.is_well(standing.via)
+        has_way = self._ties.has_way
+        is_dead_end = standing.state.is_relayed and not has_way(standing.group, standing.via)
         is_shut = standing.state is GroupState.DEGRADED or is_dead_end
         mood = GroupMood.SHUT if is_shut else GroupMood.OPEN
         if self._moods.get(standing.group, GroupMood.OPEN) is not mood:
