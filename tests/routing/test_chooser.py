@@ -344,6 +344,19 @@ async def test_spf_that_could_not_be_told_lets_no_relay_have_the_mail() -> None:
     await stand.mandates.settle()
 
 
+async def test_what_spf_said_is_kept_for_a_day_while_dns_is_silent() -> None:
+    stand = Stand()
+    stand.dns.add("harbour.example", "TXT", "v=spf1 ip4:198.51.100.5 -all")
+    stand.ways(PLAIN)
+    await stand.mandates.settle()
+    stand.dns.time_out("harbour.example", "TXT")
+    for hours, last in ((1, "us1 .5?"), (22, "us1 .5?"), (2, "direct .3")):
+        stand.clock.advance(hours * 3600)
+        stand.ways(PLAIN)
+        await stand.mandates.settle()
+        assert stand.ways(PLAIN)[-1] == last
+
+
 def test_what_a_person_pinned_takes_unsigned_mail_too(stand: Stand) -> None:
     stand.pin(is_automatic=False)
     assert stand.ways(PLAIN)[0] == "us1 .5"
