@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from shlex import quote
 
 import typer
 
@@ -222,7 +223,7 @@ def _suspensions(site: SiteStore) -> Iterator[_Line]:
             stored.temporary,
             None,
             "",
-            f"postern queue resume --group {stored.group}",
+            f"postern queue resume --group {quote(stored.group)}",
         )
 
 

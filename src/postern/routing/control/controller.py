@@ -33,7 +33,7 @@ log = structlog.get_logger("postern.routing")
 
 MAX_RELAYED = 5_000
 """Groups of which it is remembered that only a relay answered."""
-_WITHOUT_RELAY = ("gateway:", "[")
+WITHOUT_RELAY = ("gateway:", "[")
 """Customers' own servers, and address literals: a relay has no business with them."""
 ALARM_S = 600.0
 """How often it is put on record that a relay locks us out."""
@@ -184,7 +184,7 @@ class Controller:
             return
         self._suspects.pop(group, None)
         standing = self._standings.of(group) or Standing(group)
-        relay = None if group.startswith(_WITHOUT_RELAY) else self._well_relay()
+        relay = None if group.startswith(WITHOUT_RELAY) else self._well_relay()
         policy = self._table.policy_of(group)
         name = "" if relay is None else relay.name
         remedy = groups.remedy(standing, policy, name, now)
@@ -194,7 +194,7 @@ class Controller:
 
     def can_help(self, standing: Standing) -> bool:
         """Whether anything may be done for a group that nothing answers for, were it looked at."""
-        if standing.group.startswith(_WITHOUT_RELAY) or self._well_relay() is None:
+        if standing.group.startswith(WITHOUT_RELAY) or self._well_relay() is None:
             return False
         match self._table.policy_of(standing.group):
             case Policy.NEVER:

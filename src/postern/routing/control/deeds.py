@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from shlex import quote
 
 import structlog
 
@@ -257,5 +258,6 @@ def hour(moment: Instant) -> str:
 
 
 def proposal(group: str, relay: str) -> str:
-    """The command that a person can paste."""
-    return f'postern route add --mx-group {group} --via {relay} --for 14d --reason "blocked"'
+    """The command that a person can paste; strangers' MX records name groups."""
+    which = f"--mx-group {quote(group)} --via {quote(relay)}"
+    return f'postern route add {which} --for 14d --reason "blocked"'
