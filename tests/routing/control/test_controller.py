@@ -287,7 +287,8 @@ async def test_one_worker_at_a_time_sends_canaries_and_one_that_dies_is_replaced
     assert not other.controller.takes_canary("google"), "it is asked for"
     await other.controller.settle()
     assert other.controller.takes_canary("google")
-    assert not one.controller.takes_canary("google"), "its right has run out"
+    await one.look()
+    assert not one.controller.takes_canary("google"), "its right has run out, and is another's"
 
 
 async def test_the_direct_path_is_tested_at_its_interval_however_well_it_seems(rig: Rig) -> None:

@@ -179,6 +179,16 @@ def test_workers_that_learn_the_same_make_one(stand: Stand) -> None:
     assert (first[0].temporary.author, first[0].is_learned) == ("postern", True)
 
 
+def test_what_is_learned_leaves_room_for_people(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_LEARNED", 1)
+    stand.learn()
+    assert isinstance(stand.learned.learn(Place("203.0.113.8"), "stalls", WEEK_S), Refused)
+    stand.exempt("203.0.113.9")
+    assert [one.ip for one in stand.exemptions.all()] == [IP, "203.0.113.9"]
+
+
 def test_an_ended_one_can_be_ended_only_once(stand: Stand) -> None:
     stand.exempt()
     ended = stand.exemptions.end("x1")

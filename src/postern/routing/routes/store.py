@@ -20,6 +20,11 @@ from postern.runtime.database.engine import Database
 
 MAX_ROUTES = 1_000
 """Active ones: every worker reads all of them whenever anything changed."""
+MAX_AUTOMATIC = 800
+"""Of these, those that Postern made: a person always has room."""
+IDLE_S = 3600.0
+"""So long no mail went by it: beyond ``MAX_AUTOMATIC`` such a route makes room for another. A
+forwarder meets many domains whose hosts are dead for ever, and each looks like a blocked group."""
 MAX_POLICIES = 1_000
 MAX_REASON_CHARS = 500
 MAX_GROUP_CHARS = 255
@@ -117,9 +122,10 @@ class RouteStore:
                     return there[0], False
                 text = f"{there[0].label} is a person's route for {draft.value}"
                 return Refused(Problem.ALREADY_THERE, text)
-            if len(known) >= MAX_ROUTES:
-                return Refused(Problem.NOT_ALLOWED, f"there are {MAX_ROUTES} routes already")
-            return _add(Writing(connection, self._clock, self._author), draft), True
+            writing = Writing(connection, self._clock, self._author)
+            if len(known) >= MAX_ROUTES or not _has_room(writing, known):
+                return Refused(Problem.NOT_ALLOWED, f"there are {len(known)} routes already")
+            return _add(writing, draft), True
 
     def end(self, label: str) -> PinnedRoute | Refused:
         """End one, such as ``R2``; it stays on record."""
@@ -201,6 +207,23 @@ def _flaw_of(draft: RouteDraft) -> str:
 
 def _is_same(route: PinnedRoute, draft: RouteDraft) -> bool:
     return (route.match, route.value) == (draft.match, draft.value)
+
+
+def _has_room(writing: Writing, known: list[PinnedRoute]) -> bool:
+    """Whether one more may be made by itself; the one that is of use least ends for it."""
+    automatic = [one for one in known if one.is_automatic]
+    if len(automatic) < MAX_AUTOMATIC:
+        return True
+    idlest = min(automatic, key=_last_use)
+    if writing.clock.now() - _last_use(idlest) < IDLE_S:
+        return False
+    _end(writing, idlest)
+    return True
+
+
+def _last_use(route: PinnedRoute) -> Instant:
+    made = route.temporary
+    return made.created_at if made.last_used_at is None else made.last_used_at
 
 
 def _add(writing: Writing, draft: RouteDraft) -> PinnedRoute:
