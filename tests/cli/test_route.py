@@ -1,11 +1,15 @@
 """``postern route`` as operators and scripts call it."""
 
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path as File
 
 import pytest
 from tests.cli.called import Postern
 from tests.cli.conftest import CONFIG
 
+from postern.directory.model import Refused
+from postern.directory.store.site import SiteStore
 from postern.mail.paths import Path, Sign
 from postern.mail.route import Target
 from postern.routing.control.deeds import proposal
@@ -15,6 +19,8 @@ from postern.routing.paths.census import Met
 from postern.routing.paths.groups import Evidence, Standing
 from postern.routing.paths.health import PathCondition, PathState
 from postern.routing.paths.store.file import PathStore, Written
+from postern.routing.routes.route import RouteMatch
+from postern.routing.routes.store import RouteDraft, RouteStore
 from postern.runtime.clock import SystemClock
 
 # Nobody answers at this resolver's port: what SPF and PTR say can't be told.
@@ -129,6 +135,27 @@ def test_a_route_is_an_exception_among_others(site: Postern) -> None:
     assert (line["id"], line["kind"], line["reason"]) == ("R1", "route", "ticket 1")
     assert line["what"] == "mail for @tea.example through us1"
     assert line["undo"] == "postern route end R1"
+
+
+def test_of_a_route_that_postern_made_the_tests_say_whether_it_is_needed(
+    site: Postern, folder: File
+) -> None:
+    with closing(SiteStore.open(folder / "data", SystemClock(), "postern")) as opened:
+        routes = RouteStore(opened.database, SystemClock(), "postern")
+        draft = RouteDraft(RouteMatch.GROUP, "google", "us1", "blocked", 3600.0, is_automatic=True)
+        made = routes.engage(draft)
+        assert not isinstance(made, Refused)
+    now = SystemClock().now()
+    dead = Evidence(5, 3, 5, now, ("192.0.2.1",))
+    relayed = groups.engaged(Standing("google"), made[0].id, "us1", dead, now)
+    store = StandingStore(folder / "data" / "paths.db")
+    written = store.swap(Standing("google"), relayed)
+    assert written is not None
+    (line,) = site("temporary", "list", "--json").rows("temporaries")
+    assert line["tested"] == "yes: 0 of 3 good tests"
+    store.swap(written, replace(written, state=groups.GroupState.PROBING, canaries=1))
+    store.close()
+    assert "perhaps not: 1 of 3 messages went direct" in site("temporary", "list").out
 
 
 def test_json_has_its_keys(site: Postern) -> None:

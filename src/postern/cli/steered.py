@@ -68,6 +68,14 @@ class Steered:
                 return route
         return None
 
+    def is_needed(self, route: PinnedRoute) -> str:
+        """What tests of the direct path say of a route that Postern made; empty: nothing."""
+        standing = self.standings.get(route.value)
+        if not route.is_automatic or standing is None or standing.route != route.id:
+            return ""
+        word = "perhaps not" if standing.state is GroupState.PROBING else "yes"
+        return f"{word}: {self._progress(standing)}"
+
     def about(self, groups: Iterable[str]) -> Iterator[str]:
         """A line for each of these groups that takes a route, or is blocked."""
         for group in groups:
@@ -81,9 +89,12 @@ class Steered:
         text = f"{word} {route.label} via {route.via}{until}"
         if standing is None or not route.is_automatic:
             return text
+        return f"{text}; {self._progress(standing)}"
+
+    def _progress(self, standing: Standing) -> str:
         if standing.state is GroupState.PROBING:
-            return f"{text}; {standing.canaries} of {self.canaries} messages went direct"
-        return f"{text}; {standing.good_tests} of {self.good_tests} good tests"
+            return f"{standing.canaries} of {self.canaries} messages went direct"
+        return f"{standing.good_tests} of {self.good_tests} good tests"
 
     def _degraded(self, standing: Standing) -> str:
         since = moment(standing.blocked_since, self.now)
