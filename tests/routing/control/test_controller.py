@@ -20,8 +20,10 @@ from postern.directory.model import Refused
 from postern.mail.outcome import Cause
 from postern.mail.paths import GroupMood, Sign
 from postern.mail.route import Egress, SmtpRoute, Target
+from postern.routing.control.controller import AGAIN_S
 from postern.routing.paths.groups import CANARY_S, FORGET_S, GroupState
 from postern.routing.relays import Relays
+from postern.routing.routes import store as route_store
 from postern.routing.routes.route import BY_POSTERN, PinnedRoute, Policy, RouteMatch
 from postern.routing.routes.store import RouteDraft
 from postern.routing.settings import EgressSettings, HostPort
@@ -466,6 +468,27 @@ async def test_a_relayed_group_waits_while_its_relay_is_dead(rig: Rig) -> None:
         rig.clock.advance(1)
         rig.see_relay(Sign.ANSWERED)
     assert rig.news.told == [OPEN, SHUT, OPEN]
+
+
+async def test_where_no_route_can_be_made_that_is_not_asked_at_every_turn(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(route_store, "MAX_ROUTES", 0)
+    made: list[RouteDraft] = []
+    engage = rig.routes.engage
+    monkeypatch.setattr(rig.routes, "engage", lambda draft: made.append(draft) or engage(draft))
+    for _ in range(10):
+        await rig.block()
+        await rig.look()
+    assert len(made) == 1
+    assert rig.stands() is GroupState.DEGRADED, "it is on record"
+    rig.clock.advance(AGAIN_S)
+    await rig.look()
+    assert len(made) == 2
+    monkeypatch.undo()
+    rig.clock.advance(AGAIN_S)
+    await rig.look()
+    assert rig.stands() is GroupState.RELAYED
 
 
 async def test_a_relayed_group_goes_on_while_another_relay_can_stand_in(

@@ -35,6 +35,8 @@ MAX_RELAYED = 5_000
 """Groups of which it is remembered that only a relay answered."""
 WITHOUT_RELAY = ("gateway:", "[")
 """Customers' own servers, and address literals: a relay has no business with them."""
+AGAIN_S = 10.0
+"""After a route could not be made: there are too many, or the database did not answer."""
 ALARM_S = 600.0
 """How often it is put on record that a relay locks us out."""
 
@@ -80,6 +82,8 @@ class Controller:
         self._suspects: dict[str, None] = {}
         self._alarm_at: dict[str, float] = {}
         self._deciding: set[str] = set()
+        self._engaging = asyncio.Lock()
+        self._full_until = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         board.on_change(self._path_changed)
 
@@ -184,7 +188,8 @@ class Controller:
             return
         self._suspects.pop(group, None)
         standing = self._standings.of(group) or Standing(group)
-        relay = None if group.startswith(WITHOUT_RELAY) else self._well_relay()
+        can_have = not group.startswith(WITHOUT_RELAY) and not self._is_full
+        relay = self._well_relay() if can_have else None
         policy = self._table.policy_of(group)
         name = "" if relay is None else relay.name
         remedy = groups.remedy(standing, policy, name, now)
@@ -194,7 +199,9 @@ class Controller:
 
     def can_help(self, standing: Standing) -> bool:
         """Whether anything may be done for a group that nothing answers for, were it looked at."""
-        if standing.group.startswith(WITHOUT_RELAY) or self._well_relay() is None:
+        if standing.group.startswith(WITHOUT_RELAY) or self._is_full:
+            return False
+        if self._well_relay() is None:
             return False
         match self._table.policy_of(standing.group):
             case Policy.NEVER:
@@ -243,10 +250,17 @@ class Controller:
             return False
         return not all(self._board.is_last(path) for path in relay.paths())
 
+    @property
+    def _is_full(self) -> bool:
+        return self._clock.monotonic() < self._full_until
+
     async def _act(self, group: str, remedy: Remedy, relay: str, evidence: Evidence) -> None:
         try:
             if remedy is Remedy.ENGAGE:
-                await self._deeds.engage(group, relay, evidence)
+                # One after the other: where many groups are dead, none of the last may have one.
+                async with self._engaging:
+                    if not self._is_full and not await self._deeds.engage(group, relay, evidence):
+                        self._full_until = self._clock.monotonic() + AGAIN_S
             else:
                 is_proposed = remedy is Remedy.PROPOSE
                 await self._deeds.note(group, relay, evidence, is_proposed=is_proposed)

@@ -7,7 +7,7 @@ from shlex import quote
 
 import structlog
 
-from postern.directory.model import Refused
+from postern.directory.model import Problem, Refused
 from postern.journal.record import ChangeRecord
 from postern.mail.paths import GroupMood, GroupNews
 from postern.routing.control.standings import Standings
@@ -73,18 +73,18 @@ class Deeds:
 
     # --- deeds ------------------------------------------------------------------------------------
 
-    async def engage(self, group: str, relay: str, evidence: Evidence) -> None:
-        """Have a relay take a group's mail."""
+    async def engage(self, group: str, relay: str, evidence: Evidence) -> bool:
+        """Have a relay take a group's mail; False: no route can be made now, for no group."""
         reason = f"{group} is blocked: {evidence.text()} since {hour(evidence.since)}"
         draft = RouteDraft(RouteMatch.GROUP, group, relay, reason, self._lasts_s, is_automatic=True)
         try:
             made = await asyncio.to_thread(self._routes.engage, draft)
         except DatabaseTroubleError as error:
             log.warning("route.not_engaged", group=group, relay=relay, error=str(error))
-            return
+            return False
         if isinstance(made, Refused):
             log.warning("route.not_engaged", group=group, relay=relay, error=made.text)
-            return
+            return made.problem is Problem.ALREADY_THERE
         route, is_new = made
         self._ties.reread()
 
@@ -98,6 +98,7 @@ class Deeds:
             log.warning("route.engaged", group=group, route=route.label, via=relay, why=reason)
             self._record("route.engaged", group, f"{route.label} via {relay}: {reason}")
         self._tell(group, GroupMood.OPEN)
+        return True
 
     async def note(self, group: str, relay: str, evidence: Evidence, *, is_proposed: bool) -> None:
         """Put on record that nothing answers; propose a relay where a person has to say yes."""

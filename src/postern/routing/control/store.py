@@ -19,6 +19,7 @@ from postern.runtime.database.trouble import DatabaseTroubleError
 from postern.runtime.database.watch import ChangeWatch
 
 MAX_STANDINGS = 10_000
+"""Beyond these none is put on record for nothing but being dead; those with a relay are few."""
 
 T = TypeVar("T")
 
@@ -75,7 +76,7 @@ class StandingStore:
     def all(self) -> list[Standing]:
         """Every group that is not simply direct, or was not lately, as far as it can be read."""
         table = standing_table
-        query = sa.select(table.c.version, table.c.value).limit(MAX_STANDINGS)
+        query = sa.select(table.c.version, table.c.value).limit(2 * MAX_STANDINGS)
 
         def read(database: Database) -> list[Standing]:
             with database.read() as connection:
