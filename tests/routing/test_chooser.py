@@ -344,6 +344,21 @@ async def test_spf_that_could_not_be_told_lets_no_relay_have_the_mail() -> None:
     await stand.mandates.settle()
 
 
+async def test_a_reload_while_dns_is_silent_keeps_whose_spf_covers_a_relay() -> None:
+    before, after = Stand(), Stand()
+    before.dns.add("harbour.example", "TXT", "v=spf1 ip4:198.51.100.5 -all")
+    before.ways(PLAIN)
+    await before.mandates.settle()
+    after.dns.fail_all()
+    after.mandates.inherit(before.mandates, after.relays.inherit(before.relays))
+    assert after.ways(PLAIN)[-1] == "us1 .5?"
+    fresh = Mandates(after.dns, after.clock, "mx.host.test")
+    fresh.inherit(before.mandates, frozenset())
+    relay = after.relays["us1"]
+    assert relay is not None
+    assert not fresh.covers("harbour.example", relay, ask=False), "set otherwise than it was"
+
+
 async def test_what_spf_said_is_kept_for_a_day_while_dns_is_silent() -> None:
     stand = Stand()
     stand.dns.add("harbour.example", "TXT", "v=spf1 ip4:198.51.100.5 -all")

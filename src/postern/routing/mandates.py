@@ -44,8 +44,11 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """``covers`` None: couldn't tell. ``told_at``: when DNS said so last."""
+class Known:
+    """Whether a domain lets a relay send for it; None: couldn't tell.
+
+    ``until``: it is asked again. ``told_at``: when DNS said so last.
+    """
 
     covers: bool | None
     until: float
@@ -73,9 +76,17 @@ class Mandates:
         self._clock = clock
         self._hostname = hostname
         self._told = told
-        self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], Known] = OrderedDict()
         self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._began: dict[tuple[str, str], float] = {}
+
+    def inherit(self, before: "Mandates", relays: frozenset[str]) -> None:
+        """Know what was known before a reload, of relays that are set as they were."""
+        self._known.update(before.known_of(relays))
+
+    def known_of(self, relays: frozenset[str]) -> dict[tuple[str, str], Known]:
+        """What is known of these relays: by domain and relay."""
+        return {key: one for key, one in self._known.items() if key[1] in relays}
 
     def covers(self, domain: str, relay: Relay, *, ask: bool = True) -> bool:
         """Whether all addresses of ``relay`` may send for ``domain``, as far as is known now.
@@ -134,7 +145,7 @@ class Mandates:
         covers = False if False in told else None if None in told else True
         ttl_s = UNTOLD_S if covers is None else min(max(taking.ttl_s, MIN_TTL_S), MAX_TTL_S)
         before, now = self._known.get((domain, relay.name)), self._clock.monotonic()
-        kept = _Known(covers, now + ttl_s, now)
+        kept = Known(covers, now + ttl_s, now)
         if covers is None and before is not None and now - before.told_at < STALE_S:
             kept = replace(before, until=now + ttl_s)
         self._known[domain, relay.name] = kept
@@ -191,7 +202,7 @@ class Mandates:
         except Exception:
             log.exception("relay.mandate_bug", domain=key[0], relay=key[1])
             now = self._clock.monotonic()
-            self._known[key] = _Known(None, now + UNTOLD_S, now)
+            self._known[key] = Known(None, now + UNTOLD_S, now)
 
 
 class _Taking:

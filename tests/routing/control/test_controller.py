@@ -476,7 +476,12 @@ async def test_where_no_route_can_be_made_that_is_not_asked_at_every_turn(
     monkeypatch.setattr(route_store, "MAX_ROUTES", 0)
     made: list[RouteDraft] = []
     engage = rig.routes.engage
-    monkeypatch.setattr(rig.routes, "engage", lambda draft: made.append(draft) or engage(draft))
+
+    def counted(draft: RouteDraft) -> tuple[PinnedRoute, bool] | Refused:
+        made.append(draft)
+        return engage(draft)
+
+    monkeypatch.setattr(rig.routes, "engage", counted)
     for _ in range(10):
         await rig.block()
         await rig.look()
