@@ -143,7 +143,7 @@ def test_of_a_route_that_postern_made_the_tests_say_whether_it_is_needed(
     with closing(SiteStore.open(folder / "data", SystemClock(), "postern")) as opened:
         routes = RouteStore(opened.database, SystemClock(), "postern")
         draft = RouteDraft(RouteMatch.GROUP, "google", "us1", "blocked", 3600.0, is_automatic=True)
-        made = routes.engage(draft)
+        made = routes.engage(draft, 0.0)
         assert not isinstance(made, Refused)
     now = SystemClock().now()
     dead = Evidence(5, 3, 5, now, ("192.0.2.1",))

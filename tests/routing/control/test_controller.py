@@ -59,6 +59,11 @@ async def relayed(rig: Rig) -> PinnedRoute:
     return route
 
 
+def lose_paths(folder: Path) -> None:
+    for file in folder.glob("paths.db*"):
+        file.unlink()
+
+
 async def probing(rig: Rig) -> None:
     await relayed(rig)
     await rig.test_directly("+++")
@@ -327,6 +332,27 @@ async def test_what_a_person_withdraws_is_not_engaged_again_until_he_asks(rig: R
     assert [one.is_automatic for one in rig.active()] == [True]
 
 
+async def test_what_a_person_withdrew_is_kept_though_the_file_of_paths_is_lost(
+    hire: Hire, tmp_path: Path
+) -> None:
+    one = hire()
+    route = await relayed(one)
+    one.people.end(route.label)
+    await one.look()
+    lose_paths(tmp_path)
+    other = hire()
+    other.clock.advance(60)
+    await other.block()
+    assert other.active() == []
+    assert not other.controller.may_relay("google")
+    await other.block()
+    assert other.actions() == ["route.proposed"]
+    other.people.set_policy("google", Policy.AUTOMATIC)
+    await other.look()
+    await other.block()
+    assert [one.is_automatic for one in other.active()] == [True]
+
+
 async def test_whoever_asks_at_once_is_heard(rig: Rig) -> None:
     route = await relayed(rig)
     rig.people.end(route.label)
@@ -398,7 +424,7 @@ async def test_a_restart_keeps_how_groups_stand(hire: Hire) -> None:
 
 async def test_a_route_whose_maker_was_killed_is_taken_up(rig: Rig) -> None:
     draft = RouteDraft(RouteMatch.GROUP, "google", "us1", "blocked", DAY_S, is_automatic=True)
-    rig.routes.engage(draft)
+    rig.routes.engage(draft, DAY_S)
     await rig.look()
     assert rig.stands() is GroupState.DIRECT, "its maker may be about to note it"
     rig.clock.advance(10)
@@ -477,9 +503,9 @@ async def test_where_no_route_can_be_made_that_is_not_asked_at_every_turn(
     made: list[RouteDraft] = []
     engage = rig.routes.engage
 
-    def counted(draft: RouteDraft) -> tuple[PinnedRoute, bool] | Refused:
+    def counted(draft: RouteDraft, quiet_s: float) -> tuple[PinnedRoute, bool] | Refused:
         made.append(draft)
-        return engage(draft)
+        return engage(draft, quiet_s)
 
     monkeypatch.setattr(rig.routes, "engage", counted)
     for _ in range(10):

@@ -36,7 +36,7 @@ class Stand:
 
     def engage(self, value: str = "google") -> tuple[PinnedRoute, bool]:
         draft = RouteDraft(RouteMatch.GROUP, value, "us1", "3 of 5", DAY_S, is_automatic=True)
-        made = self.postern.engage(draft)
+        made = self.postern.engage(draft, DAY_S)
         assert not isinstance(made, Refused), made
         return made
 
@@ -106,7 +106,7 @@ def test_workers_that_engage_at_the_same_moment_share_one_route(stand: Stand) ->
 def test_what_a_person_pinned_is_not_engaged_over(stand: Stand) -> None:
     stand.add()
     draft = RouteDraft(RouteMatch.GROUP, "google", "de1", "3 of 5", DAY_S, is_automatic=True)
-    refused = stand.postern.engage(draft)
+    refused = stand.postern.engage(draft, DAY_S)
     assert isinstance(refused, Refused)
     assert refused.problem is Problem.ALREADY_THERE
 
@@ -153,7 +153,7 @@ def test_what_postern_makes_leaves_room_for_people_and_the_idlest_makes_room_for
     used, _ = stand.engage("dead1.example")
     stand.engage("dead2.example")
     draft = RouteDraft(RouteMatch.GROUP, "google", "us1", "3 of 5", DAY_S, is_automatic=True)
-    assert isinstance(stand.postern.engage(draft), Refused), "both may be of use"
+    assert isinstance(stand.postern.engage(draft, DAY_S), Refused), "both may be of use"
     stand.add(RouteDraft(RouteMatch.GROUP, "outlook", "us1", "why"))
     stand.clock.advance(module.IDLE_S)
     with stand.site.database.write() as connection:

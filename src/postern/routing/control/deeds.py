@@ -78,15 +78,18 @@ class Deeds:
         reason = f"{group} is blocked: {evidence.text()} since {hour(evidence.since)}"
         draft = RouteDraft(RouteMatch.GROUP, group, relay, reason, self._lasts_s, is_automatic=True)
         try:
-            made = await asyncio.to_thread(self._routes.engage, draft)
+            made = await asyncio.to_thread(self._routes.engage, draft, self._knobs.quiet_s)
         except DatabaseTroubleError as error:
             log.warning("route.not_engaged", group=group, relay=relay, error=str(error))
             return False
         if isinstance(made, Refused):
             log.warning("route.not_engaged", group=group, relay=relay, error=made.text)
-            return made.problem is Problem.ALREADY_THERE
+            return made.problem is not Problem.NOT_ALLOWED
         route, is_new = made
         self._ties.reread()
+        if not route.holds(self._clock.now()):
+            await self._keep_quiet(route)
+            return True
 
         def engaged(standing: Standing) -> Standing | None:
             if standing.state.is_relayed and standing.route == route.id:
@@ -99,6 +102,18 @@ class Deeds:
             self._record("route.engaged", group, f"{route.label} via {relay}: {reason}")
         self._tell(group, GroupMood.OPEN)
         return True
+
+    async def _keep_quiet(self, route: PinnedRoute) -> None:
+        """A person ended that route, and the standing that said so is gone."""
+        ended_at = route.temporary.ended_at or self._clock.now()
+        await self._standings.change(
+            route.value,
+            lambda s: (
+                groups.withdrawn(s, ended_at, self._knobs, by_person=True)
+                if self._clock.now() >= s.quiet_until
+                else None
+            ),
+        )
 
     async def note(self, group: str, relay: str, evidence: Evidence, *, is_proposed: bool) -> None:
         """Put on record that nothing answers; propose a relay where a person has to say yes."""
