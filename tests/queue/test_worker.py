@@ -9,7 +9,7 @@ import pytest
 from tests.queue.stage import DELIVERED, GREYLISTED, SILENT, UNKNOWN, Stage, smtp
 from tests.spool.mail import message, until, waiting
 
-from postern.mail.envelope import Notify
+from postern.mail.envelope import Notify, TlsWish
 from postern.mail.outcome import Cause
 from postern.queue import ways
 from postern.spool.message import DeliveryState, Message
@@ -113,6 +113,26 @@ async def test_tenants_of_one_provider_with_other_hosts_never_share_a_transactio
         sorted(d.recipient.address.domain for d in work.deliveries) for work in stage.courier.works
     )
     assert together == [["a.test", "c.test"], ["b.test"]]
+    await stage.close()
+
+
+@pytest.mark.parametrize("wish", [TlsWish.NONE, TlsWish.REQUIRETLS])
+async def test_what_holds_for_one_domain_is_not_done_to_another_of_the_same_hosts(
+    tmp_path: Path, wish: TlsWish
+) -> None:
+    stage = await Stage(tmp_path).open()
+    for domain in ("a.test", "b.test", "c.test"):
+        route = replace(smtp("outlook.test", "a.mail.outlook.test"), domain=domain)
+        stage.router.routes[domain] = replace(route, is_apart=domain == "a.test")
+    sent = message(1, "x@a.test", "y@b.test", "z@c.test", "u@a.test")
+    sent.tls_wish = wish
+    await stage.accept(sent)
+    await stage.settle()
+    together = sorted(
+        sorted(d.recipient.address.domain for d in work.deliveries) for work in stage.courier.works
+    )
+    others = [["b.test", "c.test"]] if wish is TlsWish.NONE else [["b.test"], ["c.test"]]
+    assert together == [["a.test", "a.test"], *others]
     await stage.close()
 
 

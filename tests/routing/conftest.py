@@ -13,6 +13,7 @@ from postern.mail.tlsrpt import Untried
 from postern.routing.machine import Machine
 from postern.routing.places import NotOurs, Place
 from postern.routing.router import Router
+from postern.routing.routes.table import RouteTable
 from postern.routing.settings import RoutingSettings
 from postern.routing.tls.domains.policy import DomainPolicies
 from postern.routing.tls.sts import Published
@@ -84,6 +85,7 @@ class World:
         self.policies = FakePolicies()
         self.dane = FakeMemory()
         self.ours = DomainPolicies()
+        self.table = RouteTable(self.clock)
         self.counts = FakeCounts()
         self._router: Router | None = None
 
@@ -105,6 +107,7 @@ class World:
                 policies=self.policies,
                 memory=self.dane,
                 ours=self.ours,
+                pins=self.table,
                 untried=self.counts,
             )
         return self._router

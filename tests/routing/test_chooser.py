@@ -153,6 +153,28 @@ def test_a_relay_that_is_dead_goes_behind_the_direct_path(stand: Stand) -> None:
     assert stand.ways() == ["direct .1", "direct .2", "direct .3", "us1 .5?"]
 
 
+def test_another_relay_stands_in_for_an_engaged_one_that_is_dead() -> None:
+    stand = Stand(EgressSettings("direct"), US1, DE1)
+    stand.pin()
+    stand.fail("198.51.100.5", "us1", 587)
+    assert stand.ways() == ["de1 .6", "direct .1", "direct .2", "direct .3", "us1 .5?"]
+    first = stand.chooser.ways(google(), SIGNED)[0]
+    assert first.reason.startswith("de1 stands in for us1: relayed: google is blocked")
+    stand.steering.canaries.append("google")
+    assert stand.ways() == ["direct .1", "direct .2", "direct .3", "de1 .6?", "us1 .5?"]
+    stand.pin(is_automatic=False)
+    assert stand.ways() == ["direct .1", "direct .2", "direct .3", "us1 .5?"], "he said us1"
+
+
+async def test_another_relay_stands_in_where_spf_lets_only_that_have_the_mail() -> None:
+    stand = Stand(EgressSettings("direct"), US1, DE1)
+    stand.dns.add("harbour.example", "TXT", "v=spf1 ip4:198.51.100.6 -all")
+    stand.pin()
+    stand.ways(PLAIN)
+    await stand.mandates.settle()
+    assert stand.ways(PLAIN) == ["de1 .6", "direct .1", "direct .2", "direct .3"]
+
+
 def test_a_canary_goes_direct_with_the_relay_behind_it(stand: Stand) -> None:
     stand.pin()
     stand.steering.canaries.append("google")
@@ -322,6 +344,34 @@ async def test_spf_that_could_not_be_told_lets_no_relay_have_the_mail() -> None:
     await stand.mandates.settle()
 
 
+async def test_a_reload_while_dns_is_silent_keeps_whose_spf_covers_a_relay() -> None:
+    before, after = Stand(), Stand()
+    before.dns.add("harbour.example", "TXT", "v=spf1 ip4:198.51.100.5 -all")
+    before.ways(PLAIN)
+    await before.mandates.settle()
+    after.dns.fail_all()
+    after.mandates.inherit(before.mandates, after.relays.inherit(before.relays))
+    assert after.ways(PLAIN)[-1] == "us1 .5?"
+    fresh = Mandates(after.dns, after.clock, "mx.host.test")
+    fresh.inherit(before.mandates, frozenset())
+    relay = after.relays["us1"]
+    assert relay is not None
+    assert not fresh.covers("harbour.example", relay, ask=False), "set otherwise than it was"
+
+
+async def test_what_spf_said_is_kept_for_a_day_while_dns_is_silent() -> None:
+    stand = Stand()
+    stand.dns.add("harbour.example", "TXT", "v=spf1 ip4:198.51.100.5 -all")
+    stand.ways(PLAIN)
+    await stand.mandates.settle()
+    stand.dns.time_out("harbour.example", "TXT")
+    for hours, last in ((1, "us1 .5?"), (22, "us1 .5?"), (2, "direct .3")):
+        stand.clock.advance(hours * 3600)
+        stand.ways(PLAIN)
+        await stand.mandates.settle()
+        assert stand.ways(PLAIN)[-1] == last
+
+
 def test_what_a_person_pinned_takes_unsigned_mail_too(stand: Stand) -> None:
     stand.pin(is_automatic=False)
     assert stand.ways(PLAIN)[0] == "us1 .5"
@@ -371,6 +421,14 @@ def test_after_a_person_withdrew_it_no_relay_is_taken(stand: Stand) -> None:
     assert stand.ways() == ["direct .1", "direct .2", "direct .3"]
 
 
+def test_the_relay_is_behind_again_as_soon_as_it_may_be(stand: Stand) -> None:
+    stand.steering.quiet.add("google")
+    route = google()
+    assert stand.ways(route=route) == ["direct .1", "direct .2", "direct .3"]
+    stand.steering.quiet.clear()
+    assert stand.ways(route=route)[-1] == "us1 .5?", "what was remembered is of another moment"
+
+
 def test_mail_for_our_own_domains_and_what_somebody_routed_by_hand_takes_no_relay(
     stand: Stand,
 ) -> None:
@@ -415,6 +473,13 @@ def test_a_person_may_pin_another_source_address() -> None:
     stand = Stand(EgressSettings("direct"), EgressSettings("second", source_ip="203.0.113.6"))
     stand.pin("second", is_automatic=False)
     assert stand.ways()[:4] == ["second .1", "second .2", "second .3", "direct .1"]
+
+
+def test_a_person_may_pin_the_address_that_the_machine_itself_takes() -> None:
+    stand = Stand(EgressSettings("cn1", source_ip="203.0.113.5"), US1)
+    stand.pin("direct", is_automatic=False)
+    by_cn1 = replace(google(), egress=Egress("cn1", source_ip="203.0.113.5"))
+    assert stand.ways(route=by_cn1)[:4] == ["direct .1", "direct .2", "direct .3", "cn1 .1"]
 
 
 def test_a_route_through_an_egress_that_is_gone_from_the_configuration_is_passed_over(

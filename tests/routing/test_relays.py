@@ -69,6 +69,22 @@ async def test_what_was_known_is_kept_while_dns_is_silent() -> None:
     assert stand.ips() == ["198.51.100.6"]
 
 
+async def test_a_reload_while_dns_is_silent_keeps_what_was_known() -> None:
+    before, other = Stand(), replace(US1, name="de1")
+    before.dns.add("us1.example", "A", "198.51.100.5")
+    before.dns.add("us1.example", "AAAA", "2001:db8::5")
+    await before.relays.look_up()
+    after = Stand(US1, other)
+    after.dns.fail_all()
+    assert after.relays.inherit(before.relays) == {"us1"}
+    await after.relays.look_up()
+    assert after.ips() == ["198.51.100.5", "2001:db8::5"]
+    assert after.relay("de1").targets == ()
+    moved = Stand(replace(US1, relay=HostPort("us2.example", 587)))
+    assert moved.relays.inherit(before.relays) == frozenset()
+    assert moved.ips() == [], "another host"
+
+
 async def test_a_relay_that_is_ourselves_is_never_used() -> None:
     stand = Stand()
     stand.dns.add("us1.example", "A", "192.0.2.200", "198.51.100.5")

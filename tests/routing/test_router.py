@@ -18,8 +18,10 @@ from postern.mail.route import (
     TlsDemand,
     TlsPolicy,
 )
+from postern.measures.temporary import Kind, Temporary
 from postern.routing.places import GatewayDomain, LocalDomainUnknown, LocalMailbox
 from postern.routing.router import MAX_KEPT
+from postern.routing.routes.route import PinnedRoute, RouteMatch
 from postern.routing.settings import EgressSettings, HostPort, LiteralPolicy
 from postern.routing.tls.domains.policy import DomainPolicy
 
@@ -332,3 +334,17 @@ async def test_what_we_ask_of_tls_for_a_domain_holds_at_once_and_for_it_alone(wo
     assert await asked("other.test") == ANY_TLS
     world.ours.fill([])
     assert await asked("far.test") == ANY_TLS
+
+
+async def test_a_domain_that_a_person_routes_alone_shares_no_transaction(world: World) -> None:
+    world.dns.add("far.test", "MX", "10 mx.far.test")
+    world.dns.add("mx.far.test", "A", "192.0.2.1")
+    assert not (await world.smtp("far.test")).is_apart
+    made = Temporary("01R", Kind.ROUTE, "ticket 1", "cli:li", 0.0, None)
+    pin = PinnedRoute(
+        "R1", RouteMatch.DOMAIN, "far.test", "us1", is_automatic=False, temporary=made
+    )
+    world.table.load([pin], [])
+    assert (await world.smtp("far.test")).is_apart, "from the next message on"
+    world.table.load([], [])
+    assert not (await world.smtp("far.test")).is_apart

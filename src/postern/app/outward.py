@@ -115,6 +115,7 @@ def outward(
         policies=policies,
         memory=tls.shelf,
         ours=tls.domains,
+        pins=steering.table,
         untried=tls.tally,
     )
     probe = WayProbe(delivery_settings(config), clock, steering.controller)

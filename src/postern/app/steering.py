@@ -96,7 +96,7 @@ class Steering:
         self.table = RouteTable(clock)
         knobs = Knobs()
         self._standings = Standings(StandingStore(paths.file), clock)
-        ties = Ties(spool.changed, self._news, self.reread, self._is_well)
+        ties = Ties(spool.changed, self._news, self.reread, self._has_way)
         self._deeds = Deeds(self._store, self._standings, ties, clock, knobs, 0.0)
         nothing = Relays((), None, clock, _is_nobody, want_ipv6=False)
         self.controller = Controller(
@@ -115,13 +115,14 @@ class Steering:
             knobs,
             clock,
         )
+        self._ways: WaysOut | None = None
         self._looking_up: asyncio.Task[None] | None = None
         self._is_stale = True
         self._again_at = 0.0
         directory.on_change(self.reread)
 
-    def _is_well(self, relay: str) -> bool:
-        return self.controller.is_well(relay)
+    def _has_way(self, group: str, relay: str) -> bool:
+        return self.controller.has_way(group, relay)
 
     def begin(self, queue: GroupNews) -> None:
         """Read what stands; from now on ``queue`` hears of groups."""
@@ -148,6 +149,8 @@ class Steering:
         is_us = ourselves.is_our_address
         relays = Relays(routing.relays, lookup, clock, is_us, want_ipv6=want_ipv6)
         mandates = Mandates(lookup, clock, routing.hostname, self._reconciling.open_through)
+        if self._ways is not None:
+            mandates.inherit(self._ways.mandates, relays.inherit(self._ways.relays))
         board, controller = self.paths.board, self.controller
         chooser = Chooser(
             routing, board, self.table, relays, mandates, controller, self.refresh, fits
@@ -157,6 +160,7 @@ class Steering:
 
     def serve(self, ways: WaysOut) -> None:
         """Steer as this configuration wants it, from now on. On the running loop."""
+        self._ways = ways
         self.paths.serve(ways.probe, ways.routing, ways.probing, ways.machine)
         egresses = (one.name for one in ways.routing.direct_egresses)
         self._egresses = tuple(name for name in egresses if name not in ways.routing.reserved)

@@ -17,15 +17,16 @@ from postern.cli.output import (
     print_json_list,
     say,
 )
-from postern.cli.steered import steered
+from postern.cli.steered import Steered, steered
 from postern.cli.when import moment, span
 from postern.config.load import load
 from postern.config.settings import Config
 from postern.diagnosis.store import Unencrypted, read_unencrypted
 from postern.mail.paths import Sign
+from postern.mail.route import RELAY_GROUP
 from postern.queue.groupview import GroupView, standing
 from postern.routing.paths.health import GOOD_TO_HEAL, PathCondition, is_good
-from postern.routing.paths.overview import AddressLine, CourseOf, GroupLine, look
+from postern.routing.paths.overview import AddressLine, Course, CourseOf, GroupLine, look
 from postern.routing.paths.store.schema import FILE_NAME
 from postern.routing.paths.store.view import PathView
 from postern.runtime.clock import Instant, SystemClock, rfc3339
@@ -88,15 +89,18 @@ def paths(
 
     postern paths google
 
-    Exit: 0 all is healthy, 1 something is degraded or only just answers again, 2 nothing reaches a
-    group, 3 the file could not be read, 4 no mail ever went to that group.
+    Exit: 0 all is healthy, 1 something is degraded, only just answers again, or leaves through a
+    relay, 2 nothing reaches a group, 3 the file could not be read, 4 no mail ever went to that
+    group.
     """
     config = load(None)
     now = SystemClock().now()
+    how = steered(config)
     with _opened(config) as view:
         found = [] if view is None else look(
-            view, now, group=group, only_bad=bad, course_of=courses(config)
+            view, now, group=group, only_bad=bad, course_of=courses(how)
         )  # fmt: skip
+        dead = set[str]() if view is None else _dead(view, how.relays, now)
         is_known = bool(found) or (
             group is not None and view is not None and bad and bool(look(view, now, group=group))
         )
@@ -110,12 +114,27 @@ def paths(
         _print(found, now, only_bad=bad, retest_s=config.paths.retest_s)
         for text in (*_exempted(found, exempt), *_held(found, held, now)):
             say(text)
-    return max((_ENDS[line.condition] for line in found), default=ExitCode.OK)
+    return max((_end(line, how, dead) for line in found), default=ExitCode.OK)
 
 
-def courses(config: Config) -> CourseOf:
+def courses(how: Steered) -> CourseOf:
     """What says which route a group's mail takes, and what was decided about it."""
-    return steered(config).of_group
+    return how.of_group
+
+
+def _dead(view: PathView, relays: Sequence[str], now: Instant) -> set[str]:
+    """The relays that nothing reaches."""
+    lines = (line for name in relays for line in look(view, now, group=RELAY_GROUP + name))
+    blocked = (line.name for line in lines if line.condition is PathCondition.BLOCKED)
+    return {name.removeprefix(RELAY_GROUP) for name in blocked}
+
+
+def _end(line: GroupLine, how: Steered, dead: set[str]) -> ExitCode:
+    """A group that is blocked and whose mail leaves through a relay is no problem of now."""
+    relay = how.relay_of(line.name)
+    if line.condition is PathCondition.BLOCKED and relay and relay not in dead:
+        return ExitCode.WARNING
+    return _ENDS[line.condition]
 
 
 @contextmanager
@@ -237,7 +256,11 @@ def _head(line: GroupLine, now: Instant) -> _Head:
     domains = f"  {line.domains} domain{'' if line.domains == 1 else 's'}" if line.domains else ""
     states = _summary(line, len(line.by_address())) or "healthy"
     since = "-" if line.since is None else moment(line.since, now)
-    return _Head(f"{line.name}{domains}", states, line.route or line.note or "", since)
+    return _Head(f"{line.name}{domains}", states, _beside(line), since)
+
+
+def _beside(line: GroupLine) -> str:
+    return Course(line.route, line.note).in_words
 
 
 def _rows(

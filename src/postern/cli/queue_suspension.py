@@ -1,5 +1,6 @@
 """``postern queue suspend|resume``: a whole MX group waits, because a person said so."""
 
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -58,7 +59,7 @@ def suspend(
         until = made.temporary.until
         end = "until it is resumed" if until is None else f"until {rfc3339(until)[:16]} UTC"
         say(f"Suspended {made.label}: nothing of {made.group} is tried {end}; {waiting} wait now.")
-        say(f"undo: postern queue resume --group {made.group}")
+        say(f"undo: postern queue resume --group {quote(made.group)}")
     return _code(silent_ones)
 
 

@@ -1,5 +1,6 @@
 """``postern route``: which group's or domain's mail leaves through which egress, until when."""
 
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -15,13 +16,16 @@ from postern.cli.output import (
     print_table,
     say,
 )
-from postern.cli.route_outlook import Outlook, outlook
+from postern.cli.route_outlook import Outlook, is_known_group, outlook
 from postern.cli.site import author, granted, open_site
 from postern.config.load import load
 from postern.config.settings import Config
 from postern.directory.model import Refused
 from postern.directory.store.site import SiteStore
 from postern.mail.address import to_a_labels
+from postern.mail.route import RELAY_GROUP
+from postern.routing.control.controller import WITHOUT_RELAY
+from postern.routing.group import LOCAL
 from postern.routing.routes.route import GroupPolicy, PinnedRoute, Policy, RouteMatch
 from postern.routing.routes.store import RouteDraft, RouteStore
 from postern.routing.settings import DIRECT
@@ -71,6 +75,8 @@ def add(
     lasts_s = seconds_of(lasts, "--for")
     draft = _draft(group, domain, via, reason, lasts_s)
     _check_egress(config, via)
+    if draft.match is RouteMatch.GROUP:
+        _check_outside(draft.value)
     with open_site() as site:
         if draft.match is RouteMatch.DOMAIN:
             _check_not_ours(site, draft.value)
@@ -152,7 +158,7 @@ def end(
     if ended.is_automatic:
         say(
             f"Mail for {ended.value} goes direct for a day, whatever happens, or until:"
-            f" postern route policy {ended.value} automatic"
+            f" postern route policy {quote(ended.value)} automatic"
         )
 
 
@@ -173,8 +179,11 @@ def policy(
     words = {one.value: one for one in Policy}
     if word not in {*words, DEFAULT}:
         fail(ExitCode.USAGE, f"{word!r}: write one of {', '.join((*words, DEFAULT))}")
+    _check_outside(group)
     with open_site() as site:
         made = granted(_store(site).set_policy(group, words.get(word)))
+    if word != DEFAULT and not is_known_group(load(None), group):
+        note(f"no mail has gone to an MX group named {group!r} yet; groups: postern paths")
     if as_json:
         print_json({"action": "set", "policy": None if made is None else _policy_fields(made)})
     elif made is None:
@@ -213,6 +222,15 @@ def _check_egress(config: Config, via: str) -> None:
     if via not in {*names, DIRECT}:
         known = f"there are {', '.join(names)}" if names else "add an [[egress]]"
         fail(ExitCode.USAGE, f"postern.toml has no [[egress]] named {via!r}; {known}")
+
+
+def _check_outside(group: str) -> None:
+    """A route for what takes none would be listed, and do nothing."""
+    if group == LOCAL or group.startswith((RELAY_GROUP, *WITHOUT_RELAY)):
+        fail(
+            ExitCode.PROBLEM,
+            f"{group} takes no route: somebody wrote down that host, or its mailboxes are here",
+        )
 
 
 def _check_not_ours(site: SiteStore, domain: str) -> None:

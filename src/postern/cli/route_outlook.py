@@ -17,6 +17,7 @@ from postern.routing.paths.store.view import PathView
 from postern.routing.relays import Relay, Relays
 from postern.routing.routes.route import RouteMatch
 from postern.routing.routes.store import RouteDraft
+from postern.routing.settings import RoutingSettings
 from postern.runtime.clock import SystemClock
 from postern.runtime.resolver.resolver import Resolver
 
@@ -40,6 +41,19 @@ class Outlook:
     waiting: int
     groups: tuple[str, ...]
     doubts: tuple[str, ...]
+
+
+def is_known_group(config: Config, group: str) -> bool:
+    """Whether mail has gone to an MX group of this name, or waits, or a provider bears it.
+
+    Raises:
+        OSError: a spool can't be read.
+        DatabaseTroubleError: the file of paths can't be read.
+    """
+    draft = RouteDraft(RouteMatch.GROUP, group, "", "")
+    counts, _, _ = _known(config, draft)
+    names = {*counts, *groups(config.data_dir / "spool"), *providers_of(config).names}
+    return group in names
 
 
 def outlook(config: Config, draft: RouteDraft, our_domains: Sequence[str]) -> Outlook:
@@ -95,10 +109,11 @@ async def _doubts(config: Config, via: str, our_domains: Sequence[str]) -> list[
     resolver = Resolver(resolver_settings(config), clock)
     relays = Relays(routing.relays, resolver, clock, lambda _ip, _port: False, want_ipv6=True)
     mandates = Mandates(resolver, clock, config.hostname)
+    doubts = _usual_doubts(routing)
     relay = relays[via]
     if relay is None:
-        return []
-    doubts = _settings_doubts(relay)
+        return doubts
+    doubts += _settings_doubts(relay)
     try:
         async with asyncio.timeout(PATIENCE_S):
             await relays.look_up()
@@ -109,6 +124,16 @@ async def _doubts(config: Config, via: str, our_domains: Sequence[str]) -> list[
         await mandates.close()
         await resolver.aclose(0.0)
     return doubts
+
+
+def _usual_doubts(routing: RoutingSettings) -> list[str]:
+    usual = routing.egress(None)
+    if usual is None or usual.relay is None:
+        return []
+    return [
+        f"all mail leaves through {usual.name} ([delivery] egress, or the first [[egress]]):"
+        " a route changes nothing of that"
+    ]
 
 
 def _settings_doubts(relay: Relay) -> list[str]:

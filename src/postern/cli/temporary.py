@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from shlex import quote
 
 import typer
 
 from postern.cli.output import JsonFlag, JsonObject, print_json_list, print_table
 from postern.cli.site import author, open_site
+from postern.cli.steered import steered
 from postern.config.load import load
 from postern.directory.store.freezes import FreezeStore
 from postern.directory.store.site import SiteStore
@@ -23,7 +25,6 @@ from postern.policy.store import inventory
 from postern.policy.wording import place_in_words, rule_in_words
 from postern.queue.store.suspensions import SuspensionStore
 from postern.routing.routes.route import RouteMatch
-from postern.routing.routes.store import RouteStore
 from postern.routing.tls.exemptions.exemption import Exemption
 from postern.routing.tls.exemptions.store import ExemptionStore
 from postern.routing.zones.store import ForwardZoneStore
@@ -66,7 +67,7 @@ def temporary() -> None:
 def list_(as_json: JsonFlag = False) -> None:
     """All that hold now, with what speaks for ending them."""
     with open_site() as site:
-        lines = [*_rules(site), *_zones(site), *_routes(site), *_freezes(site)]
+        lines = [*_rules(site), *_zones(site), *_routes(), *_freezes(site)]
         lines += [*_suspensions(site), *_exemptions(site)]
     if as_json:
         print_json_list("temporaries", map(_fields, lines))
@@ -178,21 +179,23 @@ def _tested(one: Exemption) -> str:
 # --- routes ---------------------------------------------------------------------------------------
 
 
-def _routes(site: SiteStore) -> Iterator[_Line]:
+def _routes() -> Iterator[_Line]:
     clock = SystemClock()
-    for route in RouteStore(site.database, clock, author()).all():
+    how = steered(load(None))
+    for route in how.routes:
         made = route.temporary
         is_idle = made.standing(clock.now()) is Standing.IDLE
         mail = route.value if route.match is RouteMatch.GROUP else f"@{route.value}"
-        how = " (tested, and taken back by itself)" if route.is_automatic else ""
+        taken_back = " (tested, and taken back by itself)" if route.is_automatic else ""
         yield _Line(
             route.label,
-            f"mail for {mail} through {route.via}{how}",
+            f"mail for {mail} through {route.via}{taken_back}",
             "everybody",
             made,
             None,
             f"not used in {IDLE_DAYS} days" if is_idle else "",
             f"postern route end {route.label}",
+            tested=how.is_needed(route),
         )
 
 
@@ -222,7 +225,7 @@ def _suspensions(site: SiteStore) -> Iterator[_Line]:
             stored.temporary,
             None,
             "",
-            f"postern queue resume --group {stored.group}",
+            f"postern queue resume --group {quote(stored.group)}",
         )
 
 

@@ -19,6 +19,10 @@ class TlsExemptions(Struct, frozen=True, forbid_unknown_fields=True):
     ] = True
     lasts_s: Annotated[Seconds, Meta(description="how long one that was learned holds")] = 604_800.0
     retest_s: Annotated[
-        Seconds, Meta(description="from one test of TLS there to the next; sooner after a good one")
+        Seconds,
+        Meta(
+            description="from one test of TLS there to the next; sooner after a good one, and at"
+            " first of one that was learned"
+        ),
     ] = 86_400.0
     good_tests: Annotated[Count, Meta(description="good tests in a row that end one")] = 2

@@ -106,13 +106,15 @@ class Way:
 class SmtpRoute:
     """SMTP to ``targets`` in this order; ``group`` is the MX group's name.
 
-    ``domain``: the recipient's; empty where a person wrote down the host.
+    ``domain``: the recipient's; empty where a person wrote down the host. ``is_apart``: a person
+    routes this domain alone, so that its recipients share no transaction with those of others.
     """
 
     group: str
     egress: Egress
     targets: tuple[Target, ...]
     domain: str = ""
+    is_apart: bool = False
 
     @property
     def ways(self) -> tuple[Way, ...]:

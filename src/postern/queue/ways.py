@@ -7,6 +7,7 @@ from typing import Protocol
 import structlog
 
 from postern.mail.address import Address
+from postern.mail.envelope import TlsWish
 from postern.mail.route import LmtpRoute, NoRoute, Route, SmtpRoute
 from postern.queue.facts import class_of
 from postern.queue.group import Work
@@ -145,7 +146,7 @@ class Ways:
         works: list[Work] = []
         together: dict[object, Work] = {}
         for delivery, route in routed:
-            key = _key(route, delivery)
+            key = _key(route, delivery, message)
             found = together.get(key) if key is not None else None
             if found is not None and len(found.deliveries) < self._most:
                 found.deliveries.append(delivery)
@@ -187,12 +188,15 @@ def greylisted_at(delivery: Delivery) -> str:
     return delivery.attempts[-1].egress
 
 
-def _key(route: Route, delivery: Delivery) -> object:
+def _key(route: Route, delivery: Delivery, message: Message) -> object:
     """Equal for routes that may share a transaction; None where none is shared.
 
     A group's name is not enough: all tenants of a provider share it, each with hosts of its own.
+    Nor are the hosts: a domain may have a route of its own, and what a sender asks of TLS may hold
+    for one domain of a host and not for another.
     """
     if isinstance(route, SmtpRoute):
+        is_apart = route.is_apart or message.tls_wish is not TlsWish.NONE
         hosts = frozenset(route.targets)
         marks = (
             delivery.is_junk,
@@ -200,7 +204,7 @@ def _key(route: Route, delivery: Delivery) -> object:
             delivery.forwarder and delivery.original,
             delivery.via,
         )
-        return (route.group, route.egress.name, hosts, marks)
+        return (route.group, route.egress.name, hosts, marks, route.domain if is_apart else "")
     if isinstance(route, LmtpRoute):
         return (route.group, route.endpoint, delivery.is_junk, delivery.released)
     return None

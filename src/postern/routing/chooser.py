@@ -144,6 +144,8 @@ class Chooser:
         may = self._may_carry(route, facts, pin)
         if pin is not None:
             self._table.used(pin)
+        elif may and not self._may_fall_back(route.group):
+            may = ()
         return self._fitting(self._known(route, pin, may), facts, route)
 
     def is_unsure(self, route: SmtpRoute, facts: MessageFacts) -> bool:
@@ -228,6 +230,10 @@ class Chooser:
         """Whether it leads to strangers, past any relay that takes all mail."""
         return bool(route.domain) and not route.group.startswith(RELAY_GROUP)
 
+    def _may_fall_back(self, group: str) -> bool:
+        """Whether a relay may be taken that nobody engaged."""
+        return self._table.policy_of(group) is Policy.AUTOMATIC and self._steering.may_relay(group)
+
     # --- in which order ---------------------------------------------------------------------------
 
     def _known(
@@ -254,22 +260,32 @@ class Chooser:
         relay = self._relays[pin.via]
         if relay is None:
             return (*self._pinned_source(route, pin.via, reason), *direct)
-        if relay.name not in may:
-            return (*direct, *self._other_sources(route, direct))
-        through = self._through(relay, reason)
-        if not self._is_well(relay):
-            return (*direct, *map(_as_fallback, through))
-        # What the relay cannot take, or does not, falls back again.
-        return (*through, *direct)
+        through = self._through(relay, reason) if relay.name in may else ()
+        if through and self._is_well(relay):
+            # What the relay cannot take, or does not, falls back again.
+            return (*through, *direct)
+        sources = () if through else self._other_sources(route, direct)
+        stand_in = self._stand_in(pin, may, reason)
+        return (*stand_in, *direct, *sources, *map(_as_fallback, through))
+
+    def _stand_in(self, pin: PinnedRoute, may: tuple[str, ...], reason: str) -> tuple[Way, ...]:
+        """Another relay, where that which Postern engaged is not well or may not have it."""
+        if not pin.is_automatic or self._table.policy_of(pin.value) is not Policy.AUTOMATIC:
+            return ()
+        for relay in self._relays:
+            if relay.name != pin.via and relay.name in may and self._is_well(relay):
+                return self._through(relay, f"{relay.name} stands in for {pin.via}: {reason}")
+        return ()
 
     def _canary(self, route: SmtpRoute, facts: MessageFacts, pin: PinnedRoute) -> tuple[Way, ...]:
         """The direct path first, to see; the relay as soon as the network fails it."""
         words = f"to see whether {route.group} answers again (route {pin.label})"
         direct = tuple(replace(way, reason=words) for way in self._by_health(route, route.egress))
-        relay = self._relays[pin.via]
-        if relay is None or pin.via not in self._may_carry(route, facts, pin):
-            return direct
-        return (*direct, *map(_as_fallback, self._through(relay, _reason(pin))))
+        relay, may, reason = self._relays[pin.via], self._may_carry(route, facts, pin), _reason(pin)
+        behind = self._through(relay, reason) if relay and pin.via in may else ()
+        if not relay or not behind or not self._is_well(relay):
+            behind = (*self._stand_in(pin, may, reason), *behind)
+        return (*direct, *map(_as_fallback, behind))
 
     def _by_health(self, route: SmtpRoute, egress: Egress) -> tuple[Way, ...]:
         """Every target through ``egress`` in MX order, those that are not well at the end."""
@@ -296,18 +312,16 @@ class Chooser:
 
     def _pinned_source(self, route: SmtpRoute, via: str, reason: str) -> Iterable[Way]:
         """Straight to the mail hosts, from another address of ours."""
-        for egress in self._sources:
-            if egress.name == via:
-                for way in self._by_health(route, egress):
-                    if _is_reachable(way.target, egress):
-                        yield replace(way, reason=reason)
+        found = self._settings.egress(via)
+        if found is None or found.relay is not None:
+            return
+        egress = found.as_egress()
+        for way in self._by_health(route, egress):
+            if _is_reachable(way.target, egress):
+                yield replace(way, reason=reason)
 
     def _fallbacks(self, route: SmtpRoute, may: tuple[str, ...]) -> Iterable[Way]:
         """Relays for when nothing answers directly, those that are well first."""
-        if not may or self._table.policy_of(route.group) is not Policy.AUTOMATIC:
-            return ()
-        if not self._steering.may_relay(route.group):
-            return ()
         relays = [relay for relay in self._relays if relay.name in may]
         relays.sort(key=lambda relay: not self._is_well(relay))
         reason = "no direct address answered"

@@ -3,13 +3,14 @@
 Mail that leaves through a relay comes from the relay's address. Where no signature of it is aligned
 with its author, SPF is all that speaks for it, so it is only given to a relay inside the sender's
 record. What is not known yet is "not now", and the next try knows it; only an attempt that has
-nothing else to hope for waits a moment (``wait``).
+nothing else to hope for waits a moment (``wait``). What was known is kept for a day while DNS does
+not answer: the night that a country's line is cut is the night its resolver is cut off as well.
 """
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import structlog
@@ -36,16 +37,22 @@ MAX_OWN = 2_000
 """Domains of ours that are asked about ahead."""
 UNTOLD_S = 30.0
 """How long "couldn't tell" is not asked again."""
+STALE_S = 86_400.0
+"""How long what was known counts while DNS does not answer."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """``covers`` None: couldn't tell."""
+class Known:
+    """Whether a domain lets a relay send for it; None: couldn't tell.
+
+    ``until``: it is asked again. ``told_at``: when DNS said so last.
+    """
 
     covers: bool | None
     until: float
+    told_at: float = 0.0
 
 
 class Mandates:
@@ -69,9 +76,17 @@ class Mandates:
         self._clock = clock
         self._hostname = hostname
         self._told = told
-        self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], Known] = OrderedDict()
         self._asking: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._began: dict[tuple[str, str], float] = {}
+
+    def inherit(self, before: "Mandates", relays: frozenset[str]) -> None:
+        """Know what was known before a reload, of relays that are set as they were."""
+        self._known.update(before.known_of(relays))
+
+    def known_of(self, relays: frozenset[str]) -> dict[tuple[str, str], Known]:
+        """What is known of these relays: by domain and relay."""
+        return {key: one for key, one in self._known.items() if key[1] in relays}
 
     def covers(self, domain: str, relay: Relay, *, ask: bool = True) -> bool:
         """Whether all addresses of ``relay`` may send for ``domain``, as far as is known now.
@@ -129,8 +144,11 @@ class Mandates:
             told.append(None if not passes and result.unanswered else passes)
         covers = False if False in told else None if None in told else True
         ttl_s = UNTOLD_S if covers is None else min(max(taking.ttl_s, MIN_TTL_S), MAX_TTL_S)
-        before = self._known.get((domain, relay.name))
-        self._known[domain, relay.name] = _Known(covers, self._clock.monotonic() + ttl_s)
+        before, now = self._known.get((domain, relay.name)), self._clock.monotonic()
+        kept = Known(covers, now + ttl_s, now)
+        if covers is None and before is not None and now - before.told_at < STALE_S:
+            kept = replace(before, until=now + ttl_s)
+        self._known[domain, relay.name] = kept
         if covers and self._told is not None and (before is None or not before.covers):
             self._told(relay.name)
         while len(self._known) > MAX_KEPT:
@@ -183,7 +201,8 @@ class Mandates:
             await self.look_up(key[0], relay)
         except Exception:
             log.exception("relay.mandate_bug", domain=key[0], relay=key[1])
-            self._known[key] = _Known(None, self._clock.monotonic() + UNTOLD_S)
+            now = self._clock.monotonic()
+            self._known[key] = Known(None, now + UNTOLD_S, now)
 
 
 class _Taking:

@@ -85,6 +85,22 @@ class Relays:
         if not self._is_new:
             self._asked.set()
 
+    def inherit(self, before: "Relays") -> frozenset[str]:
+        """Know what was known before a reload: DNS may be silent just now.
+
+        Returns:
+            The names of relays that are set as they were.
+        """
+        same = [one for one in self if (old := before[one.name]) and old.settings == one.settings]
+        for relay in same:
+            old = before[relay.name]
+            assert old is not None
+            if old.targets and not relay.targets:
+                ips = [target.ip for target in old.targets]
+                ipv6 = tuple(ip for ip in ips if ":" in ip)
+                self._take(relay, Addresses(tuple(ip for ip in ips if ":" not in ip), ipv6))
+        return frozenset(relay.name for relay in same)
+
     def __iter__(self) -> Iterator[Relay]:
         return iter(self._relays.values())
 

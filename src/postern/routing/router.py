@@ -86,7 +86,17 @@ class _Kept:
     until: float
     route: Route
     shuffle_at: float
-    ours: int
+    seen: tuple[int, int]
+
+
+class Pins(Protocol):
+    """Knows which domains a person routes. ``version`` moves with every change."""
+
+    version: int
+
+    def has_domain(self, domain: str) -> bool:
+        """Whether a route was made for this domain alone."""
+        ...
 
 
 class Policies(Protocol):
@@ -115,6 +125,7 @@ class Router:
         memory: which domains had DANE.
         census: is told which domain is in which group.
         ours: what we ask of TLS for domains ourselves.
+        pins: which domains a person routes; None: none.
         untried: is told where TLS leaves no way.
     """
 
@@ -130,6 +141,7 @@ class Router:
         memory: DaneMemory | None = None,
         census: Census | None = None,
         ours: DomainPolicies | None = None,
+        pins: Pins | None = None,
         untried: TlsUntried = UNCOUNTED,
     ) -> None:
         self._places = places
@@ -153,6 +165,7 @@ class Router:
         )
         self._policies = policies
         self._ours = ours or DomainPolicies()
+        self._pins = pins
         self._untried = untried
         self._kept: OrderedDict[_Way, _Kept] = OrderedDict()
 
@@ -285,6 +298,11 @@ class Router:
             return DeadEnd(dead_ends.dns_silent(f"the host {way.host}", way.group))
         return DeadEnd(dead_ends.fixed_host_missing(name, way.group, way.whose), found.ttl_s)
 
+    @property
+    def _versions(self) -> tuple[int, int]:
+        """Of what people decide for domains."""
+        return self._ours.version, 0 if self._pins is None else self._pins.version
+
     def _recall(self, way: _Way) -> Route | None:
         kept = self._kept.get(way)
         if kept is None:
@@ -294,10 +312,10 @@ class Router:
             del self._kept[way]
             return None
         self._kept.move_to_end(way)
-        if now >= kept.shuffle_at or kept.ours != self._ours.version:
+        if now >= kept.shuffle_at or kept.seen != self._versions:
             kept.route = self._follow(way, kept.found)
             kept.shuffle_at = now + SHUFFLE_S
-            kept.ours = self._ours.version
+            kept.seen = self._versions
         return kept.route
 
     def _keep(self, way: _Way, found: Found) -> Route:
@@ -306,9 +324,8 @@ class Router:
             self._census.met(route)
         if found.ttl_s > 0:
             now = self._clock.monotonic()
-            self._kept[way] = _Kept(
-                found, now + found.ttl_s, route, now + SHUFFLE_S, self._ours.version
-            )
+            until, shuffle_at = now + found.ttl_s, now + SHUFFLE_S
+            self._kept[way] = _Kept(found, until, route, shuffle_at, self._versions)
             if len(self._kept) > MAX_KEPT:
                 self._kept.popitem(last=False)
         return route
@@ -328,4 +345,5 @@ class Router:
         if not order:
             return dead_ends.no_address_for_source(egress.name, plan.group)
         order = self._ours.on(order, domain)
-        return SmtpRoute(plan.group, egress.as_egress(), order, domain)
+        is_apart = self._pins is not None and self._pins.has_domain(domain)
+        return SmtpRoute(plan.group, egress.as_egress(), order, domain, is_apart)

@@ -51,6 +51,7 @@ class Rig:
         policy: Policy = Policy.AUTOMATIC,
         *,
         has_relay: bool = True,
+        more_relays: Sequence[EgressSettings] = (),
     ) -> None:
         self.clock = clock
         self.site = SiteStore.open(folder, clock, "worker-0")
@@ -58,6 +59,7 @@ class Rig:
         self.census = Census(clock)
         self.table = RouteTable(clock, policy)
         settings = (EgressSettings("us1", HostPort(RELAY_IP, RELAY_PORT)),) if has_relay else ()
+        settings = (*settings, *more_relays)
         relays = Relays(settings, FakeResolver(), clock, lambda _ip, _port: False, want_ipv6=False)
         self.standings = Standings(StandingStore(folder / "paths.db"), clock)
         self.standings.open()
@@ -66,7 +68,7 @@ class Rig:
         self.tested: list[str] = []
         self.routes = RouteStore(self.site.database, clock, BY_POSTERN)
         self.people = RouteStore(self.site.database, clock, "cli:li")
-        ties = Ties(self.journal.append, self.news, self.reread, self._is_well)
+        ties = Ties(self.journal.append, self.news, self.reread, self._has_way)
         self.deeds = Deeds(self.routes, self.standings, ties, clock, KNOBS, 14 * DAY_S)
         self.controller = Controller(
             self.board, self.census, self.table, relays, ("direct",), self.standings, self.deeds,
@@ -80,8 +82,8 @@ class Rig:
         self.census.met(SmtpRoute("google", Egress("direct"), targets, "tea.example"))
         self.reread()
 
-    def _is_well(self, name: str) -> bool:
-        return self.controller.is_well(name)
+    def _has_way(self, group: str, relay: str) -> bool:
+        return self.controller.has_way(group, relay)
 
     def reread(self) -> None:
         self.table.load(self.people.all(), self.people.policies())

@@ -20,9 +20,13 @@ from postern.directory.model import Refused
 from postern.mail.outcome import Cause
 from postern.mail.paths import GroupMood, Sign
 from postern.mail.route import Egress, SmtpRoute, Target
-from postern.routing.paths.groups import CANARY_S, GroupState
+from postern.routing.control.controller import AGAIN_S
+from postern.routing.paths.groups import CANARY_S, FORGET_S, GroupState
+from postern.routing.relays import Relays
+from postern.routing.routes import store as route_store
 from postern.routing.routes.route import BY_POSTERN, PinnedRoute, Policy, RouteMatch
 from postern.routing.routes.store import RouteDraft
+from postern.routing.settings import EgressSettings, HostPort
 from postern.runtime.clock import FakeClock
 
 Hire = Callable[..., Rig]
@@ -53,6 +57,11 @@ async def relayed(rig: Rig) -> PinnedRoute:
     await rig.block()
     (route,) = rig.active()
     return route
+
+
+def lose_paths(folder: Path) -> None:
+    for file in folder.glob("paths.db*"):
+        file.unlink()
 
 
 async def probing(rig: Rig) -> None:
@@ -285,7 +294,8 @@ async def test_one_worker_at_a_time_sends_canaries_and_one_that_dies_is_replaced
     assert not other.controller.takes_canary("google"), "it is asked for"
     await other.controller.settle()
     assert other.controller.takes_canary("google")
-    assert not one.controller.takes_canary("google"), "its right has run out"
+    await one.look()
+    assert not one.controller.takes_canary("google"), "its right has run out, and is another's"
 
 
 async def test_the_direct_path_is_tested_at_its_interval_however_well_it_seems(rig: Rig) -> None:
@@ -322,6 +332,27 @@ async def test_what_a_person_withdraws_is_not_engaged_again_until_he_asks(rig: R
     assert [one.is_automatic for one in rig.active()] == [True]
 
 
+async def test_what_a_person_withdrew_is_kept_though_the_file_of_paths_is_lost(
+    hire: Hire, tmp_path: Path
+) -> None:
+    one = hire()
+    route = await relayed(one)
+    one.people.end(route.label)
+    await one.look()
+    lose_paths(tmp_path)
+    other = hire()
+    other.clock.advance(60)
+    await other.block()
+    assert other.active() == []
+    assert not other.controller.may_relay("google")
+    await other.block()
+    assert other.actions() == ["route.proposed"]
+    other.people.set_policy("google", Policy.AUTOMATIC)
+    await other.look()
+    await other.block()
+    assert [one.is_automatic for one in other.active()] == [True]
+
+
 async def test_whoever_asks_at_once_is_heard(rig: Rig) -> None:
     route = await relayed(rig)
     rig.people.end(route.label)
@@ -350,6 +381,14 @@ async def test_forbidding_takes_the_relay_back(rig: Rig) -> None:
     assert (rig.stands(), rig.active()) == (GroupState.DIRECT, [])
     await rig.block()
     assert rig.active() == []
+
+
+async def test_forbidding_relays_in_the_configuration_takes_them_back(rig: Rig) -> None:
+    await relayed(rig)
+    rig.table.default = Policy.NEVER
+    await rig.look()
+    assert (rig.stands(), rig.active()) == (GroupState.DIRECT, [])
+    assert rig.journal[-1].detail == "R1 via us1: [paths] relay says never"
 
 
 async def test_mail_that_waits_goes_as_soon_as_a_person_has_made_a_route(rig: Rig) -> None:
@@ -385,7 +424,7 @@ async def test_a_restart_keeps_how_groups_stand(hire: Hire) -> None:
 
 async def test_a_route_whose_maker_was_killed_is_taken_up(rig: Rig) -> None:
     draft = RouteDraft(RouteMatch.GROUP, "google", "us1", "blocked", DAY_S, is_automatic=True)
-    rig.routes.engage(draft)
+    rig.routes.engage(draft, DAY_S)
     await rig.look()
     assert rig.stands() is GroupState.DIRECT, "its maker may be about to note it"
     rig.clock.advance(10)
@@ -393,6 +432,17 @@ async def test_a_route_whose_maker_was_killed_is_taken_up(rig: Rig) -> None:
     assert rig.stands() is GroupState.RELAYED
     await rig.test_directly("+++")
     assert rig.stands() is GroupState.PROBING
+
+
+async def test_a_route_that_another_worker_has_just_seen_end_is_not_taken_up(rig: Rig) -> None:
+    route = await relayed(rig)
+    rig.clock.advance(60)
+    rig.people.end(route.label)
+    await rig.look()
+    told = list(rig.journal)
+    await rig.deeds.adopt(route)  # as a worker does whose routes are older than how groups stand
+    assert rig.stands() is GroupState.DIRECT
+    assert rig.journal == told
 
 
 async def test_a_withdrawal_that_was_cut_short_is_finished(rig: Rig) -> None:
@@ -404,6 +454,26 @@ async def test_a_withdrawal_that_was_cut_short_is_finished(rig: Rig) -> None:
 
 
 # --- relays ---------------------------------------------------------------------------------------
+
+
+async def test_a_relay_that_is_gone_from_the_configuration_is_taken_back(rig: Rig) -> None:
+    await relayed(rig)
+    nothing = Relays((), None, rig.clock, lambda _ip, _port: False, want_ipv6=False)
+    rig.controller.serve(nothing, ("direct",), KNOBS)
+    await rig.look()
+    assert (rig.stands(), rig.active()) == (GroupState.DIRECT, [])
+    assert rig.journal[-1].detail == "R1 via us1: the configuration has no relay us1 any more"
+    assert rig.news.told[-1] == OPEN
+
+
+async def test_a_dead_group_that_is_forgotten_is_not_held_back_for_ever(rig: Rig) -> None:
+    rig.table.default = Policy.NEVER
+    await rig.block()
+    assert rig.news.told == [SHUT]
+    rig.clock.advance(FORGET_S)
+    await rig.look()
+    assert rig.standings.of("google") is None
+    assert rig.news.told == [SHUT, OPEN]
 
 
 async def test_a_relay_that_locks_us_out_is_an_alarm_once(rig: Rig) -> None:
@@ -424,3 +494,45 @@ async def test_a_relayed_group_waits_while_its_relay_is_dead(rig: Rig) -> None:
         rig.clock.advance(1)
         rig.see_relay(Sign.ANSWERED)
     assert rig.news.told == [OPEN, SHUT, OPEN]
+
+
+async def test_where_no_route_can_be_made_that_is_not_asked_at_every_turn(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(route_store, "MAX_ROUTES", 0)
+    made: list[RouteDraft] = []
+    engage = rig.routes.engage
+
+    def counted(draft: RouteDraft, quiet_s: float) -> tuple[PinnedRoute, bool] | Refused:
+        made.append(draft)
+        return engage(draft, quiet_s)
+
+    monkeypatch.setattr(rig.routes, "engage", counted)
+    for _ in range(10):
+        await rig.block()
+        await rig.look()
+    assert len(made) == 1
+    assert rig.stands() is GroupState.DEGRADED, "it is on record"
+    rig.clock.advance(AGAIN_S)
+    await rig.look()
+    assert len(made) == 2
+    monkeypatch.undo()
+    rig.clock.advance(AGAIN_S)
+    await rig.look()
+    assert rig.stands() is GroupState.RELAYED
+
+
+async def test_a_relayed_group_goes_on_while_another_relay_can_stand_in(
+    tmp_path: Path,
+) -> None:
+    more = (EgressSettings("de1", HostPort("198.51.100.6", 587)),)
+    rig = Rig(tmp_path, FakeClock(), more_relays=more)
+    await relayed(rig)
+    for _ in range(2):
+        rig.clock.advance(1)
+        rig.see_relay(Sign.REFUSED)
+    assert rig.news.told == [OPEN]
+    rig.people.set_policy("google", Policy.PROPOSE)
+    await rig.look()
+    assert not rig.controller.has_way("google", "us1"), "nobody gave leave for another"
+    await rig.close()

@@ -1,6 +1,8 @@
 """How groups stand, on disk: whoever saw the last version changes it, and nobody else."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +50,19 @@ def test_of_two_that_saw_the_same_one_is_first(store: StandingStore, other: Stan
     assert other.swap(seen, replace(seen, via="de1")) is not None
     assert store.swap(seen, replace(seen, via="jp1")) is None
     assert [one.via for one in store.all()] == ["de1"]
+
+
+def test_what_nobody_can_read_keeps_no_group_from_being_changed(
+    store: StandingStore, tmp_path: Path
+) -> None:
+    store.swap(Standing("google"), RELAYED)
+    with closing(sqlite3.connect(tmp_path / "paths.db")) as by_another_version:
+        by_another_version.execute("UPDATE group_standing SET version = 7, value = x'c1'")
+        by_another_version.commit()
+    assert store.all() == []
+    written = store.swap(Standing("google"), RELAYED)
+    assert written is not None
+    assert store.all() == [written]
 
 
 def test_a_change_of_another_shows_once(store: StandingStore, other: StandingStore) -> None:

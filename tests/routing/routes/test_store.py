@@ -9,6 +9,7 @@ from alembic.migration import MigrationContext
 
 from postern.directory.model import Problem, Refused
 from postern.directory.store.site import SiteStore
+from postern.measures import store as measures
 from postern.measures.temporary import Kind
 from postern.routing.routes import store as module
 from postern.routing.routes.route import BY_POSTERN, GroupPolicy, PinnedRoute, Policy, RouteMatch
@@ -35,7 +36,7 @@ class Stand:
 
     def engage(self, value: str = "google") -> tuple[PinnedRoute, bool]:
         draft = RouteDraft(RouteMatch.GROUP, value, "us1", "3 of 5", DAY_S, is_automatic=True)
-        made = self.postern.engage(draft)
+        made = self.postern.engage(draft, DAY_S)
         assert not isinstance(made, Refused), made
         return made
 
@@ -105,7 +106,7 @@ def test_workers_that_engage_at_the_same_moment_share_one_route(stand: Stand) ->
 def test_what_a_person_pinned_is_not_engaged_over(stand: Stand) -> None:
     stand.add()
     draft = RouteDraft(RouteMatch.GROUP, "google", "de1", "3 of 5", DAY_S, is_automatic=True)
-    refused = stand.postern.engage(draft)
+    refused = stand.postern.engage(draft, DAY_S)
     assert isinstance(refused, Refused)
     assert refused.problem is Problem.ALREADY_THERE
 
@@ -143,6 +144,22 @@ def test_there_is_a_bound(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None
     assert isinstance(stand.routes.set_policy("google", Policy.NEVER), GroupPolicy)
     assert isinstance(stand.routes.set_policy("other", Policy.NEVER), Refused)
     assert [one.group for one in stand.routes.policies()] == ["google"]
+
+
+def test_what_postern_makes_leaves_room_for_people_and_the_idlest_makes_room_for_the_next(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_AUTOMATIC", 2)
+    used, _ = stand.engage("dead1.example")
+    stand.engage("dead2.example")
+    draft = RouteDraft(RouteMatch.GROUP, "google", "us1", "3 of 5", DAY_S, is_automatic=True)
+    assert isinstance(stand.postern.engage(draft, DAY_S), Refused), "both may be of use"
+    stand.add(RouteDraft(RouteMatch.GROUP, "outlook", "us1", "why"))
+    stand.clock.advance(module.IDLE_S)
+    with stand.site.database.write() as connection:
+        measures.count_uses(connection, {used.id: (1, stand.clock.now())})
+    stand.engage("google")
+    assert [one.value for one in stand.routes.all()] == ["dead1.example", "outlook", "google"]
 
 
 def test_a_policy_holds_until_another_is_set_or_none(stand: Stand) -> None:

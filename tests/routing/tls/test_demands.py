@@ -90,8 +90,9 @@ def policy_of(demand: TlsDemand | None) -> TlsPolicy | None:
     [
         (TlsDemand(), None, TlsWish.NONE, True, NEVER),
         (TlsDemand(), None, TlsWish.OPTIONAL, True, NEVER),
-        (TlsDemand(), None, TlsWish.ENCRYPT, True, None),
-        (TlsDemand(), None, TlsWish.REQUIRETLS, True, None),
+        (TlsDemand(), None, TlsWish.ENCRYPT, True, ENCRYPT),
+        (STS, None, TlsWish.REQUIRETLS, True, VERIFY),
+        (DANE, None, TlsWish.REQUIRETLS, True, TlsPolicy.DANE),
         (TlsDemand(), ENCRYPT, TlsWish.NONE, True, ENCRYPT),
         (TlsDemand(), ENCRYPT, TlsWish.NONE, False, ENCRYPT),
         (TlsDemand(), VERIFY, TlsWish.NONE, False, VERIFY),
@@ -139,8 +140,12 @@ def test_who_insists_overrides_what_domains_ask_and_never_what_senders_ask(
     stand.ask(ENCRYPT)
     stand.exempt(insists=True)
     assert stand.fit(way(published)) == TlsDemand(NEVER, source="X3")
-    assert stand.fit(way(published), wishing(TlsWish.ENCRYPT)) is None
-    assert stand.fit(way(published), wishing(TlsWish.REQUIRETLS)) is None
+    unforced = Stand()
+    unforced.ask(ENCRYPT)
+    for wish in (TlsWish.ENCRYPT, TlsWish.REQUIRETLS):
+        asked = unforced.fit(way(published), wishing(wish))
+        assert stand.fit(way(published), wishing(wish)) == asked
+        assert policy_of(asked) is not NEVER
 
 
 def test_an_exemption_is_over_at_its_end_without_anybody_doing_anything(stand: Stand) -> None:

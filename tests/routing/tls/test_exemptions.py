@@ -179,6 +179,16 @@ def test_workers_that_learn_the_same_make_one(stand: Stand) -> None:
     assert (first[0].temporary.author, first[0].is_learned) == ("postern", True)
 
 
+def test_what_is_learned_leaves_room_for_people(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_LEARNED", 1)
+    stand.learn()
+    assert isinstance(stand.learned.learn(Place("203.0.113.8"), "stalls", WEEK_S), Refused)
+    stand.exempt("203.0.113.9")
+    assert [one.ip for one in stand.exemptions.all()] == [IP, "203.0.113.9"]
+
+
 def test_an_ended_one_can_be_ended_only_once(stand: Stand) -> None:
     stand.exempt()
     ended = stand.exemptions.end("x1")
@@ -200,13 +210,11 @@ def test_making_and_ending_are_told_to_workers_and_tests_are_not(stand: Stand) -
 
 
 async def test_tls_that_works_again_ends_it_after_two_good_tests(stand: Stand) -> None:
-    made = stand.learn()
+    made = stand.exempt()
     await stand.days(0.9)
     assert stand.probed == []
     await stand.days(0.2)
     assert len(stand.probed) == 1
-    (way,) = stand.probed
-    assert way.target == Target(PLACE.host, IP, 25, TlsDemand(TlsPolicy.ENCRYPT, source="X1"))
     assert stand.exemptions.all()[0].tests.text == "tls-stalled (no answer in 20 s)"
     stand.sign = Sign.ANSWERED
     await stand.days(21 / 24)
@@ -217,6 +225,26 @@ async def test_tls_that_works_again_ends_it_after_two_good_tests(stand: Stand) -
     ((action, ip, text),) = stand.changes
     assert (action, ip) == ("tls.ended", IP)
     assert text.startswith(f"{made.label} ended: TLS works again since 20")
+
+
+async def test_tls_that_was_taken_out_once_is_back_within_two_hours(stand: Stand) -> None:
+    stand.learn()
+    stand.sign = Sign.ANSWERED
+    await stand.days(1 / 24)
+    (way,) = stand.probed
+    assert way.target == Target(PLACE.host, IP, 25, TlsDemand(TlsPolicy.ENCRYPT, source="X1"))
+    await stand.days(1 / 24)
+    assert stand.exemptions.all() == []
+
+
+async def test_what_was_learned_is_tested_ever_more_seldom_down_to_once_a_day(stand: Stand) -> None:
+    stand.learn()
+    began, tested = stand.clock.now(), list[float]()
+    while len(tested) < 7:
+        await stand.days(1 / 24)
+        if len(stand.probed) > len(tested):
+            tested.append((stand.clock.now() - began) / 3600)
+    assert tested == [1, 2, 4, 8, 16, 32, 56]
 
 
 async def test_one_good_test_between_bad_ones_ends_nothing(stand: Stand) -> None:
@@ -248,7 +276,7 @@ async def test_one_that_nobody_uses_ends_by_its_date(stand: Stand) -> None:
     assert len(stand.exemptions.all()) == 1
     await stand.days(0.2)
     assert stand.exemptions.all() == []
-    assert len(stand.probed) == 6
+    assert len(stand.probed) == 11
 
 
 async def test_what_a_person_made_ends_by_its_date_however_broken_it_is(stand: Stand) -> None:

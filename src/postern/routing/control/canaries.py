@@ -5,7 +5,7 @@ from enum import Enum
 from postern.routing.control.standings import Standings
 from postern.routing.paths import groups
 from postern.routing.paths.groups import GroupState
-from postern.runtime.clock import Clock
+from postern.runtime.clock import Clock, Instant
 
 
 class _Step(Enum):
@@ -23,12 +23,14 @@ class Canaries:
         self._standings = standings
         self._clock = clock
         self._steps: dict[str, _Step] = {}
+        self._until: dict[str, Instant] = {}
 
     def takes(self, group: str) -> bool:
         """Whether the message at hand is the canary: at most one for each right."""
         if self._steps.get(group) is not _Step.HELD:
             return False
-        if not self._is_ours_still(group):
+        until = self._until.pop(group, 0.0)
+        if not self._is_ours_still(group, until):
             del self._steps[group]
             return False
         self._steps[group] = _Step.OUT
@@ -38,7 +40,7 @@ class Canaries:
         """Whether the right to the next one should be asked for."""
         standing = self._standings.of(group)
         if standing is None or standing.state is not GroupState.PROBING:
-            self._steps.pop(group, None)
+            self._forget(group)
             return False
         if self._steps.get(group) is _Step.ASKING:
             return False
@@ -57,6 +59,7 @@ class Canaries:
                 self._steps.pop(group, None)
             else:
                 self._steps[group] = _Step.HELD
+                self._until[group] = changed[1].canary_until
 
     def is_out(self, group: str) -> bool:
         """Whether this worker waits for a canary of the group."""
@@ -64,9 +67,15 @@ class Canaries:
 
     def back(self, group: str) -> None:
         """It has come back."""
-        self._steps.pop(group, None)
+        self._forget(group)
 
-    def _is_ours_still(self, group: str) -> bool:
+    def _forget(self, group: str) -> None:
+        self._steps.pop(group, None)
+        self._until.pop(group, None)
+
+    def _is_ours_still(self, group: str, until: Instant) -> bool:
+        """Whether nobody else has taken the right since it ran out here."""
         standing = self._standings.of(group)
-        is_probing = standing is not None and standing.state is GroupState.PROBING
-        return is_probing and standing is not None and self._clock.now() < standing.canary_until
+        if standing is None or standing.state is not GroupState.PROBING:
+            return False
+        return standing.canary_until == until and self._clock.now() < until

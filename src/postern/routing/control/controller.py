@@ -33,8 +33,10 @@ log = structlog.get_logger("postern.routing")
 
 MAX_RELAYED = 5_000
 """Groups of which it is remembered that only a relay answered."""
-_WITHOUT_RELAY = ("gateway:", "[")
+WITHOUT_RELAY = ("gateway:", "[")
 """Customers' own servers, and address literals: a relay has no business with them."""
+AGAIN_S = 10.0
+"""After a route could not be made: there are too many, or the database did not answer."""
 ALARM_S = 600.0
 """How often it is put on record that a relay locks us out."""
 
@@ -80,6 +82,8 @@ class Controller:
         self._suspects: dict[str, None] = {}
         self._alarm_at: dict[str, float] = {}
         self._deciding: set[str] = set()
+        self._engaging = asyncio.Lock()
+        self._full_until = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         board.on_change(self._path_changed)
 
@@ -184,7 +188,8 @@ class Controller:
             return
         self._suspects.pop(group, None)
         standing = self._standings.of(group) or Standing(group)
-        relay = None if group.startswith(_WITHOUT_RELAY) else self._well_relay()
+        can_have = not group.startswith(WITHOUT_RELAY) and not self._is_full
+        relay = self._well_relay() if can_have else None
         policy = self._table.policy_of(group)
         name = "" if relay is None else relay.name
         remedy = groups.remedy(standing, policy, name, now)
@@ -194,7 +199,9 @@ class Controller:
 
     def can_help(self, standing: Standing) -> bool:
         """Whether anything may be done for a group that nothing answers for, were it looked at."""
-        if standing.group.startswith(_WITHOUT_RELAY) or self._well_relay() is None:
+        if standing.group.startswith(WITHOUT_RELAY) or self._is_full:
+            return False
+        if self._well_relay() is None:
             return False
         match self._table.policy_of(standing.group):
             case Policy.NEVER:
@@ -225,6 +232,17 @@ class Controller:
         """The first that is well and whose address is known."""
         return next((relay for relay in self._relays if self.is_well(relay.name)), None)
 
+    def has_way(self, group: str, via: str) -> bool:
+        """Whether mail of a relayed group has a way: its relay, or one that may stand in for it."""
+        if self.is_well(via):
+            return True
+        is_automatic = self._table.policy_of(group) is Policy.AUTOMATIC
+        return is_automatic and self._well_relay() is not None
+
+    def has(self, name: str) -> bool:
+        """Whether the configuration has this relay."""
+        return self._relays[name] is not None
+
     def is_well(self, name: str) -> bool:
         """Whether a relay can take mail now, as far as is known."""
         relay = self._relays[name]
@@ -232,10 +250,17 @@ class Controller:
             return False
         return not all(self._board.is_last(path) for path in relay.paths())
 
+    @property
+    def _is_full(self) -> bool:
+        return self._clock.monotonic() < self._full_until
+
     async def _act(self, group: str, remedy: Remedy, relay: str, evidence: Evidence) -> None:
         try:
             if remedy is Remedy.ENGAGE:
-                await self._deeds.engage(group, relay, evidence)
+                # One after the other: where many groups are dead, none of the last may have one.
+                async with self._engaging:
+                    if not self._is_full and not await self._deeds.engage(group, relay, evidence):
+                        self._full_until = self._clock.monotonic() + AGAIN_S
             else:
                 is_proposed = remedy is Remedy.PROPOSE
                 await self._deeds.note(group, relay, evidence, is_proposed=is_proposed)
@@ -280,12 +305,11 @@ class Controller:
             self._deeds.tell_locked_out(name, seen.text)
 
     def _path_changed(self, group: str) -> None:
-        """A relay became well, or is well no longer: its groups' mail may go, or waits."""
+        """A relay became well, or is well no longer: mail of relayed groups may go, or waits."""
         if not group.startswith(RELAY_GROUP):
             return
-        via = group.removeprefix(RELAY_GROUP)
         for standing in self._standings:
-            if standing.state.is_relayed and standing.via == via:
+            if standing.state.is_relayed:
                 self._deeds.tell_mood(standing)
 
     # --- life -------------------------------------------------------------------------------------

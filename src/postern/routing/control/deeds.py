@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from shlex import quote
 
 import structlog
 
-from postern.directory.model import Refused
+from postern.directory.model import Problem, Refused
 from postern.journal.record import ChangeRecord
 from postern.mail.paths import GroupMood, GroupNews
 from postern.routing.control.standings import Standings
@@ -28,13 +29,13 @@ class Ties:
         journal: takes records of what changed.
         news: wakes the mail that waits, or holds it back.
         reread: reads the routes from ``site.db`` now.
-        is_well: whether a relay, by name, can take mail now.
+        has_way: whether the mail of a group that a relay takes has a way now: group, relay.
     """
 
     journal: Callable[[ChangeRecord], None]
     news: GroupNews
     reread: Callable[[], None]
-    is_well: Callable[[str], bool]
+    has_way: Callable[[str, str], bool]
 
 
 class Deeds:
@@ -72,20 +73,23 @@ class Deeds:
 
     # --- deeds ------------------------------------------------------------------------------------
 
-    async def engage(self, group: str, relay: str, evidence: Evidence) -> None:
-        """Have a relay take a group's mail."""
+    async def engage(self, group: str, relay: str, evidence: Evidence) -> bool:
+        """Have a relay take a group's mail; False: no route can be made now, for no group."""
         reason = f"{group} is blocked: {evidence.text()} since {hour(evidence.since)}"
         draft = RouteDraft(RouteMatch.GROUP, group, relay, reason, self._lasts_s, is_automatic=True)
         try:
-            made = await asyncio.to_thread(self._routes.engage, draft)
+            made = await asyncio.to_thread(self._routes.engage, draft, self._knobs.quiet_s)
         except DatabaseTroubleError as error:
             log.warning("route.not_engaged", group=group, relay=relay, error=str(error))
-            return
+            return False
         if isinstance(made, Refused):
             log.warning("route.not_engaged", group=group, relay=relay, error=made.text)
-            return
+            return made.problem is not Problem.NOT_ALLOWED
         route, is_new = made
         self._ties.reread()
+        if not route.holds(self._clock.now()):
+            await self._keep_quiet(route)
+            return True
 
         def engaged(standing: Standing) -> Standing | None:
             if standing.state.is_relayed and standing.route == route.id:
@@ -97,6 +101,19 @@ class Deeds:
             log.warning("route.engaged", group=group, route=route.label, via=relay, why=reason)
             self._record("route.engaged", group, f"{route.label} via {relay}: {reason}")
         self._tell(group, GroupMood.OPEN)
+        return True
+
+    async def _keep_quiet(self, route: PinnedRoute) -> None:
+        """A person ended that route, and the standing that said so is gone."""
+        ended_at = route.temporary.ended_at or self._clock.now()
+        await self._standings.change(
+            route.value,
+            lambda s: (
+                groups.withdrawn(s, ended_at, self._knobs, by_person=True)
+                if self._clock.now() >= s.quiet_until
+                else None
+            ),
+        )
 
     async def note(self, group: str, relay: str, evidence: Evidence, *, is_proposed: bool) -> None:
         """Put on record that nothing answers; propose a relay where a person has to say yes."""
@@ -175,6 +192,13 @@ class Deeds:
 
     async def adopt(self, route: PinnedRoute) -> None:
         """Take up a route that Postern had made before it was killed."""
+        try:
+            found = await asyncio.to_thread(self._routes.by_id, route.id)
+        except DatabaseTroubleError as error:
+            log.warning("route.unread", group=route.value, error=str(error))
+            return
+        if found is None or not found.holds(self._clock.now()):
+            return  # ended a moment ago, and its group let go by another worker
 
         def adopted(standing: Standing) -> Standing | None:
             if standing.state.is_relayed:
@@ -198,7 +222,8 @@ class Deeds:
 
     def tell_mood(self, standing: Standing) -> None:
         """Let the group's mail go, or hold it back, as it stands."""
-        is_dead_end = standing.state.is_relayed and not self._ties.is_well(standing.via)
+        has_way = self._ties.has_way
+        is_dead_end = standing.state.is_relayed and not has_way(standing.group, standing.via)
         is_shut = standing.state is GroupState.DEGRADED or is_dead_end
         mood = GroupMood.SHUT if is_shut else GroupMood.OPEN
         if self._moods.get(standing.group, GroupMood.OPEN) is not mood:
@@ -249,5 +274,6 @@ def hour(moment: Instant) -> str:
 
 
 def proposal(group: str, relay: str) -> str:
-    """The command that a person can paste."""
-    return f'postern route add --mx-group {group} --via {relay} --for 14d --reason "blocked"'
+    """The command that a person can paste; strangers' MX records name groups."""
+    which = f"--mx-group {quote(group)} --via {quote(relay)}"
+    return f'postern route add {which} --for 14d --reason "blocked"'

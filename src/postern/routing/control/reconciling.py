@@ -103,7 +103,8 @@ class Reconciling:
         self._asked_at = {k: v for k, v in self._asked_at.items() if k in relayed}
         if self._clock.monotonic() - self._swept_at >= SWEEP_S:
             self._swept_at = self._clock.monotonic()
-            await self._standings.sweep()
+            for group in await self._standings.sweep():
+                self._deeds.open(group)  # this worker's queue need not hold it back any more
 
     async def _check(self, standing: Standing) -> None:
         policy = self._table.decided_for(standing.group)
@@ -111,8 +112,8 @@ class Reconciling:
             route = self._table.of_group(standing.group)
             if route is None or route.id != standing.route:
                 await self._deeds.let_go(standing)
-            elif policy is not None and policy.policy is Policy.NEVER:
-                await self._deeds.withdraw(standing, f"{policy.author} set the policy to never")
+            elif why := self._may_not_stay(standing, policy):
+                await self._deeds.withdraw(standing, why)
             elif standing.state is GroupState.RELAYED:
                 self._test_again(standing)
             return
@@ -121,6 +122,15 @@ class Reconciling:
             standing = self._standings.of(standing.group) or standing
         if standing.state is GroupState.DEGRADED and self._controller.can_help(standing):
             self._controller.suspect(standing.group)
+
+    def _may_not_stay(self, standing: Standing, policy: GroupPolicy | None) -> str:
+        """Why the relay is taken back, well or not, in words; empty: it stays."""
+        if self._table.policy_of(standing.group) is Policy.NEVER:
+            who = "[paths] relay says" if policy is None else f"{policy.author} set the policy to"
+            return f"{who} never"
+        if not self._controller.has(standing.via):
+            return f"the configuration has no relay {standing.via} any more"
+        return ""
 
     def _test_again(self, standing: Standing) -> None:
         """Test the direct path of a relayed group at its interval, well as it may seem."""

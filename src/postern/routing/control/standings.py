@@ -102,18 +102,20 @@ class Standings:
         log.error("groups.crowded", group=group)
         return None
 
-    async def sweep(self) -> None:
-        """Forget what matters no more."""
-        now = self._clock.now()
+    async def sweep(self) -> list[str]:
+        """Forget what matters no more; the groups that are simply direct now."""
+        now, forgotten = self._clock.now(), list[str]()
         for standing in self:
             if not standing.is_history(now):
                 continue
             try:
                 if await self._on_thread(partial(self._store.forget, standing)):
                     self._known.pop(standing.group, None)
+                    forgotten.append(standing.group)
             except (DatabaseTroubleError, OSError) as error:
                 self._tell("groups.unwritten", error)
-                return
+                break
+        return forgotten
 
     async def close(self) -> None:
         """Close the file."""

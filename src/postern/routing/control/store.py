@@ -19,6 +19,7 @@ from postern.runtime.database.trouble import DatabaseTroubleError
 from postern.runtime.database.watch import ChangeWatch
 
 MAX_STANDINGS = 10_000
+"""Beyond these none is put on record for nothing but being dead; those with a relay are few."""
 
 T = TypeVar("T")
 
@@ -75,7 +76,7 @@ class StandingStore:
     def all(self) -> list[Standing]:
         """Every group that is not simply direct, or was not lately, as far as it can be read."""
         table = standing_table
-        query = sa.select(table.c.version, table.c.value).limit(MAX_STANDINGS)
+        query = sa.select(table.c.version, table.c.value).limit(2 * MAX_STANDINGS)
 
         def read(database: Database) -> list[Standing]:
             with database.read() as connection:
@@ -102,11 +103,17 @@ class StandingStore:
                         .where(table.c.name == fresh.group, table.c.version == before.version)
                         .values(version=fresh.version, value=value)
                     )
-                else:
-                    made = {"name": fresh.group, "version": fresh.version, "value": value}
-                    insert = sqlite.insert(table).values(**made).on_conflict_do_nothing()
-                    done = connection.execute(insert)
-                return done.rowcount == 1
+                    return done.rowcount == 1
+                there = connection.execute(
+                    sa.select(table.c.version, table.c.value).where(table.c.name == fresh.group)
+                ).one_or_none()
+                if there is not None and _read(*there) is not None:
+                    return False
+                # What another version of Postern wrote and nobody here can read is in no one's way.
+                made = {"version": fresh.version, "value": value}
+                insert = sqlite.insert(table).values(name=fresh.group, **made)
+                connection.execute(insert.on_conflict_do_update(("name",), set_=made))
+                return True
 
         return fresh if self._with(write) else None
 

@@ -31,7 +31,7 @@ class Course:
 
     Args:
         route: the route that it takes now, in words; None: straight to its hosts.
-        note: what is to be said of a group that takes none, in words.
+        note: what is to be said of a group that takes none, and of its domains, in words.
         condition: what the group was found to be, when that was decided; None: nothing was.
         failing: the addresses that spoke for it; empty: not known.
         since: since when.
@@ -43,8 +43,14 @@ class Course:
     failing: tuple[str, ...] = ()
     since: Instant | None = None
 
+    @property
+    def in_words(self) -> str:
+        """Route and note, as they stand beside the group's name."""
+        return "; ".join(text for text in (self.route, self.note) if text)
+
 
 CourseOf = Callable[[str], Course]
+
 STRAIGHT = Course()
 
 

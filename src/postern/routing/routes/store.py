@@ -14,12 +14,17 @@ from postern.directory.store.changes import Writing
 from postern.mail.address import to_a_labels
 from postern.measures import store as measures
 from postern.measures.temporary import Kind, Temporary
-from postern.routing.routes.route import GroupPolicy, PinnedRoute, Policy, RouteMatch
+from postern.routing.routes.route import BY_POSTERN, GroupPolicy, PinnedRoute, Policy, RouteMatch
 from postern.runtime.clock import Clock, Instant
 from postern.runtime.database.engine import Database
 
 MAX_ROUTES = 1_000
 """Active ones: every worker reads all of them whenever anything changed."""
+MAX_AUTOMATIC = 800
+"""Of these, those that Postern made: a person always has room."""
+IDLE_S = 3600.0
+"""So long no mail went by it: beyond ``MAX_AUTOMATIC`` such a route makes room for another. A
+forwarder meets many domains whose hosts are dead for ever, and each looks like a blocked group."""
 MAX_POLICIES = 1_000
 MAX_REASON_CHARS = 500
 MAX_GROUP_CHARS = 255
@@ -89,26 +94,32 @@ class RouteStore:
         with self._database.write() as connection:
             writing = Writing(connection, self._clock, self._author)
             known = _active(connection, self._clock.now())
-            if len(known) >= MAX_ROUTES:
+            before = tuple(one for one in known if _is_same(one, draft))
+            if len(known) >= MAX_ROUTES and not before:
                 text = f"there are {MAX_ROUTES} routes already; end some: postern route list"
                 return Refused(Problem.NOT_ALLOWED, text)
-            before = tuple(one for one in known if _is_same(one, draft))
             for one in before:
                 _end(writing, one)
             return _add(writing, draft), before
 
-    def engage(self, draft: RouteDraft) -> tuple[PinnedRoute, bool] | Refused:
+    def engage(self, draft: RouteDraft, quiet_s: float) -> tuple[PinnedRoute, bool] | Refused:
         """Make an automatic route for a group that has none.
 
         Workers see a group blocked at the same moment; the first makes the route, and the others
         are given that one.
 
+        Args:
+            draft: the route.
+            quiet_s: so long after a person ended such a route none is made, unless he asked for it
+                since. That is on record here: whatever becomes of ``paths.db``, he is heard.
+
         Returns:
-            The route, and whether this call made it. ``Refused`` where a person has pinned it.
+            The route, and whether this call made it: not where it is one that a person ended.
+            ``Refused``, ``NOT_ALLOWED``: there are too many for any group.
         """
         flaw = _flaw_of(draft)
         if flaw:
-            return Refused(Problem.NOT_ALLOWED, flaw)
+            return Refused(Problem.MALFORMED, flaw)
         with self._database.write() as connection:
             known = _active(connection, self._clock.now())
             there = [one for one in known if _is_same(one, draft)]
@@ -117,9 +128,13 @@ class RouteStore:
                     return there[0], False
                 text = f"{there[0].label} is a person's route for {draft.value}"
                 return Refused(Problem.ALREADY_THERE, text)
-            if len(known) >= MAX_ROUTES:
-                return Refused(Problem.NOT_ALLOWED, f"there are {MAX_ROUTES} routes already")
-            return _add(Writing(connection, self._clock, self._author), draft), True
+            withdrawn = _withdrawn(connection, draft.value, self._clock.now() - quiet_s)
+            if withdrawn is not None:
+                return withdrawn, False
+            writing = Writing(connection, self._clock, self._author)
+            if len(known) >= MAX_ROUTES or not _has_room(writing, known):
+                return Refused(Problem.NOT_ALLOWED, f"there are {len(known)} routes already")
+            return _add(writing, draft), True
 
     def end(self, label: str) -> PinnedRoute | Refused:
         """End one, such as ``R2``; it stays on record."""
@@ -201,6 +216,46 @@ def _flaw_of(draft: RouteDraft) -> str:
 
 def _is_same(route: PinnedRoute, draft: RouteDraft) -> bool:
     return (route.match, route.value) == (draft.match, draft.value)
+
+
+def _withdrawn(connection: sa.Connection, group: str, since: Instant) -> PinnedRoute | None:
+    """The automatic route that a person ended since, unless he set the policy again after that."""
+    made = measures.temporary.c
+    found = _select(
+        connection,
+        route_table.c.match == RouteMatch.GROUP.value,
+        route_table.c.value == group,
+        route_table.c.is_automatic,
+        made.ended_at > since,
+        made.ended_by != BY_POSTERN,
+    )
+    if not found:
+        return None
+    asked = connection.execute(
+        sa.select(policy_table.c.set_at).where(
+            policy_table.c.mx_group == group, policy_table.c.policy == Policy.AUTOMATIC.value
+        )
+    ).scalar_one_or_none()
+    ended_at = found[-1].temporary.ended_at
+    is_asked = asked is not None and ended_at is not None and asked >= ended_at
+    return None if is_asked else found[-1]
+
+
+def _has_room(writing: Writing, known: list[PinnedRoute]) -> bool:
+    """Whether one more may be made by itself; the one that is of use least ends for it."""
+    automatic = [one for one in known if one.is_automatic]
+    if len(automatic) < MAX_AUTOMATIC:
+        return True
+    idlest = min(automatic, key=_last_use)
+    if writing.clock.now() - _last_use(idlest) < IDLE_S:
+        return False
+    _end(writing, idlest)
+    return True
+
+
+def _last_use(route: PinnedRoute) -> Instant:
+    made = route.temporary
+    return made.created_at if made.last_used_at is None else made.last_used_at
 
 
 def _add(writing: Writing, draft: RouteDraft) -> PinnedRoute:

@@ -40,6 +40,10 @@ class RouteTable:
             return None
         return found
 
+    def has_domain(self, domain: str) -> bool:
+        """Whether a route was made for this domain alone."""
+        return domain in self._domains
+
     def used(self, route: PinnedRoute) -> None:
         """Mail went by it."""
         hits, _ = self._uses.get(route.id, (0, 0.0))

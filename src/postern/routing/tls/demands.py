@@ -86,11 +86,12 @@ class Demands:
             asked = self._with_wish(way, demand, facts, domain)
         if asked is None:
             return None
-        exemption = None if way.is_relay else self._exemptions.of(target.ip)
-        if exemption is not None:
-            if wish in {TlsWish.ENCRYPT, TlsWish.REQUIRETLS}:
-                return None
-            if exemption.insists or STRENGTH[asked.policy] < STRENGTH[TlsPolicy.ENCRYPT]:
+        # What a sender asks is tried there all the same: nobody who takes TLS out once, for other
+        # mail, has his mail wait for days or returned.
+        if not way.is_relay and wish not in {TlsWish.ENCRYPT, TlsWish.REQUIRETLS}:
+            exemption = self._exemptions.of(target.ip)
+            is_weak = STRENGTH[asked.policy] < STRENGTH[TlsPolicy.ENCRYPT]
+            if exemption is not None and (exemption.insists or is_weak):
                 asked = self._exemptions.demand(exemption)
         return way if asked is demand else replace(way, target=replace(target, tls=asked))
 

@@ -1,7 +1,9 @@
 """Tries TLS again at exempted addresses, in the background, and ends what is not needed any more.
 
 Once a day each, sooner after a test that went well: two good ones in a row end it. What Postern
-learned itself is renewed while it is broken and used; what a person made ends at its date.
+learned itself is tested after an hour, two, four and so on up to a day: it may be that somebody on
+the way only once took TLS out, and mail must not go in clear for a day because of that. It is
+renewed while it is broken and used; what a person made ends at its date.
 """
 
 import asyncio
@@ -24,7 +26,8 @@ TEST_LIMIT_S = 120.0
 AT_ONCE = 10
 """Tests that run at the same time."""
 CONFIRM_SHARE = 1 / 24
-"""A good test is confirmed after this share of the usual time: an hour of a day."""
+"""A good test is confirmed after this share of the usual time: an hour of a day. What was learned
+is tested so soon for the first time."""
 
 
 class Probe(Protocol):
@@ -58,9 +61,13 @@ class Verdict:
 
 def is_due(exemption: Exemption, now: Instant, settings: RetestSettings) -> bool:
     """Whether it should be tested now."""
-    tests = exemption.tests
-    last = exemption.temporary.created_at if tests.at is None else tests.at
-    wait_s = settings.retest_s * (CONFIRM_SHARE if tests.good else 1.0)
+    tests, made_at = exemption.tests, exemption.temporary.created_at
+    last = made_at if tests.at is None else tests.at
+    wait_s, soon_s = settings.retest_s, settings.retest_s * CONFIRM_SHARE
+    if tests.good:
+        wait_s = soon_s
+    elif exemption.is_learned:
+        wait_s = min(wait_s, max(soon_s, last - made_at))  # as long again as it was broken
     return now - last >= wait_s
 
 

@@ -22,6 +22,9 @@ from postern.runtime.database.engine import Database
 
 MAX_EXEMPTIONS = 1_000
 """Active ones: every worker reads all of them whenever anything changed."""
+MAX_LEARNED = 800
+"""Of these, those that Postern learned: a person always has room, however many hosts of a stranger
+break off TLS."""
 MAX_REASON_CHARS = 500
 MAX_TEXT_CHARS = 300
 MAX_NAMED = 3
@@ -123,8 +126,9 @@ class ExemptionStore:
             for one in known:
                 if one.ip == place.ip:
                     return one, False
-            if len(known) >= MAX_EXEMPTIONS:
-                return Refused(Problem.NOT_ALLOWED, f"there are {MAX_EXEMPTIONS} already")
+            learned = sum(one.is_learned for one in known)
+            if learned >= MAX_LEARNED or len(known) >= MAX_EXEMPTIONS:
+                return Refused(Problem.NOT_ALLOWED, f"there are {len(known)} already")
             writing = Writing(connection, self._clock, self._author)
             text = _one_line(reason, MAX_REASON_CHARS)
             return _add(writing, place, text, lasts_s, is_learned=True), True
