@@ -12,7 +12,16 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Sink
 from tests.journeys.clients import SUBJECT, submit
-from tests.journeys.told import Attempt, code_in, queue, traced, wait_state, wait_told, why
+from tests.journeys.told import (
+    Attempt,
+    code_in,
+    queue,
+    traced,
+    wait_state,
+    wait_told,
+    wait_tried,
+    why,
+)
 from tests.peers.certificates import Authority
 from tests.peers.dns import NsdServer
 from tests.peers.opendkim import opendkim_results
@@ -198,7 +207,7 @@ def test_a_domain_without_mx_is_reached_at_its_address(world: World) -> None:
 
 def test_what_the_peer_puts_off_waits_and_queue_tells_why(world: World) -> None:
     code = world.submit("later@far.test")
-    told = wait_state(world.postern, code, later="waiting")
+    told = wait_tried(world.postern, code, later="waiting")
     assert "450 4.2.0" in told.attempts[0].reply
     causes = [cause for cause in queue(world.postern).causes if cause.mx_group]
     assert sum(cause.count for cause in causes) >= 1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.journeys.clients import submit
-from tests.journeys.told import wait_state
+from tests.journeys.told import wait_state, wait_tried
 from tests.peers.certificates import Authority
 from tests.peers.postern_server import Listening, PosternServer, PosternSettings, postern
 from tests.peers.process import short_folder
@@ -102,6 +102,6 @@ def test_a_wrong_password_for_the_relay_bounces_nobodys_mail(own_world: World) -
     world.relay.cli("mailbox", "set", ALICE, "--password-stdin", stdin="changed\n")
     world.desk.stop()  # no signed-in connection rests, and the password is read at start
     world.desk.start()
-    told = wait_state(world.desk, world.send("ann@far.test"), ann="waiting")
+    told = wait_tried(world.desk, world.send("ann@far.test"), ann="waiting")
     assert "535" in told.attempts[-1].reply
     assert len(world.desk.messages(ALICE)) == before

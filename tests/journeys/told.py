@@ -4,7 +4,7 @@ A key that is missing, or of another type, fails the test that reads it.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import msgspec
@@ -161,9 +161,14 @@ def wait_told(
 
 def wait_state(server: PosternServer, query: str, **states: str) -> Conversation:
     """The same, once each recipient (by its local part) is in the state named."""
+    return wait_told(server, query, lambda told: _stand_so(told, states))
 
-    def holds(conversation: Conversation) -> bool:
-        found = {address.split("@")[0]: s for address, s in conversation.states().items()}
-        return all(found.get(local) == state for local, state in states.items())
 
-    return wait_told(server, query, holds)
+def wait_tried(server: PosternServer, query: str, **states: str) -> Conversation:
+    """The same, once it was tried as well: mail is waiting before, too."""
+    return wait_told(server, query, lambda told: bool(told.attempts) and _stand_so(told, states))
+
+
+def _stand_so(conversation: Conversation, states: Mapping[str, str]) -> bool:
+    found = {address.split("@")[0]: state for address, state in conversation.states().items()}
+    return all(found.get(local) == state for local, state in states.items())
