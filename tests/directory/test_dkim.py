@@ -231,3 +231,22 @@ async def test_damaged_key_does_not_keep_the_others_waiting(
     found = store.key(H, whole.selector)
     assert isinstance(found, DkimKey)
     assert found.state is KeyState.ACTIVE
+
+
+def test_a_site_without_active_keys_does_not_look_who_the_author_is(
+    store: DkimStore, signers: Signers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = made(store, state=KeyState.WAITING)
+    asked: list[str] = []
+
+    def of(domain: str) -> tuple[()]:
+        asked.append(domain)
+        return ()
+
+    monkeypatch.setattr(signers, "of", of)
+    assert signers.begin(LETTER, HEADER_END, None) is None
+    assert asked == []
+    store.set_state(H, key.selector, KeyState.ACTIVE)
+    signers.forget()
+    assert signers.begin(LETTER, HEADER_END, None) is None
+    assert asked == [H]

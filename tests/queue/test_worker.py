@@ -589,3 +589,30 @@ async def test_one_group_s_fresh_mail_leaves_room_in_memory_for_others(tmp_path:
     await stage.settle()
     assert Counter(stage.courier.tries).most_common(1)[0][1] == 1
     await stage.close()
+
+
+async def test_mail_of_a_group_that_has_enough_in_memory_is_written_once_as_waiting(
+    tmp_path: Path,
+) -> None:
+    stage = await Stage(tmp_path, fresh_bytes=600_000).open()
+    stage.router.cached = True
+    gate = stage.courier.gates["hole.test"] = asyncio.Event()
+    for n in range(100):
+        await stage.accept(message(n, f"u{n}@hole.test"))
+    await until(lambda: len(stage.queue.active) <= 20, "the rest to be on disk")
+    crowded, other = message(500, "li@hole.test"), message(501, "li@well.test")
+    for made in (crowded, other):
+        stage.queue.prepare(made)
+    assert (crowded.deliveries[0].state, crowded.deliveries[0].group) == (
+        DeliveryState.WAITING,
+        "hole.test",
+    )
+    assert other.deliveries[0].state is DeliveryState.FRESH
+    await stage.accept(crowded, other)
+    gate.set()
+    await until(lambda: len(stage.courier.tries) == 102, within_s=20)
+    await stage.settle()
+    late = message(502, "li@hole.test")
+    stage.queue.prepare(late)
+    assert late.deliveries[0].state is DeliveryState.FRESH, "there is room again"
+    await stage.close()

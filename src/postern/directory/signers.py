@@ -9,7 +9,7 @@ from functools import lru_cache
 import structlog
 
 from postern.directory.dkim import DkimKey
-from postern.directory.store.dkim import signing_keys
+from postern.directory.store.dkim import has_signing_keys, signing_keys
 from postern.mail.address import Address
 from postern.mail.dkim.key import KeyFlaw
 from postern.mail.dkim.parents import upwards
@@ -38,11 +38,13 @@ class Signers:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._of = lru_cache(CACHED_DOMAINS)(self._read)
+        self._are_any: bool | None = None
         self._private: Callable[[str, bytes], PrivateKey] = lru_cache(CACHED_KEYS)(_private)
 
     def forget(self) -> None:
         """Something in the directory changed."""
         self._of.cache_clear()
+        self._are_any = None
 
     def of(self, domain: str) -> tuple[Signer, ...]:
         """Who signs for an author at ``domain`` (lower-case A-labels); nobody, for most domains.
@@ -68,6 +70,8 @@ class Signers:
             nothing to DMARC, and would vouch for what the author's domain does not. Nor where
             readers may not agree who the author is: two From fields, or one that can't be read.
         """
+        if not self._has_any():
+            return None
         scan = HeaderScan(head)
         named = sum(bool(value.strip()) for value in scan.all(b"from"))
         if named > 1:
@@ -80,6 +84,16 @@ class Signers:
         """The fields to put on top of a message of our own; empty where nobody signs for it."""
         signing = self.begin(content, summarise(content).header_end, None)
         return b"" if signing is None else signing.finish(now)
+
+    def _has_any(self) -> bool:
+        """Whether anybody signs at all: a site without keys need not look who the author is."""
+        if self._are_any is None:
+            try:
+                with self._database.read() as connection:
+                    self._are_any = has_signing_keys(connection)
+            except DatabaseTroubleError:
+                return True  # whoever asks for the keys meets the trouble
+        return self._are_any
 
     def _read(self, domain: str) -> tuple[Signer, ...]:
         with self._database.read() as connection:

@@ -35,13 +35,39 @@ class Shelf:
         self._desk = desk
         self._clock = clock
         self._record = record
+        self._crowded: dict[str, Group] = {}
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether any group has had more than its part of the memory."""
+        return bool(self._crowded)
+
+    def keep_out(self, name: str, message: Message, delivery: Delivery, otherwise_s: float) -> None:
+        """Before a message is made durable: if its group has enough, let it wait from the first.
+
+        What is written once so would be written twice by ``put``.
+        """
+        group = self._crowded.get(name)
+        if group is None:
+            return
+        if len(group.ready) < self._most(group):
+            del self._crowded[name]
+            return
+        delivery.group = name
+        delivery.state = DeliveryState.WAITING
+        delivery.due = min(first_due(group, self._clock.now(), otherwise_s), message.expires_at)
+
+    def _most(self, group: Group) -> int:
+        return self._desk.fair_share if group.pace.is_proven else FEW_READY
 
     def is_for(self, group: Group, work: Work) -> bool:
         """Whether one more piece of fresh work is too much for the memory that is the group's."""
         if work.deliveries[0].state is not DeliveryState.FRESH:
             return False
-        most = self._desk.fair_share if group.pace.is_proven else FEW_READY
-        return len(group.ready) >= most
+        if len(group.ready) < self._most(group):
+            return False
+        self._crowded[group.name] = group
+        return True
 
     def put(self, group: Group, works: Sequence[Work], otherwise_s: float) -> None:
         """Let ``works`` wait on disk; the next try of what had one stays as it is.

@@ -110,6 +110,11 @@ class Ways:
                 task.cancel()
         return [found.get(d.n, d.recipient.address.domain) or "?" for d in deliveries]
 
+    def group_if_known(self, message: Message, delivery: Delivery) -> str | None:
+        """The group a delivery goes to, when that is known without asking anyone; else None."""
+        route = self._cached(message, delivery)
+        return None if route is None else route.group
+
     def _cached(self, message: Message, delivery: Delivery) -> Route | None:
         if delivery.via:
             return None

@@ -99,6 +99,11 @@ class QueueWorker:
                 if delivery.state is DeliveryState.FRESH:
                     delivery.state = DeliveryState.WAITING
                     delivery.due = now
+        elif self._shelf.is_in_use and len(message.deliveries) == 1:
+            (delivery,) = message.deliveries
+            name = self._ways.group_if_known(message, delivery)
+            if name is not None and delivery.state is DeliveryState.FRESH:
+                self._shelf.keep_out(name, message, delivery, self._settings.first_retry_s)
 
     def submit(self, message: Message) -> None:
         """A message has become durable: make its first attempt, or let it wait its turn."""

@@ -32,6 +32,8 @@ _COLUMNS = (
 _KEYS = sa.select(*_COLUMNS).select_from(_T.join(_D, _D.c.id == _T.c.domain_id))
 _SIGNING = _KEYS.where(_D.c.name == sa.bindparam("name"), _T.c.state == KeyState.ACTIVE.value)
 
+_ANY = sa.select(_T.c.id).where(_T.c.state == KeyState.ACTIVE.value).limit(1)
+
 
 class DkimStore:
     """Keys for those who change them.
@@ -119,6 +121,11 @@ class DkimStore:
         with self._database.read() as connection:
             rows = connection.execute(_KEYS.where(_T.c.state == KeyState.WAITING.value)).all()
         return [_read(tuple(row)) for row in rows]
+
+
+def has_signing_keys(connection: sa.Connection) -> bool:
+    """Whether any domain has an active key."""
+    return connection.execute(_ANY).first() is not None
 
 
 def signing_keys(connection: sa.Connection, domain: str) -> list[DkimKey]:
