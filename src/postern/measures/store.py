@@ -59,6 +59,12 @@ def end(connection: sa.Connection, key: str, now: Instant, who: str) -> bool:
     return done.rowcount == 1
 
 
+def holding(now: Instant) -> tuple[sa.ColumnElement[bool], ...]:
+    """The conditions of what was not ended and whose time has not passed."""
+    until = temporary.c.until
+    return temporary.c.ended_at.is_(None), sa.or_(until.is_(None), until > now)
+
+
 def count_uses(connection: sa.Connection, uses: Mapping[str, tuple[int, Instant]]) -> None:
     """Add how often each was of use since the last call, and when last."""
     for key, (hits, last) in uses.items():

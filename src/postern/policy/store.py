@@ -12,7 +12,7 @@ from postern.directory.store.changes import Writing
 from postern.measures import store as measures
 from postern.policy.rules.draft import Draft, flaw_of
 from postern.policy.rules.rule import DEFAULTS, MILD, Action, Rule, Scope, Treatment
-from postern.policy.rules.store import JOINED, holding, place_of, rule_table, treatment_table
+from postern.policy.rules.store import measured, place_of, rule_table, treatment_table
 from postern.runtime.clock import Instant
 from postern.runtime.database.engine import Database
 
@@ -50,8 +50,8 @@ def inventory(database: Database, now: Instant) -> Inventory:
         rules = connection.execute(
             sa.select(rule.scope, rule.place, rule.action)
             .distinct()
-            .select_from(JOINED)
-            .where(*holding(now))
+            .select_from(measured.joined)
+            .where(*measures.holding(now))
         ).all()
         settings = connection.execute(
             sa.select(treated.domain, treated.check_id, treated.treatment)
@@ -94,7 +94,7 @@ def end_rules_of(writing: Writing, place: str) -> None:
     now, connection = writing.clock.now(), writing.connection
     ids = connection.execute(
         sa.select(rule_table.c.id)
-        .select_from(JOINED)
+        .select_from(measured.joined)
         .where(rule_table.c.place == place, measures.temporary.c.ended_at.is_(None))
     ).scalars()
     for key in ids.all():

@@ -5,11 +5,11 @@ from dataclasses import replace
 import sqlalchemy as sa
 
 from postern.directory.freezes import Freeze
-from postern.directory.ids import new_id
 from postern.directory.model import Problem, Refused
 from postern.directory.names import read_address
 from postern.directory.store import mailboxes
 from postern.directory.store.changes import Writing
+from postern.directory.store.measured import Measured, Row
 from postern.measures import store as measures
 from postern.measures.temporary import Kind, Temporary
 from postern.runtime.clock import Clock, Instant
@@ -29,7 +29,7 @@ freeze_table = sa.Table(
     sqlite_autoincrement=True,
 )
 
-_JOINED = freeze_table.join(measures.temporary, freeze_table.c.id == measures.temporary.c.id)
+_measured = Measured(freeze_table, Kind.FREEZE)
 
 
 class FreezeStore:
@@ -55,19 +55,14 @@ class FreezeStore:
             mailbox = mailboxes.require(connection, account)
             if isinstance(mailbox, Refused):
                 return mailbox
-            now = self._clock.now()
-            for known in _active(connection, now):
+            for known in _active(connection, self._clock.now()):
                 if known.account == mailbox.address:
                     return known
-            key = new_id(self._clock)
-            until = None if lasts_s is None else now + lasts_s
-            made = Temporary(key, Kind.FREEZE, reason, self._author, now, until)
-            measures.insert(connection, made)
+            writing = Writing(connection, self._clock, self._author)
             address = str(mailbox.address)
-            done = connection.execute(freeze_table.insert().values(id=key, account=address))
-            (serial,) = done.inserted_primary_key or (0,)
-            Writing(connection, self._clock, self._author).log(
-                "freeze", key, "added", account=address, until=until, reason=reason
+            serial, made = _measured.add(writing, reason, lasts_s, account=address)
+            writing.log(
+                "freeze", made.id, "added", account=address, until=made.until, reason=reason
             )
             return Freeze(f"{LETTER}{serial}", mailbox.address, made, is_new=True)
 
@@ -77,30 +72,25 @@ class FreezeStore:
             mailbox = mailboxes.require(connection, account)
             if isinstance(mailbox, Refused):
                 return mailbox
-            now = self._clock.now()
-            for known in _active(connection, now):
+            for known in _active(connection, self._clock.now()):
                 if known.account == mailbox.address:
-                    measures.end(connection, known.temporary.id, now, self._author)
-                    Writing(connection, self._clock, self._author).log(
-                        "freeze", known.temporary.id, "ended", account=str(known.account)
-                    )
-                    ended = replace(known.temporary, ended_at=now, ended_by=self._author)
-                    return replace(known, temporary=ended)
+                    return _end(Writing(connection, self._clock, self._author), known)
             return Refused(Problem.NOT_THERE, f"{mailbox.address} is not frozen")
 
     def lapsed(self) -> list[Freeze]:
         """Those whose time is over, and that nobody has ended yet."""
-        until = measures.temporary.c.until
+        made = measures.temporary.c
         with self._database.read() as connection:
-            return _select(connection, until <= self._clock.now())
+            return _readable(
+                _measured.select(
+                    connection, made.ended_at.is_(None), made.until <= self._clock.now()
+                )
+            )
 
     def end(self, lapsed: Freeze) -> None:
         """One whose time is over is done with."""
         with self._database.write() as connection:
-            measures.end(connection, lapsed.temporary.id, self._clock.now(), self._author)
-            Writing(connection, self._clock, self._author).log(
-                "freeze", lapsed.temporary.id, "ended", account=str(lapsed.account)
-            )
+            _end(Writing(connection, self._clock, self._author), lapsed)
 
     def all(self) -> list[Freeze]:
         """Those that hold now, as they were made."""
@@ -108,26 +98,22 @@ class FreezeStore:
             return _active(connection, self._clock.now())
 
 
+def _end(writing: Writing, freeze: Freeze) -> Freeze:
+    ended = _measured.end(writing, freeze.temporary)
+    writing.log("freeze", ended.id, "ended", account=str(freeze.account))
+    return replace(freeze, temporary=ended)
+
+
 def _active(connection: sa.Connection, now: Instant) -> list[Freeze]:
-    until = measures.temporary.c.until
-    return _select(connection, sa.or_(until.is_(None), until > now))
+    return _readable(_measured.holding(connection, now))
 
 
-def _select(connection: sa.Connection, which: sa.ColumnElement[bool]) -> list[Freeze]:
-    rows = connection.execute(
-        sa.select(freeze_table, *measures.COLUMNS)
-        .select_from(_JOINED)
-        .where(measures.temporary.c.ended_at.is_(None), which)
-        .order_by(freeze_table.c.serial)
-    )
-    found = (_read(tuple(row)) for row in rows)
+def _readable(rows: list[tuple[Row, Temporary]]) -> list[Freeze]:
+    found = (_read(*row) for row in rows)
     return [freeze for freeze in found if freeze is not None]
 
 
-def _read(row: tuple[object, ...]) -> Freeze | None:
-    serial, _, account, *rest = row
-    address = read_address(str(account))
-    if address is None:
-        return None
-    temporary = measures.read_row(tuple(rest))  # type: ignore[arg-type]  # the columns of its table
-    return Freeze(f"{LETTER}{serial}", address, temporary)
+def _read(row: Row, temporary: Temporary) -> Freeze | None:
+    serial, _, account = row
+    address = read_address(account)
+    return None if address is None else Freeze(f"{LETTER}{serial}", address, temporary)

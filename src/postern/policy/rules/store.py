@@ -5,16 +5,16 @@ change is a line of the directory's change log, so that servers elsewhere can fo
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from postern.directory.ids import new_id
 from postern.directory.model import Problem, Refused
 from postern.directory.store import domains, mailboxes
 from postern.directory.store.changes import Writing
+from postern.directory.store.measured import Measured, Row
 from postern.mail.address import Address
 from postern.measures import store as measures
 from postern.measures.temporary import Kind, Temporary
@@ -60,14 +60,13 @@ treatment_table = sa.Table(
     sa.Column("set_at", sa.Double, nullable=False),
 )
 
-JOINED = rule_table.join(measures.temporary, rule_table.c.id == measures.temporary.c.id)
-"""Rules with their reason, end and use."""
+measured = Measured(rule_table, Kind.RULE)
 
 # Made once: making a statement takes several times as long as SQLite takes to answer it, and these
 # are asked for every recipient whose rules are not in the cache.
 _SHELF = (
     sa.select(*rule_table.c, measures.temporary.c.until)
-    .select_from(JOINED)
+    .select_from(measured.joined)
     .where(
         rule_table.c.place == sa.bindparam("place"),
         rule_table.c.scope == sa.bindparam("scope"),
@@ -233,27 +232,22 @@ def _add(writing: Writing, draft: Draft) -> StoredRule | Refused:
     if len(_active(connection, draft.scope, place, now)) >= MAX_RULES_OF_A_PLACE:
         text = f"there are {MAX_RULES_OF_A_PLACE} rules already; end some, or make a wider one"
         return Refused(Problem.NOT_ALLOWED, text)
-    until = None if draft.lasts_s is None else now + draft.lasts_s
-    key = new_id(writing.clock)
-    made = Temporary(key, Kind.RULE, draft.reason.strip(), writing.author, now, until)
-    measures.insert(connection, made)
     waives = ",".join(sorted(draft.waives))
-    done = connection.execute(
-        rule_table.insert().values(
-            id=key,
-            scope=draft.scope.value,
-            place=place,
-            match_kind=draft.match.kind.value,
-            match_value=draft.match.value,
-            action=draft.action.value,
-            waives=waives,
-            unproven=draft.unproven,
-        )
+    serial, made = measured.add(
+        writing,
+        draft.reason.strip(),
+        draft.lasts_s,
+        scope=draft.scope.value,
+        place=place,
+        match_kind=draft.match.kind.value,
+        match_value=draft.match.value,
+        action=draft.action.value,
+        waives=waives,
+        unproven=draft.unproven,
     )
-    (serial,) = done.inserted_primary_key or (0,)
     writing.log(
         "rule",
-        key,
+        made.id,
         "added",
         scope=draft.scope.value,
         place=place,
@@ -261,13 +255,13 @@ def _add(writing: Writing, draft: Draft) -> StoredRule | Refused:
         effect=draft.action.value,
         waives=waives,
         unproven=draft.unproven,
-        until=until,
+        until=made.until,
         reason=made.reason,
     )
     label = f"{draft.scope.value}{serial}"
     rule = Rule(
         label, draft.scope, place, draft.match, draft.action, draft.waives, draft.unproven,
-        int(serial), until, key,
+        serial, made.until, made.id,
     )  # fmt: skip
     return StoredRule(rule, made)
 
@@ -288,10 +282,8 @@ def _end(writing: Writing, label: str) -> StoredRule | Refused:
     if found is None:
         text = f"there is no rule {label} that could be ended; see: postern rule list"
         return Refused(Problem.NOT_THERE, text)
-    now = writing.clock.now()
-    measures.end(writing.connection, found.rule.id, now, writing.author)
-    writing.log("rule", found.rule.id, "ended")
-    ended = replace(found.temporary, ended_at=now, ended_by=writing.author)
+    ended = measured.end(writing, found.temporary)
+    writing.log("rule", ended.id, "ended")
     return StoredRule(found.rule, ended)
 
 
@@ -302,46 +294,27 @@ def _labelled(connection: sa.Connection, label: str) -> StoredRule | None:
         return None
     if len(digits) > MAX_LABEL_DIGITS:
         return None
-    found = _select(
+    found = measured.select(
         connection,
         rule_table.c.serial == int(digits),
         rule_table.c.scope == letter,
         measures.temporary.c.ended_at.is_(None),
     )
-    return found[0] if found else None
+    return _stored(*found[0]) if found else None
 
 
 def _active(
     connection: sa.Connection, scope: Scope | None, place: str, now: Instant
 ) -> list[StoredRule]:
     """Rules that were not ended and whose time has not passed, as they were made."""
-    conditions = holding(now)
+    of_place: tuple[sa.ColumnElement[bool], ...] = ()
     if scope is not None:
-        conditions += [rule_table.c.place == place, rule_table.c.scope == scope.value]
-    return _select(connection, *conditions)
+        of_place = (rule_table.c.place == place, rule_table.c.scope == scope.value)
+    return [_stored(*found) for found in measured.holding(connection, now, *of_place)]
 
 
-def holding(now: Instant) -> list[sa.ColumnElement[bool]]:
-    """The conditions on ``JOINED`` of what was not ended and whose time has not passed."""
-    until = measures.temporary.c.until
-    return [measures.temporary.c.ended_at.is_(None), sa.or_(until.is_(None), until > now)]
-
-
-def _select(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[StoredRule]:
-    rows = connection.execute(
-        sa.select(rule_table, *measures.COLUMNS)
-        .select_from(JOINED)
-        .where(*conditions)
-        .order_by(rule_table.c.serial)
-    )
-    return [_read(tuple(row)) for row in rows]
-
-
-def _read(row: tuple[object, ...]) -> StoredRule:
-    count = len(rule_table.c)
-    # The columns of its table.
-    temporary = measures.read_row(tuple(row[count:]))  # type: ignore[arg-type]
-    return StoredRule(_rule(row[:count], temporary.until), temporary)
+def _stored(row: Row, temporary: Temporary) -> StoredRule:
+    return StoredRule(_rule(row, temporary.until), temporary)
 
 
 def _rule(row: Sequence[Any], until: float | None) -> Rule:

@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
-from postern.directory.ids import new_id
 from postern.directory.model import Problem, Refused
 from postern.directory.store.changes import Writing
-from postern.measures import store as measures
+from postern.directory.store.measured import Measured, Row
 from postern.measures.temporary import Kind, Temporary
 from postern.queue.suspension import Suspension, group_named
 from postern.runtime.clock import Clock, Instant
@@ -35,9 +34,7 @@ suspension_table = sa.Table(
     sqlite_autoincrement=True,
 )
 
-_JOINED = suspension_table.join(
-    measures.temporary, suspension_table.c.id == measures.temporary.c.id
-)
+_measured = Measured(suspension_table, Kind.SUSPENSION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,38 +108,21 @@ class SuspensionStore:
 
 
 def _add(writing: Writing, group: str, lasts_s: float | None, reason: str) -> StoredSuspension:
-    now = writing.clock.now()
-    until = None if lasts_s is None else now + lasts_s
-    key = new_id(writing.clock)
-    made = Temporary(key, Kind.SUSPENSION, reason, writing.author, now, until)
-    measures.insert(writing.connection, made)
-    done = writing.connection.execute(suspension_table.insert().values(id=key, mx_group=group))
-    (serial,) = done.inserted_primary_key or (0,)
-    writing.log("suspension", key, "added", mx_group=group, until=until, reason=reason)
+    serial, made = _measured.add(writing, reason, lasts_s, mx_group=group)
+    writing.log("suspension", made.id, "added", mx_group=group, until=made.until, reason=reason)
     return StoredSuspension(f"{LETTER}{serial}", group, made)
 
 
 def _end(writing: Writing, stored: StoredSuspension) -> StoredSuspension:
-    now, key = writing.clock.now(), stored.temporary.id
-    measures.end(writing.connection, key, now, writing.author)
-    writing.log("suspension", key, "ended", mx_group=stored.group)
-    ended = replace(stored.temporary, ended_at=now, ended_by=writing.author)
+    ended = _measured.end(writing, stored.temporary)
+    writing.log("suspension", ended.id, "ended", mx_group=stored.group)
     return replace(stored, temporary=ended)
 
 
 def _active(connection: sa.Connection, now: Instant) -> list[StoredSuspension]:
-    """Those that were not ended and whose time has not passed, as they were made."""
-    until = measures.temporary.c.until
-    rows = connection.execute(
-        sa.select(suspension_table, *measures.COLUMNS)
-        .select_from(_JOINED)
-        .where(measures.temporary.c.ended_at.is_(None), sa.or_(until.is_(None), until > now))
-        .order_by(suspension_table.c.serial)
-    )
-    return [_read(tuple(row)) for row in rows]
+    return [_read(*found) for found in _measured.holding(connection, now)]
 
 
-def _read(row: tuple[object, ...]) -> StoredSuspension:
-    serial, _key, group, *rest = row
-    temporary = measures.read_row(tuple(rest))  # type: ignore[arg-type]  # the columns of its table
-    return StoredSuspension(f"{LETTER}{serial}", str(group), temporary)
+def _read(row: Row, temporary: Temporary) -> StoredSuspension:
+    serial, _, group = row
+    return StoredSuspension(f"{LETTER}{serial}", group, temporary)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
-from postern.directory.ids import new_id
 from postern.directory.model import Problem, Refused
 from postern.directory.store.changes import Writing
+from postern.directory.store.measured import Measured, Row, labelled
 from postern.mail.address import to_a_labels
 from postern.measures import store as measures
 from postern.measures.temporary import Kind, Temporary
@@ -53,8 +53,7 @@ policy_table = sa.Table(
     sa.Column("set_at", sa.Double, nullable=False),
 )
 
-_JOINED = route_table.join(measures.temporary, route_table.c.id == measures.temporary.c.id)
-_OWN_COLUMNS = len(route_table.c)
+_measured = Measured(route_table, Kind.ROUTE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +138,11 @@ class RouteStore:
     def end(self, label: str) -> PinnedRoute | Refused:
         """End one, such as ``R2``; it stays on record."""
         with self._database.write() as connection:
-            found = [
-                one
-                for one in _active(connection, self._clock.now())
-                if one.label == label.strip().upper()
-            ]
-            if not found:
+            found = labelled(_active(connection, self._clock.now()), label)
+            if found is None:
                 text = f"there is no {label} that could be ended; see: postern route list"
                 return Refused(Problem.NOT_THERE, text)
-            return _end(Writing(connection, self._clock, self._author), found[0])
+            return _end(Writing(connection, self._clock, self._author), found)
 
     def all(self) -> list[PinnedRoute]:
         """Those that hold now, as they were made."""
@@ -259,73 +254,45 @@ def _last_use(route: PinnedRoute) -> Instant:
 
 
 def _add(writing: Writing, draft: RouteDraft) -> PinnedRoute:
-    now = writing.clock.now()
-    until = None if draft.lasts_s is None else now + draft.lasts_s
-    key = new_id(writing.clock)
-    made = Temporary(key, Kind.ROUTE, draft.reason, writing.author, now, until)
-    measures.insert(writing.connection, made)
-    done = writing.connection.execute(
-        route_table.insert().values(
-            id=key,
-            match=draft.match.value,
-            value=draft.value,
-            via=draft.via,
-            is_automatic=draft.is_automatic,
-        )
+    match, value, via, is_automatic = draft.match, draft.value, draft.via, draft.is_automatic
+    serial, made = _measured.add(
+        writing,
+        draft.reason,
+        draft.lasts_s,
+        match=match.value,
+        value=value,
+        via=via,
+        is_automatic=is_automatic,
     )
-    (serial,) = done.inserted_primary_key or (0,)
     writing.log(
         "route",
-        key,
+        made.id,
         "added",
-        match=draft.match.value,
-        value=draft.value,
-        via=draft.via,
-        automatic=draft.is_automatic,
-        until=until,
+        match=match.value,
+        value=value,
+        via=via,
+        automatic=is_automatic,
+        until=made.until,
         reason=made.reason,
     )
-    return PinnedRoute(
-        f"{LETTER}{serial}", draft.match, draft.value, draft.via, draft.is_automatic, made
-    )
+    return PinnedRoute(f"{LETTER}{serial}", match, value, via, is_automatic, made)
 
 
 def _end(writing: Writing, route: PinnedRoute) -> PinnedRoute:
-    now = writing.clock.now()
-    measures.end(writing.connection, route.id, now, writing.author)
-    writing.log("route", route.id, "ended")
-    return replace(route, temporary=replace(route.temporary, ended_at=now, ended_by=writing.author))
+    ended = _measured.end(writing, route.temporary)
+    writing.log("route", ended.id, "ended")
+    return replace(route, temporary=ended)
 
 
 def _active(connection: sa.Connection, now: Instant) -> list[PinnedRoute]:
-    """Those that were not ended and whose time has not passed, as they were made."""
-    until = measures.temporary.c.until
-    return _select(
-        connection,
-        measures.temporary.c.ended_at.is_(None),
-        sa.or_(until.is_(None), until > now),
-    )
+    return [_read(*found) for found in _measured.holding(connection, now)]
 
 
 def _select(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[PinnedRoute]:
-    rows = connection.execute(
-        sa.select(route_table, *measures.COLUMNS)
-        .select_from(_JOINED)
-        .where(*conditions)
-        .order_by(route_table.c.serial)
-    )
-    return [_read(tuple(row)) for row in rows]
+    return [_read(*found) for found in _measured.select(connection, *conditions)]
 
 
-def _read(row: tuple[object, ...]) -> PinnedRoute:
-    serial, _, match, value, via, is_automatic = row[:_OWN_COLUMNS]
-    # The columns of its table.
-    temporary = measures.read_row(row[_OWN_COLUMNS:])  # type: ignore[arg-type]
-    return PinnedRoute(
-        f"{LETTER}{serial}",
-        RouteMatch(match),
-        str(value),
-        str(via),
-        bool(is_automatic),
-        temporary,
-    )
+def _read(row: Row, temporary: Temporary) -> PinnedRoute:
+    serial, _, match, value, via, is_automatic = row
+    label = f"{LETTER}{serial}"
+    return PinnedRoute(label, RouteMatch(match), value, via, bool(is_automatic), temporary)

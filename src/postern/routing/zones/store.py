@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
-from postern.directory.ids import new_id
 from postern.directory.model import Problem, Refused
 from postern.directory.store.changes import Writing
+from postern.directory.store.measured import Measured, Row, labelled
 from postern.mail.address import to_a_labels
-from postern.measures import store as measures
 from postern.measures.temporary import Kind, Temporary
 from postern.runtime.clock import Clock, Instant
 from postern.runtime.database.engine import Database
@@ -35,7 +34,7 @@ zone_table = sa.Table(
     sqlite_autoincrement=True,
 )
 
-_JOINED = zone_table.join(measures.temporary, zone_table.c.id == measures.temporary.c.id)
+_measured = Measured(zone_table, Kind.RESOLVER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +87,11 @@ class ForwardZoneStore:
     def end(self, label: str) -> StoredZone | Refused:
         """End one, such as ``Z2``; it stays on record."""
         with self._database.write() as connection:
-            found = [
-                one
-                for one in _active(connection, self._clock.now())
-                if one.label == label.strip().upper()
-            ]
-            if not found:
+            found = labelled(_active(connection, self._clock.now()), label)
+            if found is None:
                 text = f"there is no {label} that could be ended; see: postern resolver list"
                 return Refused(Problem.NOT_THERE, text)
-            return _end(Writing(connection, self._clock, self._author), found[0])
+            return _end(Writing(connection, self._clock, self._author), found)
 
     def all(self) -> list[StoredZone]:
         """Those that hold now, as they were made."""
@@ -109,39 +104,24 @@ class ForwardZoneStore:
 
 
 def _add(writing: Writing, zone: str, via: str, lasts_s: float | None, reason: str) -> StoredZone:
-    now = writing.clock.now()
-    until = None if lasts_s is None else now + lasts_s
-    key = new_id(writing.clock)
-    made = Temporary(key, Kind.RESOLVER, reason, writing.author, now, until)
-    measures.insert(writing.connection, made)
-    done = writing.connection.execute(zone_table.insert().values(id=key, zone=zone, via=via))
-    (serial,) = done.inserted_primary_key or (0,)
-    writing.log("forward-zone", key, "added", zone=zone, via=via, until=until, reason=reason)
-    return StoredZone(f"{LETTER}{serial}", ForwardZone(zone, via, until, key), made)
+    serial, made = _measured.add(writing, reason, lasts_s, zone=zone, via=via)
+    writing.log(
+        "forward-zone", made.id, "added", zone=zone, via=via, until=made.until, reason=reason
+    )
+    return StoredZone(f"{LETTER}{serial}", ForwardZone(zone, via, made.until, made.id), made)
 
 
 def _end(writing: Writing, stored: StoredZone) -> StoredZone:
-    now, key = writing.clock.now(), stored.forward.id
-    measures.end(writing.connection, key, now, writing.author)
-    writing.log("forward-zone", key, "ended")
-    ended = replace(stored.temporary, ended_at=now, ended_by=writing.author)
+    ended = _measured.end(writing, stored.temporary)
+    writing.log("forward-zone", ended.id, "ended")
     return replace(stored, temporary=ended)
 
 
 def _active(connection: sa.Connection, now: Instant) -> list[StoredZone]:
-    """Those that were not ended and whose time has not passed, as they were made."""
-    until = measures.temporary.c.until
-    rows = connection.execute(
-        sa.select(zone_table, *measures.COLUMNS)
-        .select_from(_JOINED)
-        .where(measures.temporary.c.ended_at.is_(None), sa.or_(until.is_(None), until > now))
-        .order_by(zone_table.c.serial)
-    )
-    return [_read(tuple(row)) for row in rows]
+    return [_read(*found) for found in _measured.holding(connection, now)]
 
 
-def _read(row: tuple[object, ...]) -> StoredZone:
-    serial, key, zone, via, *rest = row
-    temporary = measures.read_row(tuple(rest))  # type: ignore[arg-type]  # the columns of its table
-    forward = ForwardZone(str(zone), str(via), temporary.until, str(key))
+def _read(row: Row, temporary: Temporary) -> StoredZone:
+    serial, key, zone, via = row
+    forward = ForwardZone(zone, via, temporary.until, key)
     return StoredZone(f"{LETTER}{serial}", forward, temporary)

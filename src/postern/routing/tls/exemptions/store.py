@@ -10,9 +10,9 @@ from ipaddress import ip_address
 
 import sqlalchemy as sa
 
-from postern.directory.ids import new_id
 from postern.directory.model import Problem, Refused
 from postern.directory.store.changes import Writing
+from postern.directory.store.measured import Measured, Row, labelled
 from postern.measures import store as measures
 from postern.measures.temporary import Kind, Temporary
 from postern.routing.tls.domains.store import guarded_at
@@ -51,8 +51,7 @@ exemption_table = sa.Table(
     sqlite_autoincrement=True,
 )
 
-_JOINED = exemption_table.join(measures.temporary, exemption_table.c.id == measures.temporary.c.id)
-_OWN_COLUMNS = len(exemption_table.c)
+_measured = Measured(exemption_table, Kind.TLS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +135,7 @@ class ExemptionStore:
     def end(self, label: str) -> Exemption | Refused:
         """End one, such as ``X2``; it stays on record."""
         with self._database.write() as connection:
-            found = _named(connection, label, self._clock.now())
+            found = labelled(_active(connection, self._clock.now()), label)
             if found is None:
                 text = f"there is no {label} that could be ended; see: postern tls list"
                 return Refused(Problem.NOT_THERE, text)
@@ -159,7 +158,7 @@ class ExemptionStore:
     def end_healed(self, exemption: Exemption, why: str) -> bool:
         """End one because TLS works again; False when somebody ended it before."""
         with self._database.write() as connection:
-            found = _named(connection, exemption.label, self._clock.now())
+            found = labelled(_active(connection, self._clock.now()), exemption.label)
             if found is None:
                 return False
             _end(Writing(connection, self._clock, self._author), found, why)
@@ -168,7 +167,7 @@ class ExemptionStore:
     def renew(self, exemption: Exemption, until: Instant) -> bool:
         """Let one go on for longer; False when it has ended."""
         with self._database.write() as connection:
-            found = _named(connection, exemption.label, self._clock.now())
+            found = labelled(_active(connection, self._clock.now()), exemption.label)
             if found is None:
                 return False
             connection.execute(
@@ -216,28 +215,23 @@ def _add(
     insists: bool = False,
     is_learned: bool = False,
 ) -> Exemption:
-    now = writing.clock.now()
-    key = new_id(writing.clock)
-    made = Temporary(key, Kind.TLS, reason, writing.author, now, now + lasts_s)
-    measures.insert(writing.connection, made)
-    done = writing.connection.execute(
-        exemption_table.insert().values(
-            id=key,
-            ip=place.ip,
-            host=place.host,
-            port=place.port,
-            egress=place.egress,
-            insists=insists,
-            is_learned=is_learned,
-            good=0,
-            test_text="",
-        )
+    serial, made = _measured.add(
+        writing,
+        reason,
+        lasts_s,
+        ip=place.ip,
+        host=place.host,
+        port=place.port,
+        egress=place.egress,
+        insists=insists,
+        is_learned=is_learned,
+        good=0,
+        test_text="",
     )
-    (serial,) = done.inserted_primary_key or (0,)
     label = f"{LETTER}{serial}"
     writing.log(
         "tls-exemption",
-        key,
+        made.id,
         "added",
         label=label,
         ip=place.ip,
@@ -250,38 +244,22 @@ def _add(
 
 
 def _end(writing: Writing, exemption: Exemption, why: str) -> Exemption:
-    now, made = writing.clock.now(), exemption.temporary
-    measures.end(writing.connection, made.id, now, writing.author)
-    writing.log("tls-exemption", made.id, "ended", label=exemption.label, why=why)
-    return replace(exemption, temporary=replace(made, ended_at=now, ended_by=writing.author))
-
-
-def _named(connection: sa.Connection, label: str, now: Instant) -> Exemption | None:
-    wanted = label.strip().upper()
-    return next((one for one in _active(connection, now) if one.label == wanted), None)
+    ended = _measured.end(writing, exemption.temporary)
+    writing.log("tls-exemption", ended.id, "ended", label=exemption.label, why=why)
+    return replace(exemption, temporary=ended)
 
 
 def _active(connection: sa.Connection, now: Instant) -> list[Exemption]:
-    """Those that were not ended and whose time has not passed, as they were made."""
-    until = measures.temporary.c.until
-    rows = connection.execute(
-        sa.select(exemption_table, *measures.COLUMNS)
-        .select_from(_JOINED)
-        .where(measures.temporary.c.ended_at.is_(None), sa.or_(until.is_(None), until > now))
-        .order_by(exemption_table.c.serial)
-    )
-    return [_read(tuple(row)) for row in rows]
+    return [_read(*found) for found in _measured.holding(connection, now)]
 
 
-def _read(row: tuple[object, ...]) -> Exemption:
-    serial, _, ip, host, port, egress, insists, is_learned, *tests = row[:_OWN_COLUMNS]
-    # The columns of its table.
-    temporary = measures.read_row(row[_OWN_COLUMNS:])  # type: ignore[arg-type]
+def _read(row: Row, temporary: Temporary) -> Exemption:
+    serial, _, ip, host, port, egress, insists, is_learned, *tests = row
     return Exemption(
         f"{LETTER}{serial}",
-        Place(str(ip), str(host), int(str(port)), str(egress)),
+        Place(ip, host, port, egress),
         temporary,
         bool(insists),
         bool(is_learned),
-        Tests(*tests),  # type: ignore[arg-type]  # the columns of its table
+        Tests(*tests),
     )
