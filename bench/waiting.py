@@ -70,8 +70,8 @@ def fill(spools: Path, count: int, groups: int) -> None:
         while some := [row for _, row in zip(range(AT_ONCE), rows, strict=False)]:
             with file.transaction():
                 file._db.executemany(INSERT_MESSAGE, [one for one, _ in some])  # noqa: SLF001 - its own rows, faster than messages
-                file._db.executemany(INSERT_DELIVERY, [other for _, other in some])  # noqa: SLF001
-        file._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # noqa: SLF001
+                file._db.executemany(INSERT_DELIVERY, [other for _, other in some])  # noqa: SLF001 - its own rows
+        file._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # noqa: SLF001 - its own rows
         file.close()
 
 

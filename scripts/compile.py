@@ -97,9 +97,9 @@ def can_compile() -> bool:
 def compile_into(folder: Path) -> None:
     """Compile into ``folder``, which is replaced whole once all went well."""
     # Only needed here: `--check` must work where these are not installed.
-    from mypyc.build import mypycify  # noqa: PLC0415
-    from setuptools import Distribution  # type: ignore[import-untyped]  # noqa: PLC0415
-    from setuptools.command.build_ext import (  # type: ignore[import-untyped]  # noqa: PLC0415
+    from mypyc.build import mypycify  # noqa: PLC0415 - not for --check
+    from setuptools import Distribution  # type: ignore[import-untyped]  # noqa: PLC0415 - not for --check
+    from setuptools.command.build_ext import (  # type: ignore[import-untyped]  # noqa: PLC0415 - not for --check
         build_ext,
     )
 

@@ -58,9 +58,8 @@ def state(
     last_good_at: float | None = None,
 ) -> PathState:
     path = Path(egress, ip, 25, encrypted)
-    tls = "encrypted" if encrypted else "clear"
     return PathState(
-        path, group, HOSTS.get(ip, ""), condition, since, sign, error, last_good_at, 2, 0.0, tls,
+        path, group, HOSTS.get(ip, ""), condition, since, sign, error, last_good_at, 2, 0.0,
         good, NOW - 60, NOW - 60, NOW - 60,
     )  # fmt: skip
 

@@ -239,7 +239,7 @@ def test_a_blocked_group_whose_mail_a_relay_takes_is_no_problem_while_that_is_we
         path = Path(egress, ip, port, encrypted=True)
         state = PathState(
             path, group, "mx", PathCondition.BLOCKED, now, Sign.SILENT, "", None, 2, 0.0,
-            "encrypted", 0, now, now, now,
+            0, now, now, now,
         )  # fmt: skip
         store.write(Written([state]))
 

@@ -13,7 +13,7 @@ def state(number: int, condition: PathCondition) -> PathState:
     path = Path("direct", f"192.0.{number // 200}.{number % 200}", 25, encrypted=True)
     return PathState(
         path, f"tea{number}.example", "mx", condition, NOW, Sign.SILENT, "", None, 2, 0.0,
-        "encrypted", 0, NOW, NOW, NOW,
+        0, NOW, NOW, NOW,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ def state(sign: Sign, condition: PathCondition, text: str) -> PathState:
     path = Path("us1", "198.51.100.5", 587, encrypted=True)
     return PathState(
         path, "relay:us1", "us1.example", condition, NOW - 60, sign, text, None, 2, 0.0,
-        "encrypted", 0, NOW - 60, NOW - 60, NOW - 60,
+        0, NOW - 60, NOW - 60, NOW - 60,
     )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from postern.routing.tls.results import store as results
 from postern.routing.tls.results.tally import TlsTally
 from postern.routing.tls.results.texts import ShelfTexts
 from postern.runtime.clock import Clock, Instant
+from postern.runtime.database.beside import FileTrouble
 from postern.runtime.database.engine import Database
 from postern.runtime.database.trouble import DatabaseTroubleError
 from postern.runtime.jobs import Job
@@ -162,7 +163,7 @@ class TlsKnowledge:
             path = self._config.data_dir / results.FILE_NAME
             try:
                 await asyncio.to_thread(results.add, path, counted, self._clock.now())
-            except (results.FileTrouble, OSError) as error:
+            except (FileTrouble, OSError) as error:
                 log.warning("worker.tls_results", text=str(error))
 
     async def keep_noting(self) -> None:

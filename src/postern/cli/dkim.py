@@ -182,9 +182,9 @@ def _set_state(name: str, selector: str, state: KeyState, *, as_json: bool) -> N
 
 async def _look_up(key: DkimKey) -> Published:
     # Only this one of the verbs asks DNS: the others start without all that takes.
-    from postern.app.settings import resolver_settings  # noqa: PLC0415
-    from postern.config.load import load  # noqa: PLC0415
-    from postern.runtime.resolver.resolver import Resolver  # noqa: PLC0415
+    from postern.app.settings import resolver_settings  # noqa: PLC0415 - not for the other verbs
+    from postern.config.load import load  # noqa: PLC0415 - not for the other verbs
+    from postern.runtime.resolver.resolver import Resolver  # noqa: PLC0415 - not for the other verbs
 
     resolver = Resolver(resolver_settings(load(None)), SystemClock())
     try:

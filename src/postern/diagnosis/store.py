@@ -29,11 +29,8 @@ class Unsigned:
 
 def read_unsigned(site_db: Path, before: float) -> Unsigned | None:
     """What was made before ``before`` and still leaves unsigned; None: it cannot be read."""
-    address = f"file:{quote(str(site_db))}?mode=ro"
     try:
-        with contextlib.closing(
-            sqlite3.connect(address, uri=True, timeout=_BUSY_TIMEOUT_S)
-        ) as connection:
+        with _reading(site_db) as connection:
             rows = connection.execute(
                 "SELECT name, EXISTS (SELECT 1 FROM dkim_key WHERE domain_id = domain.id"
                 " AND state = 'active') FROM domain"
@@ -63,11 +60,8 @@ class Unencrypted:
 
 def read_unencrypted(site_db: Path, now: float) -> tuple[Unencrypted, ...]:
     """Those that hold at ``now``, as they were made; none where it cannot be read."""
-    address = f"file:{quote(str(site_db))}?mode=ro"
     try:
-        with contextlib.closing(
-            sqlite3.connect(address, uri=True, timeout=_BUSY_TIMEOUT_S)
-        ) as connection:
+        with _reading(site_db) as connection:
             rows = connection.execute(
                 "SELECT serial, ip, until FROM tls_exemption JOIN temporary USING (id)"
                 " WHERE ended_at IS NULL AND until > ? ORDER BY serial",
@@ -80,12 +74,14 @@ def read_unencrypted(site_db: Path, now: float) -> tuple[Unencrypted, ...]:
 
 def read_trace_key(site_db: Path) -> bytes | None:
     """The key, or None when it is not there (yet) or cannot be read this way."""
-    address = f"file:{quote(str(site_db))}?mode=ro"
     try:
-        with contextlib.closing(
-            sqlite3.connect(address, uri=True, timeout=_BUSY_TIMEOUT_S)
-        ) as connection:
+        with _reading(site_db) as connection:
             row = connection.execute("SELECT value FROM setting WHERE key = 'trace.key'").fetchone()
         return bytes.fromhex(row[0]) if row else None
     except (sqlite3.Error, ValueError, TypeError):
         return None
+
+
+def _reading(site_db: Path) -> contextlib.closing[sqlite3.Connection]:
+    address = f"file:{quote(str(site_db))}?mode=ro"
+    return contextlib.closing(sqlite3.connect(address, uri=True, timeout=_BUSY_TIMEOUT_S))

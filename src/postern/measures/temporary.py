@@ -5,6 +5,7 @@ from enum import Enum
 
 from postern.runtime.clock import Instant
 
+MAX_REASON_CHARS = 500
 IDLE_S = 60 * 86_400.0
 """Unused for so long, what has no end is proposed to be ended."""
 
@@ -60,3 +61,10 @@ class Temporary:
     def is_active(self, now: Instant) -> bool:
         """True while it does what it was made for."""
         return self.standing(now) in {Standing.ACTIVE, Standing.IDLE}
+
+
+def reason_flaw(reason: str) -> str:
+    """Why these words can't stand as a reason: half a sentence; empty when they can."""
+    if len(reason) > MAX_REASON_CHARS or not reason.isprintable():
+        return f"the reason must be one line of at most {MAX_REASON_CHARS} characters"
+    return ""

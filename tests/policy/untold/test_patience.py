@@ -25,6 +25,7 @@ from postern.policy.untold.patience import (
 )
 from postern.policy.untold.store import UntoldStore
 from postern.runtime.clock import FakeClock
+from postern.runtime.database import beside
 
 HOUR_S = 3600.0
 SILENT = unknown("mailfrom.dns-timeout")
@@ -138,7 +139,7 @@ def test_a_stop_does_not_wait_for_all_that_a_locked_file_keeps_back(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(patience_module, "CLOSE_S", 0.05)
-    monkeypatch.setattr(module, "BUSY_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(beside, "BUSY_TIMEOUT_S", 0.3)
     stand.restart()
     locked = sqlite3.connect(stand.path, isolation_level=None)
     locked.execute("BEGIN IMMEDIATE")

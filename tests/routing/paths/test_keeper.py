@@ -27,7 +27,7 @@ from postern.routing.paths.store.file import PathStore, Written
 at = time.time()
 path = Path("direct", "192.0.2.1", 25, encrypted=True)
 state = PathState(path, "tea.example", "mx", PathCondition.BLOCKED, at, Sign.SILENT, "nothing",
-                  None, 2, 0.0, "encrypted", 0, at, at, at)
+                  None, 2, 0.0, 0, at, at, at)
 store = PathStore.open(File(sys.argv[1]), "another")
 store.write(Written((state,)))
 store.close()

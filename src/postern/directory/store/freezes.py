@@ -11,12 +11,11 @@ from postern.directory.store import mailboxes
 from postern.directory.store.changes import Writing
 from postern.directory.store.measured import Measured, Row
 from postern.measures import store as measures
-from postern.measures.temporary import Kind, Temporary
+from postern.measures.temporary import Kind, Temporary, reason_flaw
 from postern.runtime.clock import Clock, Instant
 from postern.runtime.database.engine import Database
 
 LETTER = "F"
-MAX_REASON_CHARS = 500
 
 metadata = sa.MetaData()
 
@@ -48,9 +47,9 @@ class FreezeStore:
         self, account: str, *, lasts_s: float | None = None, reason: str
     ) -> Freeze | Refused:
         """Let an account send nothing; one that is frozen already stays as it is."""
-        if len(reason) > MAX_REASON_CHARS or not reason.isprintable():
-            text = f"the reason must be one line of at most {MAX_REASON_CHARS} characters"
-            return Refused(Problem.NOT_ALLOWED, text)
+        flaw = reason_flaw(reason)
+        if flaw:
+            return Refused(Problem.NOT_ALLOWED, flaw)
         with self._database.write() as connection:
             mailbox = mailboxes.require(connection, account)
             if isinstance(mailbox, Refused):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from postern.measures.temporary import reason_flaw
 from postern.policy.rules.match import Match, MatchKind
 from postern.policy.rules.rule import (
     DEFAULTS,
@@ -15,7 +16,6 @@ from postern.policy.rules.rule import (
     is_locked,
 )
 
-MAX_REASON_CHARS = 500
 MAX_LASTS_S = 100 * 365 * 86_400.0
 
 FAMILIES = frozenset(family_of(check) for check in DEFAULTS)
@@ -43,8 +43,9 @@ def flaw_of(draft: Draft) -> str:
     """Why the rule cannot be made: one sentence without a full stop; empty when it can."""
     if not draft.reason.strip():
         return "a rule needs a reason, for whoever finds it in a year: --reason TEXT"
-    if len(draft.reason) > MAX_REASON_CHARS or not draft.reason.isprintable():
-        return f"the reason must be one line of at most {MAX_REASON_CHARS} characters"
+    flaw = reason_flaw(draft.reason)
+    if flaw:
+        return flaw
     if draft.lasts_s is not None and not 0 < draft.lasts_s < MAX_LASTS_S:
         return "a rule lasts some time, and no longer than a hundred years"
     if draft.action is not Action.ALLOW:

@@ -22,8 +22,9 @@ from postern.mail.finding import Finding, Result, Whose
 from postern.policy.judge import Gravity, Judgement
 from postern.policy.rules.match import Facts
 from postern.policy.rules.rule import family_of
-from postern.policy.untold.store import FileTrouble, UntoldStore
+from postern.policy.untold.store import UntoldStore
 from postern.runtime.clock import Instant
+from postern.runtime.database.beside import FileTrouble
 
 log = structlog.get_logger("postern.policy")
 

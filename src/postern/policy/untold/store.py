@@ -4,23 +4,16 @@ Not in ``site.db``, whose every commit makes all workers read rules and director
 cut takes is the last seconds (``synchronous=NORMAL``): somebody then waits a little longer.
 """
 
-import os
-import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
 from postern.runtime.clock import Instant
-from postern.runtime.database.engine import switch_to_wal
+from postern.runtime.database.beside import open_beside
 
-FileTrouble = sqlite3.Error
-"""What every method may raise: the file cannot be opened, read or written."""
-
-BUSY_TIMEOUT_S = 5.0
 MAX_ROWS = 100_000
 """Some 15 MB; those heard of longest ago go first."""
 PRUNE_EVERY = 500
 """Writes between two looks at the bounds."""
-FILE_MODE = 0o600
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS untold (
@@ -46,13 +39,7 @@ class UntoldStore:
     """
 
     def __init__(self, path: Path) -> None:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
-        self._connection = sqlite3.connect(
-            path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-        )
-        switch_to_wal(self._connection.cursor())
-        self._connection.execute("PRAGMA synchronous=NORMAL")
-        self._connection.execute(_TABLE)
+        self._connection = open_beside(path, _TABLE)
         self._writes = 0
 
     def find(self, sender: str, side: str) -> tuple[Instant, Instant] | None:

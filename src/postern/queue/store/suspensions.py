@@ -12,14 +12,13 @@ import sqlalchemy as sa
 from postern.directory.model import Problem, Refused
 from postern.directory.store.changes import Writing
 from postern.directory.store.measured import Measured, Row
-from postern.measures.temporary import Kind, Temporary
+from postern.measures.temporary import Kind, Temporary, reason_flaw
 from postern.queue.suspension import Suspension, group_named
 from postern.runtime.clock import Clock, Instant
 from postern.runtime.database.engine import Database
 
 MAX_SUSPENSIONS = 1_000
 """Active ones: every worker reads all of them whenever anything changed."""
-MAX_REASON_CHARS = 500
 MAX_GROUP_CHARS = 255
 LETTER = "Q"
 
@@ -74,9 +73,9 @@ class SuspensionStore:
         name, why = group_named(group), reason.strip()
         if not name or len(name) > MAX_GROUP_CHARS or not name.isprintable():
             return Refused(Problem.MALFORMED, f"{group!r} is no MX group, such as google")
-        if not why or len(why) > MAX_REASON_CHARS or not why.isprintable():
-            text = f"the reason must be one line of 1 to {MAX_REASON_CHARS} characters"
-            return Refused(Problem.NOT_ALLOWED, text)
+        flaw = reason_flaw(why) if why else "a suspension needs a reason, for whoever finds it"
+        if flaw:
+            return Refused(Problem.NOT_ALLOWED, flaw)
         with self._database.write() as connection:
             writing = Writing(connection, self._clock, self._author)
             known = _active(connection, self._clock.now())

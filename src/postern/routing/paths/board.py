@@ -333,11 +333,7 @@ def _well(seen: Observation) -> PathState:
         PathCondition.HEALTHY,
         seen.at,
         seen.sign,
-        "",
-        seen.at,
-        0,
-        0.0,
-        health.tls_word(seen.path),
+        last_good_at=seen.at,
         seen_at=seen.at,
         used_at=seen.at,
     )

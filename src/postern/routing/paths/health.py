@@ -66,7 +66,6 @@ class PathState:
         last_good_at: when it last answered well, if it is known.
         failures: in a row, up to now; tries that overlap count as one.
         avoid_until: the moment (wall clock) until which it goes last; 0: it does not.
-        tls: ``encrypted`` or ``clear``.
         good: good answers in a row, up to now.
         seen_at: when what was seen last showed.
         counted_at: when the last that counted showed: a try begun before it overlaps it.
@@ -79,15 +78,19 @@ class PathState:
     condition: PathCondition
     since: Instant
     last_sign: Sign
-    last_error: str
-    last_good_at: Instant | None
-    failures: int
-    avoid_until: float
-    tls: str
+    last_error: str = ""
+    last_good_at: Instant | None = None
+    failures: int = 0
+    avoid_until: float = 0.0
     good: int = 0
     seen_at: Instant = 0.0
     counted_at: Instant = 0.0
     used_at: Instant = 0.0
+
+    @property
+    def tls(self) -> str:
+        """How the path goes, in a word."""
+        return "encrypted" if self.path.encrypted else "clear"
 
 
 class _Weight(Enum):
@@ -187,21 +190,7 @@ def lost_race(state: PathState | None, path: Path, now: Instant) -> PathState:
     if state is None:
         healthy = PathCondition.HEALTHY
         state = PathState(
-            path,
-            "",
-            "",
-            healthy,
-            now,
-            Sign.ANSWERED,
-            "",
-            None,
-            0,
-            0.0,
-            tls_word(path),
-            0,
-            now,
-            now,
-            now,
+            path, "", "", healthy, now, Sign.ANSWERED, seen_at=now, counted_at=now, used_at=now
         )
     return replace(state, avoid_until=max(state.avoid_until, now + LAST_S))
 
@@ -211,26 +200,9 @@ def is_last(state: PathState, now: Instant) -> bool:
     return state.condition in _DOWN or state.avoid_until > now
 
 
-def tls_word(path: Path) -> str:
-    """How the path goes, in a word."""
-    return "encrypted" if path.encrypted else "clear"
-
-
 def _unknown(seen: Observation) -> PathState:
-    return PathState(
-        seen.path,
-        seen.group,
-        seen.host,
-        PathCondition.HEALTHY,
-        seen.at,
-        seen.sign,
-        "",
-        None,
-        0,
-        0.0,
-        tls_word(seen.path),
-        used_at=seen.at,
-    )
+    healthy = PathCondition.HEALTHY
+    return PathState(seen.path, seen.group, seen.host, healthy, seen.at, seen.sign, used_at=seen.at)
 
 
 def _after_good(state: PathState, seen: Observation) -> PathState | None:

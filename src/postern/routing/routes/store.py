@@ -13,7 +13,7 @@ from postern.directory.store.changes import Writing
 from postern.directory.store.measured import Measured, Row, labelled
 from postern.mail.address import to_a_labels
 from postern.measures import store as measures
-from postern.measures.temporary import Kind, Temporary
+from postern.measures.temporary import Kind, Temporary, reason_flaw
 from postern.routing.routes.route import BY_POSTERN, GroupPolicy, PinnedRoute, Policy, RouteMatch
 from postern.runtime.clock import Clock, Instant
 from postern.runtime.database.engine import Database
@@ -26,7 +26,6 @@ IDLE_S = 3600.0
 """So long no mail went by it: beyond ``MAX_AUTOMATIC`` such a route makes room for another. A
 forwarder meets many domains whose hosts are dead for ever, and each looks like a blocked group."""
 MAX_POLICIES = 1_000
-MAX_REASON_CHARS = 500
 MAX_GROUP_CHARS = 255
 LETTER = "R"
 
@@ -204,9 +203,7 @@ def _flaw_of(draft: RouteDraft) -> str:
         return f"{draft.value[:40]!r} is neither an MX group nor a domain"
     if not draft.reason:
         return "a route needs a reason, for whoever finds it in a year"
-    if len(draft.reason) > MAX_REASON_CHARS or not draft.reason.isprintable():
-        return f"the reason must be one line of at most {MAX_REASON_CHARS} characters"
-    return ""
+    return reason_flaw(draft.reason)
 
 
 def _is_same(route: PinnedRoute, draft: RouteDraft) -> bool:

@@ -14,8 +14,9 @@ from typing import TypeVar
 
 import structlog
 
-from postern.routing.tls.store import FileTrouble, StoredPolicy, TlsStore
+from postern.routing.tls.store import StoredPolicy, TlsStore
 from postern.runtime.clock import Clock, Instant
+from postern.runtime.database.beside import FileTrouble
 
 log = structlog.get_logger("postern.routing")
 

@@ -5,23 +5,17 @@ A file of its own, which all workers read and write: nobody decided what is in i
 Then policies are fetched again; until that is done the domain is met as for the first time.
 """
 
-import os
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from postern.runtime.clock import Instant
-from postern.runtime.database.engine import switch_to_wal
+from postern.runtime.database.beside import open_beside
 
 FILE_NAME = "tls.db"
-FileTrouble = sqlite3.Error
-"""What every method may raise: the file cannot be opened, read or written."""
-BUSY_TIMEOUT_S = 5.0
 MAX_POLICIES = 50_000
 MAX_DANE = 200_000
 """Rows; those used longest ago go first."""
-FILE_MODE = 0o600
 DAY_S = 86_400
 REFRESH_MOST_S = DAY_S
 REFRESH_LEAST_S = 300
@@ -71,13 +65,7 @@ class TlsStore:
     """
 
     def __init__(self, path: Path) -> None:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
-        self._connection = sqlite3.connect(
-            path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-        )
-        switch_to_wal(self._connection.cursor())
-        self._connection.execute("PRAGMA synchronous=NORMAL")
-        self._connection.executescript(_TABLES)
+        self._connection = open_beside(path, _TABLES)
 
     def policy(self, domain: str, now: Instant) -> StoredPolicy | None:
         """The policy of ``domain`` that is still good."""

@@ -12,14 +12,13 @@ from postern.directory.model import Problem, Refused
 from postern.directory.store.changes import Writing
 from postern.directory.store.measured import Measured, Row, labelled
 from postern.mail.address import to_a_labels
-from postern.measures.temporary import Kind, Temporary
+from postern.measures.temporary import Kind, Temporary, reason_flaw
 from postern.runtime.clock import Clock, Instant
 from postern.runtime.database.engine import Database
 from postern.runtime.resolver.forward import ForwardZone, ForwardZones
 
 MAX_ZONES = 1_000
 """Active ones: every worker reads all of them whenever anything changed."""
-MAX_REASON_CHARS = 500
 LETTER = "Z"
 
 metadata = sa.MetaData()
@@ -70,9 +69,9 @@ class ForwardZoneStore:
         if name is None:
             text = f"{zone!r} is no zone, such as tea-trading.example"
             return Refused(Problem.MALFORMED, text)
-        if len(reason) > MAX_REASON_CHARS or not reason.isprintable():
-            text = f"the reason must be one line of at most {MAX_REASON_CHARS} characters"
-            return Refused(Problem.NOT_ALLOWED, text)
+        flaw = reason_flaw(reason)
+        if flaw:
+            return Refused(Problem.NOT_ALLOWED, flaw)
         with self._database.write() as connection:
             writing = Writing(connection, self._clock, self._author)
             known = _active(connection, self._clock.now())

@@ -45,7 +45,11 @@ class Database:
         """
         if isinstance(where, str):
             return cls(sa.create_engine(where, pool_size=2, max_overflow=2))
-        _make_private(where)
+        try:
+            make_private(where)
+        except OSError as error:
+            text = f"{where} cannot be made: {error.strerror}"
+            raise DatabaseTroubleError(text) from error
         engine = sa.create_engine(
             sa.URL.create("sqlite", database=str(where)),
             pool_size=2,
@@ -94,17 +98,18 @@ def _told_plainly() -> Iterator[None]:
         raise DatabaseTroubleError(f"the database could not answer: {error.orig}") from error
 
 
-def _make_private(path: Path) -> None:
-    """Make the file before SQLite does: it holds password hashes, so only its owner may read.
+def make_private(path: Path) -> None:
+    """Make the file before SQLite does: some hold password hashes, so only its owner may read.
 
     As root, give it to the owner of its folder; SQLite gives its ``-wal`` and ``-shm`` the same.
+
+    Raises:
+        OSError: it cannot be made.
     """
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         return
-    except OSError as error:
-        raise DatabaseTroubleError(f"{path} cannot be made: {error.strerror}") from error
     try:
         if os.geteuid() == 0:
             folder = path.parent.stat()

@@ -52,7 +52,7 @@ def revision(connection: sa.Connection) -> str | None:
 
 def _upgrade(connection: sa.Connection, found: str | None) -> None:
     from alembic import command  # noqa: PLC0415 - see TYPE_CHECKING above
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 - see TYPE_CHECKING above
 
     config = _config(connection)
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}

@@ -18,7 +18,7 @@ NOW = 1_750_000_000.0
 def state(path: Path = ONE, at: float = NOW, **changes: object) -> PathState:
     plain = PathState(
         path, "tea.example", "mx.tea.example", PathCondition.BLOCKED, at, Sign.SILENT, "no answer",
-        at - 60, 2, at + 60, "encrypted", 1, at, at - 1, at - 2,
+        at - 60, 2, at + 60, 1, at, at - 1, at - 2,
     )  # fmt: skip
     return replace(plain, **changes)  # type: ignore[arg-type]  # by name
 
@@ -26,7 +26,7 @@ def state(path: Path = ONE, at: float = NOW, **changes: object) -> PathState:
 def test_a_state_comes_back_as_it_was(tmp_path: File) -> None:
     one, other = PathStore.open(tmp_path, "one"), PathStore.open(tmp_path, "other")
     in_clear = replace(ONE, encrypted=False)
-    states = [state(), state(TWO, last_good_at=None), state(in_clear, tls="clear")]
+    states = [state(), state(TWO, last_good_at=None), state(in_clear)]
     one.write(Written(states))
     assert sorted(other.news(), key=repr) == sorted(states, key=repr)
     assert other.news() == []

@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from postern.mail.paths import Path, Sign
-from postern.routing.paths.health import PathCondition, PathState, tls_word
+from postern.routing.paths.health import PathCondition, PathState
 
 FILE_NAME = "paths.db"
 SCHEMA = 1
@@ -83,9 +83,8 @@ probe_table = sa.Table(
 
 def state_of(row: sa.Row[Any]) -> PathState:
     """A row as what it means."""
-    path = Path(row.egress, row.ip, row.port, encrypted=row.encrypted)
     return PathState(
-        path,
+        Path(row.egress, row.ip, row.port, encrypted=row.encrypted),
         row.mx_group,
         row.host,
         PathCondition(row.condition),
@@ -95,7 +94,6 @@ def state_of(row: sa.Row[Any]) -> PathState:
         row.last_good_at,
         row.failures,
         row.avoid_until,
-        tls_word(path),
         row.good,
         row.seen_at,
         row.counted_at,

@@ -8,13 +8,13 @@ from postern.directory.model import Problem, Refused
 from postern.directory.store.changes import Writing
 from postern.mail.address import to_a_labels
 from postern.mail.route import TlsPolicy
+from postern.measures.temporary import reason_flaw
 from postern.routing.tls.domains.policy import SETTABLE, DomainPolicy, Guarded
 from postern.runtime.clock import Clock, Instant
 from postern.runtime.database.engine import Database
 
 MAX_POLICIES = 10_000
 """Every worker reads all of them whenever anything changed."""
-MAX_REASON_CHARS = 500
 KEEP_GUARDED_S = 30 * 86_400.0
 """So long a domain is taken to be served at an address after mail for it last went there."""
 
@@ -64,9 +64,9 @@ class TlsDomainStore:
         if policy not in SETTABLE:
             words = ", ".join(one.value for one in SETTABLE)
             return Refused(Problem.NOT_ALLOWED, f"one of {words} can be asked for")
-        if len(reason) > MAX_REASON_CHARS or not reason.isprintable():
-            text = f"the reason must be one line of at most {MAX_REASON_CHARS} characters"
-            return Refused(Problem.NOT_ALLOWED, text)
+        flaw = reason_flaw(reason)
+        if flaw:
+            return Refused(Problem.NOT_ALLOWED, flaw)
         with self._database.write() as connection:
             writing = Writing(connection, self._clock, self._author)
             connection.execute(policy_table.delete().where(policy_table.c.domain == name))

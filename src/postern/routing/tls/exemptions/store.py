@@ -14,7 +14,7 @@ from postern.directory.model import Problem, Refused
 from postern.directory.store.changes import Writing
 from postern.directory.store.measured import Measured, Row, labelled
 from postern.measures import store as measures
-from postern.measures.temporary import Kind, Temporary
+from postern.measures.temporary import MAX_REASON_CHARS, Kind, Temporary, reason_flaw
 from postern.routing.tls.domains.store import guarded_at
 from postern.routing.tls.exemptions.exemption import Exemption, Place, Tests
 from postern.runtime.clock import Clock, Instant
@@ -25,7 +25,6 @@ MAX_EXEMPTIONS = 1_000
 MAX_LEARNED = 800
 """Of these, those that Postern learned: a person always has room, however many hosts of a stranger
 break off TLS."""
-MAX_REASON_CHARS = 500
 MAX_TEXT_CHARS = 300
 MAX_NAMED = 3
 """Domains that a refusal names."""
@@ -197,9 +196,7 @@ def address_of(text: str) -> str | None:
 def _flaw_of(draft: ExemptionDraft) -> str:
     if not draft.reason.strip():
         return "an exemption needs a reason, for whoever finds it in a year"
-    if len(draft.reason) > MAX_REASON_CHARS or not draft.reason.isprintable():
-        return f"the reason must be one line of at most {MAX_REASON_CHARS} characters"
-    return ""
+    return reason_flaw(draft.reason)
 
 
 def _one_line(text: str, most: int) -> str:

@@ -5,7 +5,6 @@ look at what changed. What a power cut takes is the last seconds of counting.
 """
 
 import json
-import os
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
@@ -15,17 +14,12 @@ from pathlib import Path
 from postern.mail.tlsrpt import PolicyType, TlsResult
 from postern.routing.tls.results.tally import Counted, Policy, day_of
 from postern.runtime.clock import Instant
-from postern.runtime.database.engine import switch_to_wal
-
-FileTrouble = sqlite3.Error
-"""What every function may raise: the file cannot be opened, read or written."""
+from postern.runtime.database.beside import open_beside
 
 FILE_NAME = "tls-results.db"
 KEEP_DAYS = 14
 MAX_ROWS = 200_000
 """Of one day; beyond these, sessions are counted without hosts and addresses."""
-BUSY_TIMEOUT_S = 5.0
-FILE_MODE = 0o600
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS result (
@@ -43,7 +37,7 @@ ON CONFLICT DO UPDATE SET sessions = sessions + excluded.sessions
 
 def add(path: Path, counted: Iterable[Counted], now: Instant) -> None:
     """Add what a worker counted; days that are too old go."""
-    with closing(_open(path)) as connection:
+    with closing(open_beside(path, _TABLE)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         try:
             connection.executemany(_ADD, _rows(connection, counted))
@@ -59,7 +53,7 @@ def read(path: Path, domain: str, day: str) -> list[Counted]:
     """What was counted for a domain on a day, in no order."""
     if not path.exists():
         return []
-    with closing(_open(path)) as connection:
+    with closing(open_beside(path, _TABLE)) as connection:
         rows = connection.execute(
             "SELECT * FROM result WHERE day = ? AND domain = ?", (day, domain)
         ).fetchall()
@@ -70,24 +64,11 @@ def domains(path: Path, day: str) -> list[str]:
     """The domains that something was counted for on a day, by name."""
     if not path.exists():
         return []
-    with closing(_open(path)) as connection:
+    with closing(open_beside(path, _TABLE)) as connection:
         rows = connection.execute(
             "SELECT DISTINCT domain FROM result WHERE day = ? ORDER BY domain", (day,)
         ).fetchall()
     return [str(row[0]) for row in rows]
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-    try:
-        switch_to_wal(connection.cursor())
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute(_TABLE)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 _Row = tuple[str, str, str, str, str, str, str, str, str, int]
