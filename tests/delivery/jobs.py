@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from postern.delivery.job import Job
+from postern.delivery.pool import Pool
 from postern.delivery.settings import DeliverySettings
 from postern.mail.address import Address
 from postern.mail.content import BytesContent, Content
@@ -96,3 +98,19 @@ async def until(condition: object, within_s: float = 10.0) -> None:
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event to await
             await asyncio.sleep(0.005)
+
+
+class Looks:
+    """Counts how often a pool looks at the time: what was due then has been acted on."""
+
+    def __init__(self, pool: Pool[Any]) -> None:
+        self._count = 0
+        pool.attend(self)
+
+    def look(self, _now: float) -> None:
+        self._count += 1
+
+    async def some(self) -> None:
+        """Wait for three: what one look has begun, the next ones see."""
+        enough = self._count + 3
+        await until(lambda: self._count >= enough)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path as File
 
 import pytest
-from tests.delivery.jobs import Watch, route, settings, until
+from tests.delivery.jobs import Looks, Watch, route, settings, until
 from tests.delivery.scripted import Act, Answer, Script, peer
 from tests.peers.certificates import self_signed
 from tests.peers.postfix import PostfixSettings, postfix
@@ -104,8 +104,10 @@ async def test_silence_of_who_is_connected_is_told_after_three_and_ten_seconds_a
     async with peer(Script(greeting=Act.SILENCE)) as server, probing(watch, clock) as probe:
         task = asyncio.ensure_future(probe.probe(route(server.target)[0]))
         await until(lambda: server.connections)
+        looks = Looks(probe._pool)
         clock.advance(2.9)
-        await asyncio.sleep(0.05)
+        await looks.some()
+        probe._pool.leave(looks)
         assert watch.seen == []
         clock.advance(0.2)
         await until(lambda: watch.seen)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from tests.delivery.jobs import Watch, job, route, settings, until
+from tests.delivery.jobs import Looks, Watch, job, route, settings, until
 from tests.delivery.scripted import OFFERED, Act, Script, peer
 from tests.peers.certificates import self_signed
 from tests.peers.process import free_port
@@ -32,6 +32,7 @@ class Stage:
     smtp: SmtpDelivery
     clock: FakeClock
     watch: Watch
+    looks: Looks
     sending: list["asyncio.Task[JobResult]"] = field(default_factory=list)
 
     def begin(self, *ways: Way) -> "asyncio.Task[JobResult]":
@@ -40,19 +41,21 @@ class Stage:
         return sending
 
     async def pass_by(self, seconds: float) -> None:
-        """Move the clock and let the pool look at it, thrice."""
+        """Move the clock, and let the pool act on it."""
         self.clock.advance(seconds)
-        await asyncio.sleep(0.05)
+        await self.looks.some()
 
 
 @asynccontextmanager
 async def stage(**changes: object) -> AsyncIterator[Stage]:
     clock, watch = FakeClock(), Watch()
     smtp = SmtpDelivery(settings(tick_s=0.01, **changes), clock, watch)
-    made = Stage(smtp, clock, watch)
+    looks = Looks(smtp._pool)
+    made = Stage(smtp, clock, watch, looks)
     try:
         yield made
     finally:
+        smtp._pool.leave(looks)
         for sending in made.sending:
             sending.cancel()
         await asyncio.gather(*made.sending, return_exceptions=True)
@@ -329,11 +332,12 @@ async def test_an_address_that_has_just_answered_a_test_comes_next_and_no_relay(
 
 
 @asynccontextmanager
-async def teasing() -> AsyncIterator[Target]:
+async def teasing(has_begun: asyncio.Event) -> AsyncIterator[Target]:
     """Says at once that it will greet, and does not come to its end (postscreen)."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220-mx.test ESMTP one moment\r\n")
+        has_begun.set()
         await reader.read()
         writer.close()
 
@@ -343,9 +347,11 @@ async def teasing() -> AsyncIterator[Target]:
 
 
 async def test_server_that_has_begun_to_greet_is_slow_and_no_relay_steps_in() -> None:
-    async with teasing() as target, peer() as relay, stage() as on:
+    has_begun = asyncio.Event()
+    async with teasing(has_begun) as target, peer() as relay, stage() as on:
         sending = on.begin(*direct(target), fallback(relay.target))
-        await asyncio.sleep(0.1)
+        await has_begun.wait()
+        await on.looks.some()
         await on.pass_by(3.1)
         await on.pass_by(3.1)
         await on.pass_by(200)
@@ -609,7 +615,7 @@ async def test_starttls_that_had_no_time_left_is_not_called_stalled(
         await on.pass_by(296)
         release(script)
         await until(lambda: "STARTTLS" in only.verbs())
-        await asyncio.sleep(0.05)
+        await on.looks.some()
         await on.pass_by(4.5)
         deferral(await sending)
         assert on.watch.signs() == [(Sign.MUTE, False), (Sign.SLOW, True)]
@@ -840,8 +846,10 @@ async def test_an_error_of_our_own_beside_the_first_way_ends_the_attempt() -> No
         smtp = SmtpDelivery(settings(tick_s=0.01), clock, Broken())
         sending = asyncio.ensure_future(smtp.deliver(direct(quiet.target, dead()), job()))
         await until(lambda: quiet.connections == 1)
+        looks = Looks(smtp._pool)
         clock.advance(3)
-        await asyncio.sleep(0.05)
+        await looks.some()
+        smtp._pool.leave(looks)
         assert not sending.done()
         clock.advance(300)  # the first, which is right, comes to its end
         with pytest.raises(RuntimeError, match="a bug"):

@@ -246,9 +246,8 @@ async def test_mail_due_while_it_is_held_is_never_tried(stage: Stage) -> None:
     held = asyncio.ensure_future(operate(stage, Action.HOLD, MailFilter(group="there.test")))
     stage.queue.run_due()
     await until(lambda: not stage.queue.groups["there.test"].is_claiming)
-    await asyncio.sleep(0.05)
-    stage.courier.gates["there.test"].set()
     tally = await held
+    stage.courier.gates["there.test"].set()
     await until(lambda: not stage.queue._tasks)
     assert tally.count + tally.busy == 40
     assert len(stage.courier.tries) == tally.busy

@@ -311,7 +311,7 @@ async def test_two_groups_claiming_one_message_share_its_only_copy(
     await until(lambda: not held.deliveries[0].busy)
     stage.queue.groups.note_due("one.test", now)
     stage.queue.run_due()
-    await asyncio.sleep(0.05)
+    await until(lambda: not stage.queue.groups["one.test"].is_claiming)
     two.set()
     await until(lambda: 1 in stage.journal.kept)
     assert sorted(stage.courier.tries) == [(1, "a@one.test"), (1, "b@two.test")]
